@@ -1,0 +1,21 @@
+// PoolCounts: a pool's gauges at one moment.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace tidegate {
+
+// Small, plain data that every error of an acquire carries. Read without stopping the pool, so the
+// parts are a moment apart; leased + idle + connecting + checking never exceeds max.
+struct PoolCounts {
+  std::uint32_t max = 0;
+  std::uint32_t leased = 0;
+  std::uint32_t idle = 0;  // parked anywhere, ready to be leased
+  std::uint32_t connecting = 0;
+  std::uint32_t checking = 0;  // with maintenance, laundry, a ping or a hook
+  std::uint32_t waiting = 0;   // acquires that wait
+  std::chrono::nanoseconds oldest_wait{};
+};
+
+}  // namespace tidegate

@@ -1,0 +1,157 @@
+// Gate: the state word. Closed flag, lease counter and the dock of one idle slot, in one atomic.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <tidegate/core/sync.hpp>
+#include <tidegate/core/ticket.hpp>
+
+namespace tidegate::core {
+
+// The word, and its transitions as pure functions.
+//
+//   bit 63      closed     nobody may enter; never cleared
+//   bit 62      waiting    a strict waiter sleeps: a release takes the slow path
+//   bits 32-61  leases     admissions: leases taken through this gate + acquires still looking
+//   bit 31      orphaned   close gave up on these leases; only ever set together with closed
+//   bits 0-16   dock       slot index + 1 of one idle slot parked right here, or 0
+namespace gate_word {
+
+inline constexpr std::uint64_t kClosed = std::uint64_t{1} << 63;
+inline constexpr std::uint64_t kWaiting = std::uint64_t{1} << 62;
+inline constexpr std::uint64_t kOneLease = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t kLeases = ((std::uint64_t{1} << 30) - 1) << 32;
+inline constexpr std::uint64_t kOrphaned = std::uint64_t{1} << 31;
+inline constexpr std::uint64_t kDock = (std::uint64_t{1} << 17) - 1;
+
+constexpr bool closed(std::uint64_t w) noexcept { return (w & kClosed) != 0; }
+constexpr bool waiting(std::uint64_t w) noexcept { return (w & kWaiting) != 0; }
+constexpr bool orphaned(std::uint64_t w) noexcept { return (w & kOrphaned) != 0; }
+constexpr std::uint32_t leases(std::uint64_t w) noexcept {
+  return static_cast<std::uint32_t>((w & kLeases) >> 32);
+}
+constexpr bool has_dock(std::uint64_t w) noexcept { return (w & kDock) != 0; }
+// Needs has_dock(w).
+constexpr std::uint32_t docked_slot(std::uint64_t w) noexcept {
+  return static_cast<std::uint32_t>(w & kDock) - 1;
+}
+
+// One more admission. Needs: not closed.
+constexpr std::uint64_t admit(std::uint64_t w) noexcept { return w + kOneLease; }
+// The docked slot becomes a lease. Needs: not closed, has_dock(w).
+constexpr std::uint64_t admit_and_undock(std::uint64_t w) noexcept {
+  return (w & ~kDock) + kOneLease;
+}
+// The docked slot is taken by somebody who is counted on another gate. Needs: has_dock(w).
+constexpr std::uint64_t undock(std::uint64_t w) noexcept { return w & ~kDock; }
+// One admission less. Needs: leases(w) > 0.
+constexpr std::uint64_t leave(std::uint64_t w) noexcept { return w - kOneLease; }
+// May a release park its slot right here?
+constexpr bool may_dock(std::uint64_t w) noexcept { return (w & (kClosed | kWaiting | kDock)) == 0; }
+// The lease becomes the docked slot. Needs: may_dock(w), leases(w) > 0.
+constexpr std::uint64_t leave_and_dock(std::uint64_t w, std::uint32_t slot) noexcept {
+  return w - kOneLease + (slot + 1);
+}
+
+}  // namespace gate_word
+
+// One gate on its own cache line. Any thread may leave through the gate by which it entered,
+// wherever it runs by then. Everything that changes the word is a read-modify-write, so each edge
+// below also passes through the changes of others in between (a release sequence).
+//
+// [dock]  leave_and_dock releases; whoever takes the dock acquires. Carries: the slot's resource.
+// [leave] every leave releases; the drain check acquires. Carries: all that the lease did.
+template <class Sync>
+class alignas(kCacheLine) Gate {
+ public:
+  using Entry = core::Entry;
+  struct Passed {
+    Entry entry;
+    std::uint32_t slot;  // with docked
+  };
+
+  // Acquire, step 1: the docked slot with an admission, or an admission alone, or nothing.
+  Passed enter() noexcept {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    for (;;) {
+      if (gate_word::closed(word)) return {Entry::closed, 0};
+      const bool docked = gate_word::has_dock(word);
+      const std::uint64_t next =
+          docked ? gate_word::admit_and_undock(word) : gate_word::admit(word);
+      // [dock] acquire
+      if (word_.compare_exchange_weak(word, next, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+        if (!docked) return {Entry::admitted, 0};
+        return {Entry::docked, gate_word::docked_slot(word)};
+      }
+    }
+  }
+
+  // Release, step 2: parks `slot` here and leaves, if the gate is open, nobody waits and the dock
+  // is free. Promises: on true this was the last touch of the pool's memory.
+  bool try_leave_and_dock(std::uint32_t slot) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    while (gate_word::may_dock(word)) {
+      // [dock] [leave] release
+      if (word_.compare_exchange_weak(word, gate_word::leave_and_dock(word, slot),
+                                      std::memory_order_release, std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Leaves unless one of `unless` (kClosed, kWaiting) is set. Promises: on true this was the last
+  // touch of the pool's memory. Acquire on failure: pairs with set(); the caller then acts on what
+  // the waiter or closer did before it set the flag.
+  bool try_leave(std::uint64_t unless) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_acquire);
+    while ((word & unless) == 0) {
+      // [leave] release
+      if (word_.compare_exchange_weak(word, gate_word::leave(word), std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Leaves a closed gate; returns the word as it was. Needs: closed (it stays so), and the core
+  // pinned: this can be what the closer waits for.
+  std::uint64_t leave_closed() noexcept {
+    return word_.fetch_sub(gate_word::kOneLease, std::memory_order_acq_rel);  // [leave] release
+  }
+
+  // Takes the docked slot for somebody counted elsewhere; false when there is none.
+  bool take_dock(std::uint32_t& slot) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    while (gate_word::has_dock(word)) {
+      // [dock] acquire
+      if (word_.compare_exchange_weak(word, gate_word::undock(word), std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+        slot = gate_word::docked_slot(word);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Sets closed, waiting or orphaned; returns the word as it was. A release that comes later in
+  // this word's order sees the flag; one that came before is visible to the caller from here on.
+  std::uint64_t set(std::uint64_t flag) noexcept {
+    return word_.fetch_or(flag, std::memory_order_acq_rel);
+  }
+  // Under the wait mutex only, when no strict waiter is left.
+  void clear_waiting() noexcept {
+    word_.fetch_and(~gate_word::kWaiting, std::memory_order_acq_rel);
+  }
+
+  // Acquire: pairs with [leave] (the drain check) and with set(closed).
+  std::uint64_t load() const noexcept { return word_.load(std::memory_order_acquire); }
+
+ private:
+  typename Sync::template Atomic<std::uint64_t> word_{0};
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,40 @@
+// Keeper: the one thread that advances a pool's coarse tick and does its chores.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include <tidegate/base/export.hpp>
+
+namespace tidegate::core {
+
+// Calls `turn` when woken, and every `period` as long as turn says there is a reason to (it returns
+// true). wake() does not allocate and blocks on nothing but a mutex held for a few instructions.
+class TIDEGATE_API Keeper {
+ public:
+  // Throws std::system_error when there is no thread to be had.
+  Keeper(const char* thread_name, std::chrono::nanoseconds period, std::function<bool()> turn);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  void wake() noexcept;
+  // Ends and joins the thread; idempotent. Not from the keeper itself.
+  void stop() noexcept;
+
+ private:
+  void run() noexcept;
+
+  const std::chrono::nanoseconds period_;
+  const std::function<bool()> turn_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool woken_ = false;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,98 @@
+// Openers: threads that make resources on demand, and back off while making fails.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/core/slot_pool.hpp>
+
+namespace tidegate::core {
+
+struct OpenersConfig {
+  std::uint32_t max_threads = 1;
+  std::chrono::nanoseconds open_timeout{std::chrono::seconds(10)};
+  std::chrono::nanoseconds backoff_min{std::chrono::milliseconds(100)};
+  std::chrono::nanoseconds backoff_max{std::chrono::seconds(10)};
+};
+
+// What the openers work on. Called on opener threads; may block until `stop` fires.
+class OpenerClient {
+ public:
+  virtual std::optional<std::uint32_t> take_to_open() noexcept = 0;
+  // Makes the resource of `slot` (not published yet): none = made. Must return soon after a stop.
+  virtual OpenFailure open(std::uint32_t slot, const std::stop_token& stop,
+                           Deadline deadline) noexcept = 0;
+  virtual void opened(std::uint32_t slot) noexcept = 0;
+  virtual void open_failed(std::uint32_t slot, OpenFailure why,
+                           std::chrono::steady_clock::time_point next_attempt) noexcept = 0;
+
+ protected:
+  ~OpenerClient() = default;
+};
+
+// At most max_threads threads, started when there is something to open, gone when there is not. All
+// signals are blocked in them.
+//
+// While opening fails there is one attempt at a time, and the next one begins only when its
+// (full-jitter, exponential) backoff step is over: however many wait, the server sees one attempt
+// per step (I13). A success ends that at once.
+class TIDEGATE_API Openers {
+ public:
+  // `client` outlives stop().
+  Openers(const OpenersConfig& config, OpenerClient& client);
+  ~Openers();
+  Openers(const Openers&) = delete;
+  Openers& operator=(const Openers&) = delete;
+
+  // There are `count` more slots to take. Where no thread can be created they fail as no_thread.
+  void want(std::uint32_t count) noexcept;
+  // Aborts what is under way and joins all threads; later wants are ignored. Not from an opener.
+  void stop() noexcept;
+  // Runs one attempt, backoff step included, on the calling thread; false = it failed.
+  bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
+  // Forgets the failures so far: the next attempt is made at once.
+  void reset_backoff() noexcept;
+
+  // When the next attempt may begin, and how many have failed in a row.
+  struct Backoff {
+    std::uint32_t failures = 0;
+    std::chrono::steady_clock::time_point since{};  // of the first of them
+    std::chrono::steady_clock::time_point next{};
+  };
+  Backoff backoff() const noexcept;
+
+ private:
+  struct Worker {
+    std::thread thread;
+    bool running = false;  // false with a joinable thread: it is on its way out
+  };
+
+  void start_worker();
+  void run(Worker& self) noexcept;
+  bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
+  bool await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
+
+  const OpenersConfig config_;
+  OpenerClient& client_;
+  std::stop_source stop_;
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::condition_variable_any turn_;
+  std::vector<Worker> workers_;
+  bool stopped_ = false;
+  bool probing_ = false;  // with failures: somebody makes the one attempt
+  Backoff backoff_;
+  std::minstd_rand random_;
+};
+
+}  // namespace tidegate::core

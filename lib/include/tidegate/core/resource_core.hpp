@@ -1,0 +1,263 @@
+// ResourceCore: slots with resources of type T in them, and the openers that make them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include <tidegate/base/expected.hpp>
+#include <tidegate/core/openers.hpp>
+#include <tidegate/core/slot_pool.hpp>
+
+namespace tidegate::core {
+
+// Why a resource was destroyed, or left the pool.
+enum class Retired : std::uint8_t {
+  lifetime, idle, broken, ping, hook, reset, dirty, generation, shutdown, hijacked,
+};
+inline constexpr std::size_t kRetiredReasons = 10;
+
+// The user's side of a ResourceCore. create runs on openers and may block until its stop fires.
+template <class T>
+struct ResourceMaker {
+  std::function<Expected<T>(std::stop_token, Deadline)> create{};
+  // When a resource made now expires on the coarse clock; unset: never.
+  std::function<Tick(Tick now)> expires{};
+  // A slot stands in `retiring`: call take_to_retire() and finish() soon. Any thread, under the wait
+  // mutex: must not block, allocate or call back.
+  std::function<void()> retire_wanted{};
+  // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
+  // thread that brings a late lease back. Unset: ~T.
+  std::function<void(T&&)> destroy{};
+  // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
+  // field reads only. Unset: it may.
+  std::function<std::optional<Retired>(T&)> unfit{};
+  // The core has gone: everything the functions above refer to may go now, too. Last call.
+  std::function<void()> gone{};
+};
+
+// Lives on the heap and ends itself when the owner and the last late lease have let go (unref).
+// The owner of a slot (I2) owns the resource in it.
+template <class T, class Sync = StdSync>
+class ResourceCore final : private SlotOwner, private OpenerClient {
+ public:
+  static ResourceCore* make(const SlotPoolLimits& limits, const OpenersConfig& openers,
+                            ResourceMaker<T> maker) {
+    return new ResourceCore(limits, openers, std::move(maker));
+  }
+  ResourceCore(const ResourceCore&) = delete;
+  ResourceCore& operator=(const ResourceCore&) = delete;
+
+  SlotPool<Sync>& slots() noexcept { return slots_; }
+  // Gives the core up: it lives until the last late lease is back.
+  void unref() noexcept { slots_.unref(); }
+  const SlotPool<Sync>& slots() const noexcept { return slots_; }
+  Openers& openers() noexcept { return openers_; }
+  // Needs: the caller owns the slot, and it is not empty.
+  T& resource(std::uint32_t slot) noexcept { return *resources_[slot]; }
+
+  // What the warm path reads of the pool itself. Taken before the gate's read-modify-write, which
+  // no later load can pass: so these loads cost nothing, and the slot's come one step after it.
+  struct Glance {
+    Slot* slots;
+    Tick now;
+    std::uint32_t generation;
+  };
+  Glance glance() noexcept { return {&slots_.slot(0), slots_.tick(), slots_.generation()}; }
+
+  // Tier 1 of the check before hand-out, as far as the core knows it: right generation, not expired.
+  bool fresh(const Slot& slot, const Glance& seen) const noexcept {
+    return slot.generation() == seen.generation && slot.expires() > seen.now;
+  }
+  bool fresh(std::uint32_t index) noexcept { return fresh(slots_.slot(index), glance()); }
+  // Why a slot that is not fresh is to be retired.
+  Retired stale_reason(std::uint32_t index) const noexcept {
+    return slots_.slot(index).generation() != slots_.generation() ? Retired::generation
+                                                                 : Retired::lifetime;
+  }
+
+  // The rest of an acquire, from what enter() gave: goes on until `check` says true of a ticket. When
+  // it says false it has moved the slot on (replace() or slots().set_aside()), and the search goes on
+  // with the admission. Counts how the acquire ended.
+  template <class Check>
+  Found acquire(Entered entered, Search& search, Check&& check) {
+    if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
+    Found found{std::nullopt, entered.ticket, false};
+    const std::uint32_t gate = entered.ticket.gate();
+    if (entered.entry != Entry::docked || !check(found)) {
+      do {
+        const bool waited = found.waited;
+        found = slots_.find(gate, search);
+        found.waited |= waited;
+        if (found.error) return count_failed(found);
+      } while (!check(found));
+    }
+    if (found.waited) waited_.fetch_add(1, std::memory_order_relaxed);
+    return found;
+  }
+  // For `check`: the resource is not fit; another will take its place. The admission stays.
+  void replace(Ticket ticket, Retired reason) noexcept {
+    count_retired(reason);
+    slots_.replace(ticket);
+  }
+
+  // The lease begins (I6): the record is there before the caller sees the resource.
+  void begin_lease(Ticket ticket, Location site) noexcept {
+    slots_.slot(ticket.slot()).begin_lease(current_thread_id(), site, slots_.tick());
+  }
+
+  // The ends of a lease. The record is gone before the slot is (I6).
+  void release(Ticket ticket) noexcept {
+    if (maker_.unfit) {
+      if (const std::optional<Retired> reason = maker_.unfit(resource(ticket.slot()))) {
+        return discard(ticket, *reason);
+      }
+    }
+    give_back(ticket);
+  }
+  // As release, for a resource that is known to be fit.
+  void give_back(Ticket ticket) noexcept {
+    const Glance seen = glance();
+    Slot& slot = seen.slots[ticket.slot()];
+    if (!fresh(slot, seen)) [[unlikely]] {
+      return discard(ticket, stale_reason(ticket.slot()));
+    }
+    slot.end_lease(seen.now);
+    slots_.release(ticket);
+  }
+  [[gnu::noinline]] void discard(Ticket ticket, Retired reason) noexcept {
+    count_retired(reason);
+    discarded_.fetch_add(1, std::memory_order_relaxed);
+    slots_.slot(ticket.slot()).end_lease(slots_.tick());
+    slots_.discard(ticket);
+  }
+  // The resource moves out for good; the slot is free at once.
+  T hijack(Ticket ticket) noexcept {
+    T resource = std::move(*resources_[ticket.slot()]);
+    resources_[ticket.slot()].reset();
+    count_retired(Retired::hijacked);
+    slots_.slot(ticket.slot()).end_lease(slots_.tick());
+    slots_.forget(ticket);
+    return resource;
+  }
+
+  // Ends what a slot taken with take_to_retire() holds, and frees the slot.
+  void finish(std::uint32_t slot) noexcept {
+    end_resource(slot);
+    slots_.retired(slot);
+  }
+  // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
+  bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
+    const auto slot = slots_.reserve_to_open();
+    return slot && openers_.open_here(*slot, stop, deadline);
+  }
+
+  void count_retired(Retired reason) noexcept {
+    retired_[static_cast<std::size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+  }
+  // Leases that ended without giving their resource back.
+  std::uint64_t discarded() const noexcept { return discarded_.load(std::memory_order_relaxed); }
+  std::uint64_t retired(Retired reason) const noexcept {
+    return retired_[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
+  }
+  // Acquires that ended with `code` (I7: attempts = leases begun + the sum over all codes), and those
+  // that got their lease after a wait.
+  std::uint64_t failed(Errc code) const noexcept {
+    return failed_[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
+  }
+  std::uint64_t waited() const noexcept { return waited_.load(std::memory_order_relaxed); }
+  Found count_failed(const Found& found) noexcept {
+    failed_[static_cast<std::size_t>(*found.error)].fetch_add(1, std::memory_order_relaxed);
+    return found;
+  }
+  // The last failed creation, if none has succeeded since.
+  std::optional<ErrorValue> last_failure() const {
+    std::lock_guard lock(failure_mutex_);
+    return last_failure_;
+  }
+
+ private:
+  ResourceCore(const SlotPoolLimits& limits, const OpenersConfig& openers, ResourceMaker<T> maker)
+      : maker_(std::move(maker)),
+        resources_(new std::optional<T>[limits.max_size]),
+        slots_(limits, *this),
+        openers_(openers, *this) {}
+  ~ResourceCore() = default;
+
+  void end_resource(std::uint32_t slot) noexcept {
+    if (maker_.destroy) maker_.destroy(std::move(*resources_[slot]));
+    resources_[slot].reset();
+  }
+
+  // ---- SlotOwner
+  void on_open_wanted(std::uint32_t count) noexcept override { openers_.want(count); }
+  void on_retire_wanted() noexcept override {
+    if (maker_.retire_wanted) maker_.retire_wanted();
+  }
+  void finish_late(std::uint32_t slot) noexcept override { end_resource(slot); }
+  void free_core() noexcept override {
+    const auto gone = std::move(maker_.gone);
+    delete this;
+    if (gone) gone();
+  }
+
+  // ---- OpenerClient
+  std::optional<std::uint32_t> take_to_open() noexcept override { return slots_.take_to_open(); }
+  OpenFailure open(std::uint32_t slot, const std::stop_token& stop,
+                   Deadline deadline) noexcept override {
+    // Before the creation: a reset that comes while it runs applies to what it makes.
+    const std::uint32_t generation = slots_.generation();
+    std::optional<ErrorValue> failure;
+    try {
+      Expected<T> made = maker_.create(stop, deadline);
+      if (made.has_value()) {
+        resources_[slot].emplace(std::move(*made));
+        // A clock, not the tick, which stands still while nothing is open: what was just made must
+        // not look as if it had been idle for long.
+        const Tick now = Sync::now().time_since_epoch().count();
+        slots_.slot(slot).born(now, maker_.expires ? maker_.expires(now) : kNeverExpires,
+                               generation);
+      } else {
+        failure = made.error();
+      }
+    } catch (const std::exception& e) {
+      failure = ErrorValue::of(Error(Errc::unavailable, e.what()));
+    } catch (...) {
+      failure = ErrorValue::of(Error(Errc::unavailable, "an exception that is no std::exception"));
+    }
+    const OpenFailure how = !failure                              ? OpenFailure::none
+                            : failure->code() == Errc::canceled   ? OpenFailure::aborted
+                            : failure->code() == Errc::rejected   ? OpenFailure::rejected
+                                                                  : OpenFailure::unavailable;
+    std::lock_guard lock(failure_mutex_);
+    last_failure_ = std::move(failure);
+    return how;
+  }
+  void opened(std::uint32_t slot) noexcept override { slots_.opened(slot); }
+  void open_failed(std::uint32_t slot, OpenFailure why,
+                   std::chrono::steady_clock::time_point next_attempt) noexcept override {
+    slots_.open_failed(slot, why, next_attempt);
+  }
+
+  // Fixed after construction.
+  ResourceMaker<T> maker_;
+  std::unique_ptr<std::optional<T>[]> resources_;  // each owned by its slot's owner (I2, I5)
+  SlotPool<Sync> slots_;
+  Openers openers_;
+
+  // Relaxed: each is a number of its own.
+  std::array<std::atomic<std::uint64_t>, kRetiredReasons> retired_{};
+  std::array<std::atomic<std::uint64_t>, kErrcCount> failed_{};
+  std::atomic<std::uint64_t> waited_{0};
+  std::atomic<std::uint64_t> discarded_{0};
+
+  mutable std::mutex failure_mutex_;
+  std::optional<ErrorValue> last_failure_;
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,278 @@
+// ResourcePool<T>: the generic pool, for anything that is expensive to make.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include <tidegate/core/keeper.hpp>
+#include <tidegate/core/resource_core.hpp>
+
+namespace tidegate::core {
+
+template <class T>
+struct ResourcePoolConfig {
+  // Makes one; runs on opener threads, must end soon after its stop fires.
+  std::function<Expected<T>(std::stop_token, Deadline)> create{};
+  // Ends one; runs on the pool's keeper thread (a late lease: on its own). Unset: ~T.
+  std::function<void(T&&)> destroy{};
+  // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset: yes.
+  std::function<bool(T&)> is_reusable{};
+  std::uint32_t max_size = 4;                          // 1..65535
+  std::uint32_t max_waiters = 0;                       // 0 = unlimited
+  std::uint32_t gates = 0;                             // a power of two <= 64; 0 = one per core
+  std::uint32_t max_opening = 4;                       // creations at once
+  std::chrono::microseconds barge_window{50};          // 0 = strict FIFO
+  std::chrono::milliseconds open_timeout{10'000};      // the deadline that create gets
+  std::chrono::milliseconds backoff_min{100};          // after a failed creation
+  std::chrono::milliseconds backoff_max{10'000};
+};
+
+struct ResourceStats {
+  PoolCounts counts{};
+  std::uint64_t acquired = 0;   // leases begun, of which `waited` had to wait
+  std::uint64_t waited = 0;
+  std::uint64_t ended = 0;      // leases that are back, of which `discarded` and `hijacked` did not
+  std::uint64_t discarded = 0;  // return their resource
+  std::uint64_t hijacked = 0;
+  std::uint64_t created = 0;
+  std::uint64_t create_failed = 0;
+  std::array<std::uint64_t, kErrcCount> failed{};  // acquires without a lease, by Errc
+};
+
+// A pool of T with at most max_size of them. It throws nothing but what its constructor says: verbs
+// return an Errc or a lease. All of it may be used from any thread at any time, also while it closes.
+template <class T, class Sync = StdSync>
+class ResourcePool {
+  using Core = ResourceCore<T, Sync>;
+
+ public:
+  // A resource in use. Move-only; empty when default-constructed, moved from or released. May
+  // outlive the pool. To be used by one thread at a time.
+  class Lease {
+   public:
+    Lease() noexcept = default;
+    Lease(Lease&& other) noexcept
+        : core_(std::exchange(other.core_, nullptr)), ticket_(other.ticket_) {}
+    Lease& operator=(Lease&& other) noexcept {
+      if (this != &other) {
+        release();
+        core_ = std::exchange(other.core_, nullptr);
+        ticket_ = other.ticket_;
+      }
+      return *this;
+    }
+    ~Lease() { release(); }
+
+    explicit operator bool() const noexcept { return core_ != nullptr; }
+    // Need a lease that is not empty.
+    T& operator*() const noexcept { return core_->resource(ticket_.slot()); }
+    T* operator->() const noexcept { return &**this; }
+
+    // Back to the pool; does nothing on an empty lease.
+    void release() noexcept {
+      if (Core* core = std::exchange(core_, nullptr)) core->release(ticket_);
+    }
+    // Not fit for reuse: destroyed instead of returned.
+    void discard() noexcept {
+      if (Core* core = std::exchange(core_, nullptr)) core->discard(ticket_, Retired::broken);
+    }
+    // Takes the resource out of the pool for good. Needs a lease that is not empty.
+    T hijack() && noexcept { return std::exchange(core_, nullptr)->hijack(ticket_); }
+
+   private:
+    friend class ResourcePool;
+    Lease(Core* core, Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
+    Core* core_ = nullptr;
+    Ticket ticket_{};
+  };
+
+  // A lease, or why there is none.
+  struct Acquired {
+    std::optional<Errc> error{};
+    Lease lease{};
+    explicit operator bool() const noexcept { return !error; }
+  };
+
+  // Makes nothing yet; starts one thread. Throws std::system_error when there is no thread to be had.
+  // Needs: config.create, and numbers in their ranges.
+  explicit ResourcePool(ResourcePoolConfig<T> config)
+      : core_(Core::make({.max_size = config.max_size,
+                          .gates = config.gates,
+                          .max_waiters = config.max_waiters,
+                          .max_opening = std::min(config.max_opening, config.max_size),
+                          .barge_window = config.barge_window},
+                         {.max_threads = std::min(config.max_opening, config.max_size),
+                          .open_timeout = config.open_timeout,
+                          .backoff_min = config.backoff_min,
+                          .backoff_max = config.backoff_max},
+                         {.create = std::move(config.create),
+                          .retire_wanted = [this] { keeper_.wake(); },
+                          .destroy = std::move(config.destroy),
+                          .unfit = unfit(std::move(config.is_reusable))})),
+        keeper_("tidegate-keep", kTickPeriod, [this] { return keep(); }) {}
+  ResourcePool(const ResourcePool&) = delete;
+  ResourcePool& operator=(const ResourcePool&) = delete;
+  // close() without waiting for leases: they may outlive the pool.
+  ~ResourcePool() { close(Deadline::now()); }
+
+  // Takes an idle resource, or waits for whatever comes first, one that is released or made.
+  // A passed deadline: only if it needs no waiting. Everything the last holder did happens before.
+  Acquired acquire(Deadline deadline = Deadline::never(), const std::stop_token& stop = {},
+                   Location where = Location::current()) {
+    if (stop.stop_requested()) [[unlikely]] {
+      return fail(core_->slots().closed() ? Errc::closed : Errc::canceled);
+    }
+    const auto seen = core_->glance();
+    const auto entered = core_->slots().enter();
+    if (entered.entry == Entry::docked) [[likely]] {
+      Slot& slot = seen.slots[entered.ticket.slot()];
+      if (core_->fresh(slot, seen)) [[likely]] {
+        slot.begin_lease(current_thread_id(), where, seen.now);
+        return {std::nullopt, Lease(core_.get(), entered.ticket)};
+      }
+    }
+    return acquire_slowly(entered, deadline, stop, where);
+  }
+  // As acquire with a passed deadline; what it lacked is made in the background.
+  Acquired try_acquire(Location where = Location::current()) {
+    return acquire(Deadline::now(), {}, where);
+  }
+  // Everything that is idle now.
+  std::vector<Lease> acquire_all_idle(Location where = Location::current()) {
+    std::vector<Lease> leases;
+    leases.reserve(core_->slots().limits().max_size);
+    while (leases.size() < core_->slots().limits().max_size) {
+      const auto entered = core_->slots().enter();
+      std::optional<Ticket> ticket;
+      if (entered.entry == Entry::closed) break;
+      if (entered.entry == Entry::docked) ticket = entered.ticket;
+      if (!ticket) ticket = core_->slots().find_idle(entered.ticket.gate());
+      if (!ticket) break;
+      leases.push_back(begin(*ticket, where).lease);
+    }
+    return leases;
+  }
+  // Makes one resource on the calling thread and adds it to the idle ones. False: creation failed,
+  // the pool is full or closed, or the deadline passed.
+  bool create_resource(Deadline deadline = Deadline::never(), const std::stop_token& stop = {}) {
+    return core_->create_here(stop, deadline);
+  }
+  // Every resource that exists or is being made now is replaced as it comes back.
+  void reset() noexcept {
+    core_->slots().next_generation();
+    core_->slots().clear_rejection();
+    core_->openers().reset_backoff();
+    retire_stale_idle();
+  }
+  // Fences off new acquires, tells every waiter, ends what is idle, and waits for the leases until
+  // `drain`. True: all came back. False: those that are still out keep working, and what they hold
+  // is ended when they come back. Idempotent.
+  bool close(Deadline drain = Deadline::never()) {
+    core_->slots().close();
+    core_->openers().stop();
+    const bool drained = core_->slots().await_drained(drain);
+    std::call_once(closed_, [&] {
+      if (!drained) core_->slots().abandon();
+      keeper_.stop();
+      finish_retiring();
+    });
+    return drained;
+  }
+
+  PoolCounts counts() const noexcept { return core_->slots().counts(); }
+  std::optional<ErrorValue> last_failure() const { return core_->last_failure(); }
+  ResourceStats stats() const noexcept {
+    const auto& slots = core_->slots();
+    ResourceStats stats{.counts = slots.counts(), .waited = core_->waited()};
+    for (std::uint32_t i = 0; i < slots.limits().max_size; ++i) {
+      stats.acquired += slots.slot(i).acquired();
+      stats.ended += slots.slot(i).ended();
+    }
+    stats.discarded = core_->discarded();
+    stats.hijacked = core_->retired(Retired::hijacked);
+    stats.created = slots.openings();
+    stats.create_failed = slots.failures();
+    for (std::size_t i = 0; i < kErrcCount; ++i) {
+      stats.failed[i] = core_->failed(static_cast<Errc>(i));
+    }
+    return stats;
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kTickPeriod{10};
+
+  static std::function<std::optional<Retired>(T&)> unfit(std::function<bool(T&)> is_reusable) {
+    if (!is_reusable) return {};
+    return [is_reusable = std::move(is_reusable)](T& resource) -> std::optional<Retired> {
+      if (is_reusable(resource)) return std::nullopt;
+      return Retired::broken;
+    };
+  }
+
+  Acquired begin(Ticket ticket, Location where) noexcept {
+    core_->begin_lease(ticket, where);
+    return {std::nullopt, Lease(core_.get(), ticket)};
+  }
+  Acquired fail(Errc error) noexcept {
+    core_->count_failed({error, {}, false});
+    return {error, {}};
+  }
+  [[gnu::noinline]] Acquired acquire_slowly(Entered entered,
+                                            Deadline deadline, const std::stop_token& stop,
+                                            Location where) {
+    Search search{.deadline = deadline, .stop = stop};
+    const Found found = core_->acquire(entered, search, [this](const Found& at) {
+      const std::uint32_t slot = at.ticket.slot();
+      if (core_->fresh(slot)) return true;
+      core_->replace(at.ticket, core_->stale_reason(slot));
+      return false;
+    });
+    if (found.error) return {found.error, {}};
+    return begin(found.ticket, where);
+  }
+
+  // The keeper's turn; true: again after a tick.
+  bool keep() noexcept {
+    core_->slots().set_tick(Sync::now().time_since_epoch().count());
+    finish_retiring();
+    core_->slots().grow_to(0);
+    const PoolCounts counts = core_->slots().counts();
+    return counts.leased + counts.idle + counts.connecting + counts.waiting > 0;
+  }
+  void finish_retiring() noexcept {
+    while (const auto slot = core_->slots().take_to_retire()) core_->finish(*slot);
+  }
+  void retire_stale_idle() noexcept {
+    auto& slots = core_->slots();
+    const auto retire_if_stale = [&](std::uint32_t slot) {
+      if (core_->fresh(slot)) return slots.put_back(slot);
+      core_->count_retired(core_->stale_reason(slot));
+      slots.retire_checked(slot);
+    };
+    for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
+      if (const auto slot = slots.try_check_docked(g)) retire_if_stale(*slot);
+    }
+    for (std::uint32_t slot = 0; slot < slots.limits().max_size; ++slot) {
+      if (slots.try_check(slot)) retire_if_stale(slot);
+    }
+  }
+
+  struct Unref {
+    void operator()(Core* core) const noexcept { core->unref(); }
+  };
+
+  std::unique_ptr<Core, Unref> core_;
+  Keeper keeper_;
+  std::once_flag closed_;
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,93 @@
+// Slot: the lease record and the statistics of one place for a resource.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+#include <tidegate/base/location.hpp>
+#include <tidegate/core/sync.hpp>
+
+namespace tidegate::core {
+
+// Nanoseconds of the pool's coarse tick: the steady clock as the keeper last wrote it (every 10 ms
+// while a resource is open). The warm path reads this and no clock.
+using Tick = std::int64_t;
+inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
+
+// Only the slot's owner (lessee, opener, keeper: I2) writes here; anybody may read. Hence relaxed
+// loads and stores, never a read-modify-write; what a new owner must see is carried by the edge
+// through which it got the slot ([dock], [idle-publish], [decide], the wait mutex).
+class alignas(kCacheLine) Slot {
+ public:
+  struct Record {
+    std::int32_t holder = 0;  // thread id; 0 = not leased
+    Location site{};
+    Tick since = 0;
+  };
+
+  // The lease record (I6): exactly one while leased, none otherwise.
+  void begin_lease(std::int32_t thread, Location site, Tick now) noexcept {
+    store_site(site);
+    since_.store(now, std::memory_order_relaxed);
+    holder_.store(thread, std::memory_order_relaxed);
+    acquired_.store(acquired() + 1, std::memory_order_relaxed);
+  }
+  void end_lease(Tick now) noexcept {
+    holder_.store(0, std::memory_order_relaxed);
+    since_.store(now, std::memory_order_relaxed);
+  }
+  // The calling thread holds the lease from here on.
+  void adopt(std::int32_t thread) noexcept { holder_.store(thread, std::memory_order_relaxed); }
+
+  bool leased() const noexcept { return holder() != 0; }
+  std::int32_t holder() const noexcept { return holder_.load(std::memory_order_relaxed); }
+  // Leased: when the lease began. Otherwise: when the last one ended, or the resource was published.
+  Tick since() const noexcept { return since_.load(std::memory_order_relaxed); }
+  Record record() const noexcept { return {holder(), load_site(), since()}; }
+
+  // A resource has been made. `generation`: the pool's when the making began.
+  void born(Tick now, Tick expires, std::uint32_t generation) noexcept {
+    since_.store(now, std::memory_order_relaxed);
+    expires_.store(expires, std::memory_order_relaxed);
+    generation_.store(generation, std::memory_order_relaxed);
+  }
+  Tick expires() const noexcept { return expires_.load(std::memory_order_relaxed); }
+  std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_relaxed); }
+
+  // Leases begun here (I7). One after the other, so all but the one that is out have ended.
+  std::uint64_t acquired() const noexcept { return acquired_.load(std::memory_order_relaxed); }
+  std::uint64_t ended() const noexcept {
+    const std::uint64_t begun = acquired();
+    return begun > 0 && leased() ? begun - 1 : begun;
+  }
+
+ private:
+  static constexpr std::size_t kSiteWords =
+      (sizeof(Location) + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t);
+  using SiteWords = std::array<std::uint64_t, kSiteWords>;
+  static_assert(sizeof(Location) == sizeof(SiteWords), "the site is stored word by word");
+
+  void store_site(Location site) noexcept {
+    const auto words = std::bit_cast<SiteWords>(site);
+    for (std::size_t i = 0; i < kSiteWords; ++i) {
+      site_[i].store(words[i], std::memory_order_relaxed);
+    }
+  }
+  Location load_site() const noexcept {
+    SiteWords words;
+    for (std::size_t i = 0; i < kSiteWords; ++i) words[i] = site_[i].load(std::memory_order_relaxed);
+    return std::bit_cast<Location>(words);
+  }
+
+  std::atomic<std::int32_t> holder_{0};
+  std::atomic<std::uint32_t> generation_{0};
+  std::atomic<Tick> since_{0};
+  std::atomic<Tick> expires_{kNeverExpires};
+  std::atomic<std::uint64_t> acquired_{0};
+  std::array<std::atomic<std::uint64_t>, kSiteWords> site_{};
+};
+
+}  // namespace tidegate::core

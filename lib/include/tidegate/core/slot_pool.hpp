@@ -1,0 +1,313 @@
+// SlotPool: the lock-free protocol that hands out slots. It knows indices, not resources.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/error.hpp>
+#include <tidegate/core/counts.hpp>
+#include <tidegate/core/gate.hpp>
+#include <tidegate/core/idle_queue.hpp>
+#include <tidegate/core/slot.hpp>
+#include <tidegate/core/slot_state.hpp>
+#include <tidegate/core/sync.hpp>
+#include <tidegate/core/ticket.hpp>
+#include <tidegate/core/waiters.hpp>
+
+namespace tidegate::core {
+
+struct SlotPoolLimits {
+  std::uint32_t max_size = 4;                 // 1..65535
+  std::uint32_t gates = 0;                    // a power of two <= 64; 0 = one per core
+  std::uint32_t max_waiters = 0;              // 0 = unlimited
+  std::uint32_t max_opening = 1;              // slots in `opening` at once
+  std::chrono::nanoseconds barge_window{0};   // 0 = strict FIFO
+};
+
+// How an acquire ended, and what it cost. `error` empty: the ticket is ours.
+struct Found {
+  std::optional<Errc> error{};
+  Ticket ticket{};
+  bool waited = false;
+};
+
+// What an acquire that looks for a slot is willing to do. One object lives through all the turns of
+// one acquire, so that a granted slot which fails its check does not cost the place in the queue.
+struct Search {
+  Deadline deadline{};
+  std::stop_token stop{};
+  bool resumed = false;                           // was granted a slot before, and gave it up
+  std::chrono::steady_clock::time_point since{};  // when it began to wait; epoch = not yet
+  std::uint64_t failures_before = 0;              // openings that had failed by then
+  std::uint64_t openings_before = 0;              // openings that had succeeded by then
+};
+
+// How an opening failed, as far as waiters care (the owner keeps the text).
+enum class OpenFailure : std::uint8_t {
+  none,
+  unavailable,  // try again; waiters go on waiting
+  no_thread,    // as unavailable, but asked for again only by the next grow_to()
+  rejected,     // hopeless for now: fails waiters at once while nothing is open
+  aborted,      // given up because the pool closes
+};
+
+// What the protocol asks of its owner. Called with no lock held, unless it says otherwise.
+class SlotOwner {
+ public:
+  // `count` more slots stand in `opening`: see that take_to_open() is called. Any acquiring or
+  // maintaining thread; must not block.
+  virtual void on_open_wanted(std::uint32_t count) noexcept = 0;
+  // A slot stands in `retiring`: see that take_to_retire() is called. Any thread, also one that
+  // releases, under the wait mutex (so that none comes after abandon()): must neither block, nor
+  // allocate, nor call back.
+  virtual void on_retire_wanted() noexcept = 0;
+  // The pool is gone and the lease of `slot` came back late: destroy its resource here and now.
+  virtual void finish_late(std::uint32_t slot) noexcept = 0;
+  // Nobody refers to the core any more. The last touch: may delete the SlotPool.
+  virtual void free_core() noexcept = 0;
+
+ protected:
+  ~SlotOwner() = default;
+};
+
+// The gates, the idle queue, the slot states and the waiters, joined as docs/design.md tells.
+//
+// Invariants kept here: I1 counts, I2 place, I3 wake, I4 fence, I8 outcome. Lock-free: enter(),
+// release() and look() while no strict waiter sleeps. The wait mutex guards the waiters, the lists
+// of empty, opening and retiring slots, and closing; it is held for short, I/O-free steps.
+template <class Sync = StdSync>
+class SlotPool {
+ public:
+  using Entry = core::Entry;
+  using Entered = core::Entered;
+
+  // `owner` outlives the core. Throws std::bad_alloc.
+  SlotPool(const SlotPoolLimits& limits, SlotOwner& owner);
+
+  SlotPool(const SlotPool&) = delete;
+  SlotPool& operator=(const SlotPool&) = delete;
+
+  // ---- the path of a lease, in order --------------------------------------------------------
+
+  // Step 1, one read-modify-write: the docked slot, or an admission with which to find().
+  Entered enter() noexcept {
+    const std::uint32_t gate = Sync::cpu() & gate_mask_;
+    const auto entered = gates_[gate].enter();
+    return {entered.entry, Ticket(entered.slot, gate)};
+  }
+  // Steps 2 to 5, for one who was admitted at `gate`: takes an idle slot, or waits for whatever
+  // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
+  // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
+  Found find(std::uint32_t gate, Search& search) noexcept;
+  // As find(), but never waits and asks for nothing: a slot that is idle or docked now, or none (then
+  // the admission is given back).
+  std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;
+
+  // Gives the slot back. Never blocks on more than the wait mutex (and that only when somebody
+  // waits), never allocates; one read-modify-write on the warm path, after which the core may be gone.
+  void release(Ticket ticket) noexcept {
+    if (!gates_[ticket.gate()].try_leave_and_dock(ticket.slot())) release_slowly(ticket);
+  }
+  // The resource is not fit for reuse: the slot goes to `retiring`.
+  void discard(Ticket ticket) noexcept;
+  // As discard, but the admission stays: the caller goes on to find().
+  void replace(Ticket ticket) noexcept;
+  // The resource needs a longer look: out -> checking, for maintenance to put back or retire. The
+  // admission stays, as with replace().
+  void set_aside(Ticket ticket) noexcept {
+    states_.move(ticket.slot(), SlotState::out, SlotState::checking);
+  }
+  // The resource is gone with its holder: the slot is `empty` at once.
+  void forget(Ticket ticket) noexcept;
+
+  // ---- openers -------------------------------------------------------------------------------
+
+  // The next slot in `opening` that nobody works on yet. Whoever takes it ends it with opened() or
+  // open_failed().
+  std::optional<std::uint32_t> take_to_open() noexcept;
+  // The resource is there: to the oldest waiter, or idle; retired when the pool is closed (I4).
+  void opened(std::uint32_t slot) noexcept;
+  // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
+  // `rejected_until`: how long acquires that need a new resource are refused at once.
+  void open_failed(std::uint32_t slot, OpenFailure why,
+                   std::chrono::steady_clock::time_point rejected_until = {}) noexcept;
+  // An empty slot to open on the calling thread, to be ended like one that was taken.
+  std::optional<std::uint32_t> reserve_to_open() noexcept;
+  // Asks for openings until `floor` resources exist or are on their way.
+  void grow_to(std::uint32_t floor) noexcept;
+  // Forgets a rejection (the configuration on the server's side may have changed).
+  void clear_rejection() noexcept;
+
+  // ---- maintenance ---------------------------------------------------------------------------
+
+  // idle -> checking; false when it is not idle.
+  bool try_check(std::uint32_t slot) noexcept { return states_.claim(slot, SlotState::checking); }
+  // Takes a docked slot out of `gate`, as checking.
+  std::optional<std::uint32_t> try_check_docked(std::uint32_t gate) noexcept;
+  // checking -> the oldest waiter, or idle.
+  void put_back(std::uint32_t slot) noexcept;
+  // checking -> retiring.
+  void retire_checked(std::uint32_t slot) noexcept;
+  // The next slot in `retiring` that nobody works on yet.
+  std::optional<std::uint32_t> take_to_retire() noexcept;
+  // Its resource is destroyed: retiring -> empty, and on to whoever waits for capacity.
+  void retired(std::uint32_t slot) noexcept;
+
+  // ---- close ---------------------------------------------------------------------------------
+
+  // The fence: from its return no lease begins (I4), every waiter has been told, and what was idle
+  // stands in `retiring`. Idempotent; any thread.
+  struct Fenced {
+    std::uint32_t waiters = 0;  // told closed
+    std::uint32_t idle = 0;     // now in `retiring`
+  };
+  Fenced close() noexcept;
+  bool closed() const noexcept { return gate_word::closed(gates_[0].load()); }
+  // Waits until no admission is left: spins briefly, yields, parks. False: the deadline came first.
+  bool await_drained(Deadline deadline) noexcept;
+  bool drained() const noexcept;
+  // Gives up on the leases that are still out: each of them keeps the core alive until it is back.
+  // Returns how many admissions that were. Needs: closed; at most once.
+  std::uint32_t abandon() noexcept;
+  // The owner lets go; the last reference calls free_core().
+  void unref() noexcept { unref(1); }
+  // Keeps the core alive for a thread that close leaves behind.
+  void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+
+  // ---- looking -------------------------------------------------------------------------------
+
+  const SlotPoolLimits& limits() const noexcept { return limits_; }
+  std::uint32_t gate_count() const noexcept { return gate_mask_ + 1; }
+  Slot& slot(std::uint32_t index) noexcept { return slots_[index]; }
+  const Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
+  SlotState state(std::uint32_t index) const noexcept { return states_.get(index); }
+  // Counts of this moment, exact when nobody moves: where the slots are, without a lock; and with
+  // the wait mutex also who waits.
+  PoolCounts places() const noexcept;
+  PoolCounts counts() const noexcept;
+  // Slots in `retiring`.
+  std::uint32_t retiring() const noexcept;
+  std::uint64_t openings() const noexcept { return openings_.load(std::memory_order_relaxed); }
+  std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
+  // Resources retired because the pool was closed.
+  std::uint64_t shut_down() const noexcept { return shut_down_.load(std::memory_order_relaxed); }
+  std::uint32_t peak_waiting() const noexcept {
+    return peak_waiting_.load(std::memory_order_relaxed);
+  }
+
+  // The coarse clock. Written by one keeper; relaxed: it is a time, and carries nothing.
+  Tick tick() const noexcept { return tick_.load(std::memory_order_relaxed); }
+  void set_tick(Tick now) noexcept { tick_.store(now, std::memory_order_relaxed); }
+  // Resources of an older generation are replaced as they come back (reset).
+  std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_relaxed); }
+  void next_generation() noexcept { generation_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  using Node = WaitNode<Sync>;
+  using Mutex = typename Sync::Mutex;
+
+  bool look(std::uint32_t gate, std::uint32_t& slot) noexcept;
+  bool scan(std::uint32_t& slot) noexcept;
+  bool take_any_dock(std::uint32_t first_gate, std::uint32_t& slot) noexcept;
+  Found settle(std::uint32_t gate, std::uint32_t slot, bool waited) noexcept;
+  Found leave_with(std::uint32_t gate, Errc error, bool waited = false) noexcept;
+
+  Found wait(std::uint32_t gate, Search& search) noexcept;
+  std::optional<Errc> may_wait(Search& search) noexcept;
+  std::uint32_t sleep(std::uint32_t gate, Node& node, const Search& search,
+                      std::unique_lock<Mutex>& lock) noexcept;
+  std::uint32_t decide_and_unlink(Node& node, std::uint32_t word) noexcept;
+  void arm() noexcept;
+  void disarm() noexcept;
+  Errc timeout_reason(const Search& search) noexcept;
+  bool all_held_by(std::int32_t thread) const noexcept;
+
+  void release_slowly(Ticket ticket) noexcept;
+  bool grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
+  void hand_off(std::uint32_t slot, SlotState from) noexcept;
+  void enqueue(std::uint32_t slot, std::uint32_t hint) noexcept;
+  void retire(std::uint32_t slot, SlotState from) noexcept;
+  void shut_down(std::uint32_t slot, SlotState from) noexcept;
+  std::uint32_t sweep() noexcept;
+  void leave(std::uint32_t gate) noexcept;
+  void unref(std::uint64_t count) noexcept;
+
+  // Wait mutex: turns empty slots into opening ones as policy says; returns how many. The caller
+  // unlocks and then tells the owner.
+  std::uint32_t plan_openings(std::uint32_t floor = 0, std::uint32_t more_demand = 0) noexcept;
+  std::uint32_t open_count() const noexcept {
+    return limits_.max_size - empty_.size - opening_ - retiring_;
+  }
+  void tell_openings(std::uint32_t count) noexcept {
+    if (count > 0) owner_.on_open_wanted(count);
+  }
+
+  // An intrusive list of slots through links_: a slot is on at most one (I2). Wait mutex.
+  struct SlotList {
+    static constexpr std::uint32_t kEnd = ~std::uint32_t{0};
+    std::uint32_t head = kEnd;
+    std::uint32_t size = 0;
+  };
+  void push(SlotList& list, std::uint32_t slot) noexcept {
+    links_[slot] = list.head;
+    list.head = slot;
+    ++list.size;
+  }
+  std::optional<std::uint32_t> pop(SlotList& list) noexcept {
+    if (list.head == SlotList::kEnd) return std::nullopt;
+    const std::uint32_t slot = list.head;
+    list.head = links_[slot];
+    --list.size;
+    return slot;
+  }
+
+  // Fixed after construction.
+  const SlotPoolLimits limits_;
+  const std::uint32_t gate_mask_;
+  SlotOwner& owner_;
+  std::unique_ptr<Gate<Sync>[]> gates_;
+  std::unique_ptr<Slot[]> slots_;
+  // Read on the warm path, written rarely.
+  std::atomic<Tick> tick_{0};
+  std::atomic<std::uint32_t> generation_{0};
+
+  // Slow path.
+  alignas(kCacheLine) SlotStates<Sync> states_;
+  IdleQueue queue_;
+
+  // Guarded by the wait mutex.
+  alignas(kCacheLine) mutable Mutex mutex_;
+  WaitList<Sync> waiters_;
+  bool armed_ = false;   // `waiting` is set on all gates
+  bool closed_ = false;  // close() has been here
+  bool abandoned_ = false;
+  std::unique_ptr<std::uint32_t[]> links_;
+  SlotList empty_;
+  SlotList to_open_;
+  SlotList to_retire_;
+  std::uint32_t opening_ = 0;   // slots in `opening`, taken or not
+  std::uint32_t retiring_ = 0;  // slots in `retiring`, taken or not
+  OpenFailure last_failure_ = OpenFailure::none;
+  std::chrono::steady_clock::time_point rejected_until_{};
+
+  // Statistics of the slow path; relaxed: each is a number of its own.
+  std::atomic<std::uint64_t> openings_{0};
+  std::atomic<std::uint64_t> failures_{0};
+  std::atomic<std::uint64_t> shut_down_{0};
+  std::atomic<std::uint32_t> peak_waiting_{0};
+
+  // Close.
+  Mutex drain_mutex_;
+  typename Sync::Condition drain_;
+  typename Sync::template Atomic<std::uint64_t> refs_{1};
+};
+
+extern template class SlotPool<StdSync>;
+
+}  // namespace tidegate::core

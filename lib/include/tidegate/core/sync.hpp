@@ -1,0 +1,81 @@
+// Sync: the atomics, locks, parker, clock and processor number that the core is built on.
+#pragma once
+
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#define TIDEGATE_HAS_RSEQ 1
+#endif
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include <tidegate/base/export.hpp>
+#include <tidegate/core/parker.hpp>
+
+namespace tidegate::core {
+
+inline constexpr std::size_t kCacheLine = 64;
+
+namespace detail {
+// Initial-exec: read with one instruction, also from a shared library.
+inline thread_local constinit std::int32_t cached_thread_id
+    __attribute__((tls_model("initial-exec"))) = 0;
+// Out of line and cold: the warm path then needs no frame of its own for them.
+TIDEGATE_API [[gnu::cold]] std::int32_t ask_thread_id() noexcept;
+TIDEGATE_API [[gnu::cold]] unsigned ask_cpu() noexcept;
+}  // namespace detail
+
+// The kernel's id of the calling thread, cached; never 0.
+inline std::int32_t current_thread_id() noexcept {
+  std::int32_t& id = detail::cached_thread_id;
+  if (id == 0) [[unlikely]] {
+    id = detail::ask_thread_id();
+  }
+  return id;
+}
+
+// The processor this thread runs on at the moment: a hint, never a promise. Reads what the kernel
+// keeps up to date for each thread (rseq) where glibc has registered it; else asks.
+inline unsigned current_cpu() noexcept {
+#if defined(TIDEGATE_HAS_RSEQ)
+  const auto* area = reinterpret_cast<const struct rseq*>(
+      static_cast<const char*>(__builtin_thread_pointer()) + __rseq_offset);
+  const auto cpu = *static_cast<const volatile std::uint32_t*>(&area->cpu_id);
+  if (static_cast<std::int32_t>(cpu) >= 0) [[likely]] {
+    return cpu;
+  }
+#endif
+  return detail::ask_cpu();
+}
+
+// The real thing. Models and deterministic tests bring a Sync of their own, so that they run the
+// code itself and not a copy of it.
+struct StdSync {
+  template <class T>
+  using Atomic = std::atomic<T>;
+  using Mutex = std::mutex;
+  using Condition = std::condition_variable;
+  using Parker = FutexParker;
+
+  static std::chrono::steady_clock::time_point now() noexcept {
+    return std::chrono::steady_clock::now();
+  }
+  // Spreads threads over gates.
+  static unsigned cpu() noexcept { return current_cpu(); }
+  // Between two looks of a short spin.
+  static void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+  }
+};
+
+// As StdSync, but portable: parks on a condition variable.
+struct CondvarSync : StdSync {
+  using Parker = CondvarParker;
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,96 @@
+// Waiters: the FIFO of threads that found nothing, on their own stacks. Guarded by the wait mutex.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include <tidegate/core/sync.hpp>
+
+namespace tidegate::core {
+
+// What a waiter's word is decided to: the outcome (I8), once.
+namespace wait_word {
+inline constexpr std::uint32_t kTimedOut = 1;
+inline constexpr std::uint32_t kCanceled = 2;
+inline constexpr std::uint32_t kClosed = 3;
+inline constexpr std::uint32_t kRejected = 4;
+inline constexpr std::uint32_t kDeadlocked = 5;
+inline constexpr std::uint32_t kGrant = std::uint32_t{1} << 31;  // | slot
+
+constexpr std::uint32_t grant(std::uint32_t slot) noexcept { return kGrant | slot; }
+constexpr bool granted(std::uint32_t word) noexcept { return (word & kGrant) != 0; }
+constexpr std::uint32_t slot(std::uint32_t word) noexcept { return word & ~kGrant; }
+}  // namespace wait_word
+
+// One waiter. The owner creates it, pushes it, parks, and leaves only after its word is decided and
+// it is out of the list.
+template <class Sync>
+struct WaitNode {
+  typename Sync::Parker parker{};
+  // Guarded by the wait mutex from push to unlink.
+  WaitNode* next = nullptr;
+  WaitNode* previous = nullptr;
+  bool linked = false;
+  bool strict = false;                             // its barge window is over
+  std::chrono::steady_clock::time_point since{};  // when its acquire began to wait
+};
+
+// The list. Every member needs the wait mutex.
+template <class Sync>
+class WaitList {
+ public:
+  using Node = WaitNode<Sync>;
+
+  bool empty() const noexcept { return head_ == nullptr; }
+  std::uint32_t size() const noexcept { return size_; }
+  std::uint32_t strict() const noexcept { return strict_; }
+  Node* oldest() const noexcept { return head_; }
+
+  void push_back(Node& node) noexcept { link(node, tail_, nullptr); }
+  // For one that was granted a slot which failed its check: its place in the queue is kept.
+  void push_front(Node& node) noexcept { link(node, nullptr, head_); }
+
+  void mark_strict(Node& node) noexcept {
+    if (node.strict) return;
+    node.strict = true;
+    if (node.linked) ++strict_;
+  }
+
+  void unlink(Node& node) noexcept {
+    if (!node.linked) return;
+    (node.previous != nullptr ? node.previous->next : head_) = node.next;
+    (node.next != nullptr ? node.next->previous : tail_) = node.previous;
+    node.next = node.previous = nullptr;
+    node.linked = false;
+    --size_;
+    if (node.strict) --strict_;
+  }
+
+  // Takes nodes out, oldest first, until one accepts `word`; null when none does. The ones that
+  // refuse have decided for themselves (timed out, canceled) and are on their way out.
+  Node* decide_oldest(std::uint32_t word) noexcept {
+    while (Node* node = head_) {
+      unlink(*node);
+      if (node->parker.decide(word)) return node;
+    }
+    return nullptr;
+  }
+
+ private:
+  void link(Node& node, Node* previous, Node* next) noexcept {
+    node.previous = previous;
+    node.next = next;
+    (previous != nullptr ? previous->next : head_) = &node;
+    (next != nullptr ? next->previous : tail_) = &node;
+    node.linked = true;
+    ++size_;
+    if (node.strict) ++strict_;
+  }
+
+  Node* head_ = nullptr;
+  Node* tail_ = nullptr;
+  std::uint32_t size_ = 0;
+  std::uint32_t strict_ = 0;
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,57 @@
+// PoolClosed: who closed the pool, and who still holds a lease.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tidegate/base/error.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+
+namespace tidegate {
+
+// Who holds a lease, as errors and close reports say it. Plain data.
+struct LeaseHolder {
+  Location where{};      // its acquire
+  std::string thread{};  // name; empty when it has none
+  long thread_id = 0;    // the kernel's
+  std::chrono::nanoseconds held{};
+  int backend_pid = 0;    // 0 = unknown
+  std::string session{};  // "in transaction", "busy", ...; empty = nothing to say
+};
+
+// "OrderRepo::load (src/repo.cpp:41) for 3.1 s, pid 4711, in transaction; ...; and 5 more".
+// `more` counts the holders that are not in `oldest`.
+TIDEGATE_API std::string describe_holders(const std::vector<LeaseHolder>& oldest,
+                                          std::uint32_t more = 0);
+
+// What is known of a closed pool. Plain data; `holders` is made once per phase and shared, because
+// a close may be told to a thousand waiters.
+struct ClosedReport {
+  std::string pool{};
+  CloseRecord closer{};
+  std::chrono::steady_clock::time_point at{};  // when the refused call was made
+  std::uint32_t outstanding = 0;               // leases still out
+  std::uint32_t max_size = 0;
+  std::shared_ptr<const std::string> holders{};  // describe_holders() of the oldest; may be null
+};
+
+// The pool is closed, or closing. what() says who closed it, when and why, and who still holds it.
+// Copies share the report, so copying does not throw.
+class TIDEGATE_API PoolClosed : public Error {
+ public:
+  explicit PoolClosed(ClosedReport report, Location where = {});
+  PoolClosed(const PoolClosed&) = default;
+  PoolClosed& operator=(const PoolClosed&) = default;
+  ~PoolClosed() override;
+
+  const CloseRecord& closer() const noexcept { return report_->closer; }
+
+ private:
+  std::shared_ptr<const ClosedReport> report_;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,93 @@
+// PoolConfig: everything a pool is told, as an aggregate with a default for every member.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+#include <tidegate/pool/config_error.hpp>
+
+namespace tidegate {
+
+// Before each member: its key in a connection string, and what 0 means where that is special.
+// Durations of keys carry a unit: 50us, 250ms, 1h30m, 1.5s; only 0 needs none.
+struct TIDEGATE_API PoolConfig {
+  using milliseconds = std::chrono::milliseconds;
+  using microseconds = std::chrono::microseconds;
+
+  // libpq's connection string; PG* environment variables work as in libpq.
+  std::string conninfo{};
+  // pool_name: in logs, metrics, errors, the default application_name. Unset: host:port/db.
+  std::optional<std::string> name{};
+
+  // pool_max_conns: 1..65535.
+  std::uint32_t max_size = default_max_size();
+  // pool_min_conns: kept open in total.
+  std::uint32_t min_size = 0;
+  // pool_min_idle_conns: kept idle on top of the leased ones.
+  std::uint32_t min_idle = 0;
+
+  // pool_acquire_timeout: of an acquire that names no deadline. 0 = never.
+  milliseconds acquire_timeout{30'000};
+  // pool_max_waiters: beyond that many, acquires are refused at once. 0 = unlimited.
+  std::uint32_t max_waiters = 0;
+  // pool_barge_window: for how long releases may pass a waiter. 0 = strict FIFO.
+  microseconds barge_window{50};
+
+  // pool_max_connecting: connects at once; never more than max_size.
+  std::uint32_t max_connecting = 4;
+  // pool_connect_timeout: of a whole connect, over all hosts and addresses.
+  milliseconds connect_timeout{10'000};
+  // pool_connect_backoff_min, pool_connect_backoff_max: the first and the longest wait between
+  // connects that fail.
+  milliseconds connect_backoff_min{100};
+  milliseconds connect_backoff_max{10'000};
+
+  // pool_max_conn_lifetime: 0 = unlimited.
+  milliseconds max_lifetime{3'600'000};
+  // pool_max_conn_lifetime_jitter: rolled once per connection. Unset: 10 % of max_lifetime.
+  std::optional<milliseconds> max_lifetime_jitter{};
+  // pool_max_conn_idle_time: 0 = never reaped.
+  milliseconds max_idle_time{1'800'000};
+  // pool_health_check_period: of maintenance.
+  milliseconds health_period{60'000};
+
+  // pool_ping_after: idle for longer than this, it is pinged before it is leased. 0 = never.
+  milliseconds ping_after{1'000};
+  // pool_ping_timeout: a connection that does not answer in time is replaced.
+  milliseconds ping_timeout{1'000};
+  // pool_close_drain: how long close waits for leases. 0 = not at all.
+  milliseconds close_drain{10'000};
+
+  // pool_gates: a power of two up to 64, or auto. Unset (auto): from the cores and max_size.
+  std::optional<std::uint32_t> gates{};
+
+  friend bool operator==(const PoolConfig&, const PoolConfig&) = default;
+
+  // Reads a keyword/value or URI connection string: takes out the pool_* keys, leaves the rest to
+  // libpq as it is written, and validates.
+  // Throws: ConfigError with all problems at once.
+  static PoolConfig parse(std::string_view conninfo, Location where = Location::current());
+
+  // Throws: ConfigError with all problems at once; returns when there is none.
+  void validate(Location where = Location::current()) const;
+
+  // A connection string with the pool_* keys that differ from their defaults. Secrets read "***",
+  // as does a conninfo that is faulty. Promises: parse() reads an equal PoolConfig back when
+  // nothing had to be hidden.
+  std::string to_string() const;
+
+  // What the pool uses for the members above that are unset. They need a valid configuration.
+  std::string effective_name() const;
+  milliseconds effective_lifetime_jitter() const noexcept;
+  std::uint32_t effective_max_connecting() const noexcept;
+
+  // max(4, cores).
+  static std::uint32_t default_max_size() noexcept;
+};
+
+}  // namespace tidegate

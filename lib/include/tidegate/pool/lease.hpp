@@ -1,0 +1,71 @@
+// Lease: a connection in use.
+#pragma once
+
+#include <utility>
+
+#include <tidegate/base/export.hpp>
+#include <tidegate/core/ticket.hpp>
+#include <tidegate/pq/connection.hpp>
+
+namespace tidegate {
+
+namespace core {
+struct StdSync;
+template <class T, class Sync>
+class ResourceCore;
+}  // namespace core
+namespace detail {
+struct PooledConnection;
+using PoolCore = core::ResourceCore<PooledConnection, core::StdSync>;
+}  // namespace detail
+
+// Move-only; empty when default-constructed, moved from, released or discarded. Its end gives the
+// connection back: clean ones at once, others are replaced. May outlive the pool. For one thread at
+// a time, any thread.
+class TIDEGATE_API Lease {
+ public:
+  Lease() noexcept = default;
+  Lease(Lease&& other) noexcept
+      : core_(std::exchange(other.core_, nullptr)), ticket_(other.ticket_) {}
+  Lease& operator=(Lease&& other) noexcept {
+    if (this != &other) {
+      release();
+      core_ = std::exchange(other.core_, nullptr);
+      ticket_ = other.ticket_;
+    }
+    return *this;
+  }
+  ~Lease() {
+    if (core_ != nullptr) give_back();
+  }
+
+  // The connection; the calling thread counts as the lease's holder from here on.
+  // Throws: UsageError when the lease is empty.
+  Connection& operator*() const;
+  Connection* operator->() const { return &**this; }
+  explicit operator bool() const noexcept { return core_ != nullptr; }
+
+  // The calling thread is the holder from here on, without using the connection.
+  void adopt() noexcept;
+  // Gives the connection back. Never blocks, allocates or does I/O (but see docs/design.md for a
+  // lease that outlives its pool). Does nothing on an empty lease.
+  void release() noexcept {
+    if (core_ != nullptr) give_back();
+  }
+  // The connection is suspect: closed instead of given back.
+  void discard() noexcept;
+  // Takes the connection out of the pool for good; the slot is free at once.
+  // Throws: UsageError when the lease is empty.
+  Connection hijack() &&;
+
+ private:
+  friend class Pool;
+  friend class PoolAccess;
+  Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
+  void give_back() noexcept;
+
+  detail::PoolCore* core_ = nullptr;
+  core::Ticket ticket_{};
+};
+
+}  // namespace tidegate

@@ -1,0 +1,114 @@
+// Pool: PostgreSQL connections shared by many threads.
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/expected.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/pool/close.hpp>
+#include <tidegate/pool/config.hpp>
+#include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/lease.hpp>
+#include <tidegate/watch/stats.hpp>
+
+namespace tidegate {
+
+namespace detail {
+class PoolImpl;
+}
+
+// Every member may be called from any thread at any time, also while the pool closes.
+//
+// The acquiring verbs throw
+//   PoolClosed       the pool is closed: by whom, where, when and why
+//   AcquireTimeout   the deadline passed while every connection was in use, opening, or checked
+//   AcquireCanceled  the stop_token was triggered
+//   Overloaded       max_waiters acquires wait already
+//   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
+//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself
+class TIDEGATE_API Pool {
+ public:
+  // Lazy: connects when the first connection is wanted; starts one thread.
+  // Throws: ConfigError, std::system_error when there is no thread to be had.
+  explicit Pool(PoolConfig config, Location where = Location::current());
+  explicit Pool(std::string_view conninfo, Location where = Location::current())
+      : Pool(PoolConfig::parse(conninfo, where), where) {}
+  explicit Pool(const char* conninfo, Location where = Location::current())
+      : Pool(std::string_view(conninfo), where) {}
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  // close() as configured. Leases that are out after that may be used, and end, later.
+  ~Pool();
+
+  // Takes an idle connection, or waits for whatever comes first: one that is released, or one that
+  // is opened. Promises: everything the previous holder did happens before this returns.
+  // Without a deadline: config().acquire_timeout. A passed deadline: only if it needs no waiting.
+  Lease acquire(Location where = Location::current());
+  Lease acquire(std::stop_token stop, Location where = Location::current());
+  Lease acquire(Deadline deadline, std::stop_token stop = {}, Location where = Location::current());
+  // The same, with the error as a value; without a deadline it never waits, but what it lacked is
+  // opened in the background.
+  Expected<Lease> try_acquire(Location where = Location::current());
+  Expected<Lease> try_acquire(Deadline deadline, std::stop_token stop = {},
+                              Location where = Location::current());
+
+  // Acquire, run, release. Throw also what Connection's verbs of the same name throw.
+  template <Bindable... Args>
+  Rows exec(Sql sql, const Args&... args) {
+    Lease lease = acquire(sql.where());
+    return lease->exec(sql, args...);
+  }
+  template <class... Ts, Bindable... Args>
+  std::tuple<Ts...> query_row(Sql sql, const Args&... args) {
+    Lease lease = acquire(sql.where());
+    return lease->template query_row<Ts...>(sql, args...);
+  }
+  template <class T, Bindable... Args>
+  T query_value(Sql sql, const Args&... args) {
+    Lease lease = acquire(sql.where());
+    return lease->template query_value<T>(sql, args...);
+  }
+  void exec_script(Sql sql) {
+    Lease lease = acquire(sql.where());
+    lease->exec_script(sql);
+  }
+  // f(Connection&), and what it returns.
+  template <std::invocable<Connection&> F>
+  auto with(F&& f, std::optional<Deadline> deadline = {}, Location where = Location::current()) {
+    Lease lease = deadline ? acquire(*deadline, {}, where) : acquire(where);
+    return std::forward<F>(f)(*lease);
+  }
+
+  // Every connection is replaced as it comes back: idle ones now, leased ones when they are
+  // released. Forgets what went wrong with connects so far.
+  void reset() noexcept;
+
+  // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases.
+  // Idempotent; concurrent callers wait and get the same report.
+  // Throws: WouldDeadlock on a thread that holds a lease of this pool; UsageError for a negative
+  // drain. Nothing is changed then.
+  CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
+  bool closed() const noexcept;
+
+  Stats stats() const;
+  const PoolConfig& config() const noexcept;
+
+ private:
+  [[gnu::cold]] Lease acquire_slowly(core::Entered entered, Location where);
+
+  // Fixed after construction. The core by itself, to spare the warm path a look into impl_.
+  std::unique_ptr<detail::PoolImpl> impl_;
+  detail::PoolCore* core_;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,66 @@
+// Opens one connection, within a deadline and abortable.
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/pq/connection.hpp>
+#include <tidegate/pq/file_descriptor.hpp>
+
+namespace tidegate::pq {
+
+struct ConnectOptions {
+  // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
+  // service file and libpq's defaults fill in the rest.
+  std::vector<std::pair<std::string, std::string>> params{};
+};
+
+enum class ConnectFault {
+  unreachable,  // later it may work: refused, no answer, starting up, too many clients, DNS
+  rejected,     // it will not work until somebody changes something: password, database, TLS
+  aborted,      // the stop_token was triggered
+};
+
+// One address that was tried in vain. Plain data; never a password, never the whole conninfo.
+struct FailedAttempt {
+  ConnectFault kind = ConnectFault::unreachable;
+  std::string sqlstate{};  // empty when the server did not answer with an error
+  std::string text{};      // the server's message, or what stood in the way; one line
+  std::string host{};      // as configured: a name, or the directory of a Unix socket
+  std::string address{};   // dialled; empty for a Unix socket and when `host` has no address
+  std::string port{};
+};
+
+struct ConnectFailure {
+  FailedAttempt cause{};  // the one that decided
+  std::vector<FailedAttempt>
+      attempts{};  // all of them, in the order tried; none when aborted first
+};
+
+// Either a connection or a failure.
+struct ConnectOutcome {
+  Connection connection{};
+  // A duplicate of its socket: shows the server's EOF after the connection is closed, and can be
+  // shut down while another thread uses the connection.
+  FileDescriptor duplicate{};
+  std::optional<ConnectFailure> failure{};
+
+  explicit operator bool() const noexcept { return !failure.has_value(); }
+};
+
+// Tries the hosts and their addresses one after the other, each for an equal share of the time that
+// is left (and at most libpq's connect_timeout), until one works or rejects; like libpq, except
+// that an address that does not answer costs its share only.
+// Needs:    any thread. Blocks while names are looked up, which nothing can interrupt; everything
+//           else ends at once when `stop` is triggered, and at the deadline.
+// Promises: on success the connection is idle. On failure nothing is left behind.
+// Throws:   std::bad_alloc.
+TIDEGATE_API ConnectOutcome connect(const ConnectOptions& options, std::stop_token stop,
+                                    Deadline deadline);
+
+}  // namespace tidegate::pq

@@ -1,0 +1,138 @@
+// Connection: one session with a PostgreSQL server.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/pq/convert.hpp>
+#include <tidegate/pq/notice.hpp>
+#include <tidegate/pq/rows.hpp>
+#include <tidegate/pq/session_state.hpp>
+
+struct pg_conn;  // libpq's PGconn
+
+namespace tidegate {
+
+// As libpq has it: active = a command is under way or its result is unread.
+enum class TransactionStatus { idle, active, in_transaction, in_failed_transaction, unknown };
+
+// Move-only; default-constructed and moved-from: closed. For one thread at a time.
+//
+// Every throwing verb throws
+//   UsageError      the connection is closed, a command started through native_handle() is still
+//                   under way, or a parameter cannot be sent (nothing has been sent then)
+//   QueryError      the server reported an error; the connection stays usable
+//   ConnectionLost  the connection is broken; whether the statement took effect is not known.
+//                   It was already broken before the call if the message says so: nothing was sent.
+class TIDEGATE_API Connection {
+ public:
+  Connection() noexcept = default;
+  explicit Connection(std::unique_ptr<pq::Session> session) noexcept;  // for pq::connect()
+  Connection(Connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Connection& operator=(Connection&& other) noexcept;
+  ~Connection() {
+    if (state_ != nullptr) close();
+  }
+
+  // Runs one statement. Parameters are $1, $2, ... in the text. COPY is refused with a UsageError.
+  template <Bindable... Args>
+  Rows exec(Sql sql, const Args&... args) {
+    Params& params = start(sql);
+    (params.bind(args), ...);
+    return run();
+  }
+  // The only row of the result. Throws also NoRows, TooManyRows, and as Row::as().
+  template <OwningReadable... Ts, Bindable... Args>
+  std::tuple<Ts...> query_row(Sql sql, const Args&... args) {
+    return exec(sql, args...).only().template as<Ts...>();
+  }
+  // The only value of the result. Throws as query_row.
+  template <OwningReadable T, Bindable... Args>
+  T query_value(Sql sql, const Args&... args) {
+    return std::get<0>(query_row<T>(sql, args...));
+  }
+  // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
+  // Their rows are dropped. At the first error the rest is not run.
+  void exec_script(Sql sql);
+
+  // One empty round trip, or as much of it as fits before the deadline.
+  // Promises: true when the server has answered. After false with is_open() the answer is still to
+  //           come: the next ping() goes on waiting for it, every other verb waits for it first.
+  bool ping(Deadline deadline) noexcept;
+
+  // Not closed, and not known to be broken.
+  bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
+  TransactionStatus transaction_status() const noexcept;
+  int backend_pid() const noexcept;  // 0 when closed
+  // What the server reports of itself ("server_version", "TimeZone"); nullopt when it does not.
+  std::optional<std::string> parameter_status(const std::string& name) const;
+  // From here on notices go to `handler`; without one they are dropped. A handler that is set
+  // during a lease ends with it, and the one from before the lease is back.
+  void set_notice_handler(NoticeHandler handler);
+  // libpq's handle, in blocking mode, for existing libpq code; null when closed. It stays the
+  // connection's. What was done with it is looked at when the lease ends.
+  pg_conn* native_handle() noexcept;
+  // Ends the session, without waiting for the server's part of it. Does I/O.
+  void close() noexcept;
+
+  // ---- For the pool. -------------------------------------------------------------------------
+
+  // A lease begins: what the last one did to the connection is settled (reusable() said true).
+  void begin_lease() noexcept {
+    if (state_ != nullptr) state_->begin_lease();
+  }
+  // The same at each use of a lease: begins it at the first one. A lease that never uses its
+  // connection then costs no write to it.
+  void begin_lease_once() noexcept {
+    if (state_ != nullptr && !state_->has(Flag::leased)) state_->begin_lease();
+  }
+  // A lease ends: may the next one have it as it is? Status, transaction, unread results, pipeline
+  // mode and doom are looked at. No system call, and no call of libpq unless the lease used it.
+  // Promises: when true, blocking mode and libpq's callbacks are as the library keeps them, also
+  //           after native_handle(), and the lease's notice handler is gone.
+  bool reusable() noexcept {
+    if (state_ == nullptr) return false;
+    return state_->end_untouched_lease() || end_touched_lease();
+  }
+  // Neither doomed nor broken. Field reads only.
+  bool usable() const noexcept {
+    return state_ != nullptr && !state_->has(Flag::doomed) &&
+           (!state_->has(Flag::native) || native_ok());
+  }
+  // Has the server closed, or said that it will? One poll(2) when it has sent nothing; else what it
+  // sent is read, and notifications are dropped. Needs: no lease, an idle connection.
+  pq::SocketCheck check_socket() noexcept;
+  // Non-blocking pings for a poll loop: ping_step(Deadline::now()) sends if none is under way,
+  // reads what is there and tells; call it again when socket() is readable (or, seldom, writable).
+  pq::PingResult ping_step(Deadline deadline) noexcept;
+  // It is not to be used again after this lease. The lease may go on with it.
+  void doom() noexcept {
+    if (state_ != nullptr) state_->set(Flag::doomed);
+  }
+  // Why it is broken: the server's last words where there were some ("57P01: terminating ...").
+  // Empty when it is not; valid until close().
+  std::string_view broken_reason() const noexcept;
+  int socket() const noexcept;  // -1 when closed or broken
+
+ private:
+  using Flag = pq::SessionState::Flag;
+
+  pq::Session& session() const noexcept;
+  pq::Session& open_session(Location where) const;
+  Params& start(Sql sql);
+  Rows run();
+  bool end_touched_lease() noexcept;
+  bool native_ok() const noexcept;
+
+  pq::SessionState* state_ = nullptr;  // owned; a pq::Session
+};
+
+}  // namespace tidegate

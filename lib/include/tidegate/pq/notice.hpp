@@ -1,0 +1,22 @@
+// Notices: what the server says without being asked (RAISE NOTICE, warnings, ...).
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+namespace tidegate {
+
+// Valid during the handler's call.
+struct Notice {
+  std::string_view severity{};  // "NOTICE", "WARNING", ...; never translated
+  std::string_view sqlstate{};
+  std::string_view message{};
+  std::string_view detail{};
+  std::string_view hint{};
+};
+
+// Called on the thread that uses the connection, in the middle of a call on it: it must not use the
+// connection. What it throws is dropped.
+using NoticeHandler = std::function<void(const Notice&)>;
+
+}  // namespace tidegate

@@ -1,0 +1,79 @@
+// Params: the parameters of one statement on their way to libpq.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+
+namespace tidegate {
+
+// Written by Convert<T>::encode, which adds exactly one value. A value goes as text whose type the
+// server infers, bytes go as binary bytea. The storage is reused from call to call.
+// Throws: UsageError naming the parameter ($1, ...) when a text holds a NUL or a value is larger
+//         than PostgreSQL takes (1 GiB); nothing has been sent then.
+class TIDEGATE_API Params {
+ public:
+  void null();
+  // Copies `value`.
+  void text(std::string_view value);
+  // Does not copy: text[size] is the NUL, and all of it lives until the statement was sent.
+  void text_in_place(const char* text, std::size_t size);
+  // Does not copy: lives until the statement was sent.
+  void bytes(std::span<const std::byte> value);
+  void integer(long long value);
+  void integer(unsigned long long value);
+  void floating(float value);
+  void floating(double value);
+
+  // What is added in between are the elements of one array.
+  void begin_array();
+  void end_array();
+
+  // The value cannot be sent: throws UsageError naming the parameter and `why`.
+  [[noreturn]] void refuse(std::string_view why) const;
+
+  // Adds one argument by its Convert<T>. Throws UsageError unless that wrote exactly one value.
+  template <class T>
+  void bind(const T& value);
+
+  // For the connection. clear() starts the parameters of a call at `where` and gives back the
+  // memory of an unusually large one; seal() ends them, and only then the arrays are valid.
+  void clear(Location where) noexcept;
+  void seal() noexcept;
+  std::size_t count() const noexcept { return entries_.size(); }
+  const std::uint32_t* types() const noexcept { return types_.data(); }
+  const char* const* values() const noexcept { return values_.data(); }
+  const int* lengths() const noexcept { return lengths_.data(); }
+  const int* formats() const noexcept { return formats_.data(); }
+
+ private:
+  static constexpr std::size_t kElsewhere = static_cast<std::size_t>(-1);
+  enum class Format : int { text = 0, binary = 1 };  // as libpq has them
+
+  void add(const char* data, std::size_t offset, std::size_t size, std::uint32_t type, Format);
+  void add_element(std::string_view value);
+  void check_text(std::string_view value) const;
+  void check_bound(std::size_t before) const;
+
+  // One entry per parameter; the four arrays are libpq's. entries_ holds where in text_ a value
+  // starts, or kElsewhere when values_ points to it already.
+  std::vector<std::size_t> entries_{};
+  std::vector<std::uint32_t> types_{};
+  std::vector<const char*> values_{};
+  std::vector<int> lengths_{};
+  std::vector<int> formats_{};
+  std::string text_{};  // the copied values, each with its NUL
+
+  bool in_array_ = false;
+  bool first_element_ = false;
+  std::size_t array_start_ = 0;
+  Location where_{};
+};
+
+}  // namespace tidegate

@@ -1,0 +1,59 @@
+// What the inline checks of a Connection read; the rest of its state is private to the library.
+#pragma once
+
+#include <cstdint>
+
+namespace tidegate::pq {
+
+class Session;
+
+enum class SocketCheck { ok, dead };
+// pending: no answer yet.
+enum class PingResult { alive, pending, dead };
+
+// One small word of flags, so that a lease that runs no statement costs a load and a store here at
+// each end, and no call of libpq. For one thread at a time, so plain.
+class SessionState {
+ public:
+  enum class Flag : std::uint8_t {
+    doomed = 1,    // not to be reused after this lease
+    broken = 2,    // cannot be used any more; doomed, too
+    touched = 4,   // used since the lease began: libpq's state must be looked at
+    native = 8,    // native_handle() was handed out since the lease began
+    pinging = 16,  // a ping's answer is still to come
+    leased = 32,   // between begin_lease() and the end of that lease
+  };
+
+  bool has(Flag flag) const noexcept { return (flags_ & bit(flag)) != 0; }
+  void set(Flag flag) noexcept { flags_ = static_cast<std::uint8_t>(flags_ | bit(flag)); }
+  void clear(Flag flag) noexcept { flags_ = static_cast<std::uint8_t>(flags_ & ~bit(flag)); }
+
+  void begin_lease() noexcept {
+    mark_use();
+    const int of_the_last_lease = bit(Flag::touched) | bit(Flag::native);
+    flags_ = static_cast<std::uint8_t>((flags_ & ~of_the_last_lease) | bit(Flag::leased));
+  }
+  // True when nothing happened to the connection: it is as it was when the lease began.
+  bool end_untouched_lease() noexcept {
+    mark_use();
+    if ((flags_ & ~bit(Flag::leased)) != 0) return false;
+    if (flags_ != 0) flags_ = 0;
+    return true;
+  }
+  // A write in test builds only, so that TSan, which does not see into libpq, sees two threads on
+  // one connection.
+  void mark_use() noexcept {
+#ifdef TIDEGATE_CHECKED
+    ++canary_;
+#endif
+  }
+
+ protected:
+  std::uint8_t flags_ = 0;
+  unsigned canary_ = 0;
+
+ private:
+  static constexpr std::uint8_t bit(Flag flag) noexcept { return static_cast<std::uint8_t>(flag); }
+};
+
+}  // namespace tidegate::pq

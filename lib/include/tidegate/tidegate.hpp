@@ -1,0 +1,18 @@
+// The one include for applications.
+#pragma once
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/error.hpp>
+#include <tidegate/base/expected.hpp>
+#include <tidegate/base/location.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/base/version.hpp>
+#include <tidegate/pool/close.hpp>
+#include <tidegate/pool/config.hpp>
+#include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/lease.hpp>
+#include <tidegate/pool/pool.hpp>
+#include <tidegate/pq/connection.hpp>
+#include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/rows.hpp>
+#include <tidegate/watch/stats.hpp>

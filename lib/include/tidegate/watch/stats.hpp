@@ -1,0 +1,73 @@
+// Stats: what a pool has done and what it is doing, as plain numbers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include <tidegate/base/export.hpp>
+
+namespace tidegate {
+
+// A sum over the slots, taken without stopping anybody. Gauges add up to at most `max` at any time;
+// the books balance when the pool is at rest:
+//   acquired() = released + discarded + hijacked + leased
+//   attempts() = acquired() + everything else in `outcomes`
+struct Stats {
+  // Gauges, in connections.
+  std::uint32_t max = 0;
+  std::uint32_t idle = 0;
+  std::uint32_t leased = 0;
+  std::uint32_t connecting = 0;
+  std::uint32_t checking = 0;  // being pinged
+  std::uint32_t retiring = 0;  // being closed
+  // Waiting acquires.
+  std::uint32_t waiting = 0;
+  std::chrono::nanoseconds oldest_wait{};
+  // Since the pool was made. peak_leased is sampled every 10 ms.
+  std::uint32_t peak_leased = 0;
+  std::uint32_t peak_waiting = 0;
+
+  // Acquires by how they ended.
+  struct Outcomes {
+    std::uint64_t immediate = 0;
+    std::uint64_t waited = 0;
+    std::uint64_t timeout = 0;
+    std::uint64_t unavailable = 0;
+    std::uint64_t rejected = 0;
+    std::uint64_t overloaded = 0;
+    std::uint64_t canceled = 0;
+    std::uint64_t closed = 0;
+    std::uint64_t would_deadlock = 0;
+  } outcomes{};
+  std::uint64_t released = 0;   // leases that gave their connection back
+  std::uint64_t discarded = 0;  // leases whose connection was retired instead
+  std::uint64_t hijacked = 0;   // leases whose connection left the pool
+
+  std::uint64_t created = 0;
+  std::uint64_t create_errors = 0;
+  // Connections destroyed, by why.
+  struct Destroyed {
+    std::uint64_t lifetime = 0;
+    std::uint64_t idle = 0;
+    std::uint64_t broken = 0;
+    std::uint64_t ping = 0;
+    std::uint64_t dirty = 0;
+    std::uint64_t generation = 0;
+    std::uint64_t shutdown = 0;
+  } destroyed{};
+  // Of those, server processes that had not ended a second after their connection was closed.
+  std::uint64_t backends_abandoned = 0;
+  std::uint64_t pings = 0;
+
+  std::uint64_t acquired() const noexcept { return outcomes.immediate + outcomes.waited; }
+  std::uint64_t attempts() const noexcept {
+    return acquired() + outcomes.timeout + outcomes.unavailable + outcomes.rejected +
+           outcomes.overloaded + outcomes.canceled + outcomes.closed + outcomes.would_deadlock;
+  }
+};
+
+// One line: "used=3/8 idle=5 connecting=0 checking=0 waiting=0 acquired=1234 ...".
+TIDEGATE_API std::string to_string(const Stats& stats);
+
+}  // namespace tidegate

@@ -1,0 +1,30 @@
+#include <tidegate/base/error.hpp>
+
+namespace tidegate {
+
+std::string_view to_string(Errc code) noexcept {
+  switch (code) {
+    case Errc::closed: return "closed";
+    case Errc::timeout: return "timeout";
+    case Errc::canceled: return "canceled";
+    case Errc::overloaded: return "overloaded";
+    case Errc::unavailable: return "unavailable";
+    case Errc::rejected: return "rejected";
+    case Errc::hook: return "hook";
+    case Errc::would_deadlock: return "would_deadlock";
+    case Errc::forked: return "forked";
+    case Errc::config: return "config";
+    case Errc::query: return "query";
+    case Errc::connection_lost: return "connection_lost";
+    case Errc::usage: return "usage";
+  }
+  return "unknown";
+}
+
+// Out of line, so that each class has one home for its type information: a shared library and its
+// user then agree on what they catch.
+Error::~Error() = default;
+UsageError::~UsageError() = default;
+Forked::~Forked() = default;
+
+}  // namespace tidegate

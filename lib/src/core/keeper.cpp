@@ -1,0 +1,49 @@
+#include <tidegate/core/keeper.hpp>
+
+#include <utility>
+
+#include <tidegate/core/thread.hpp>
+
+namespace tidegate::core {
+
+Keeper::Keeper(const char* thread_name, std::chrono::nanoseconds period, std::function<bool()> turn)
+    : period_(period), turn_(std::move(turn)), thread_(start_thread(thread_name, [this] { run(); })) {}
+
+Keeper::~Keeper() { stop(); }
+
+void Keeper::run() noexcept {
+  bool again = false;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const auto due = [this] { return woken_ || stopped_; };
+    if (again) {
+      wake_.wait_until(lock, std::chrono::steady_clock::now() + period_, due);
+    } else {
+      wake_.wait(lock, due);
+    }
+    if (stopped_) return;
+    woken_ = false;
+    lock.unlock();
+    again = turn_();
+    lock.lock();
+  }
+}
+
+void Keeper::wake() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Keeper::stop() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace tidegate::core

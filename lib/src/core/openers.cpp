@@ -1,0 +1,146 @@
+#include <tidegate/core/openers.hpp>
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <system_error>
+
+#include <tidegate/base/test_point.hpp>
+#include <tidegate/core/policy.hpp>
+#include <tidegate/core/thread.hpp>
+
+namespace tidegate::core {
+
+Openers::Openers(const OpenersConfig& config, OpenerClient& client)
+    : config_(config), client_(client), workers_(config.max_threads) {
+  std::random_device seed;
+  random_.seed(seed());
+}
+
+Openers::~Openers() { stop(); }
+
+void Openers::want(std::uint32_t count) noexcept {
+  bool failed = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    try {
+      for (; count > 0; --count) start_worker();
+    } catch (const std::system_error&) {
+      failed = true;  // those that run already go on taking slots
+    }
+  }
+  for (; failed && count > 0; --count) {
+    const auto slot = client_.take_to_open();
+    if (!slot) return;
+    client_.open_failed(*slot, OpenFailure::no_thread, std::chrono::steady_clock::now());
+  }
+}
+
+// Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
+void Openers::start_worker() {
+  for (Worker& worker : workers_) {
+    if (worker.running) continue;
+    if (worker.thread.joinable()) worker.thread.join();  // past its last touch of mutex_
+    worker.thread = start_thread("tidegate-open", [this, &worker] { run(worker); });
+    worker.running = true;
+    return;
+  }
+}
+
+void Openers::run(Worker& self) noexcept {
+  for (;;) {
+    std::optional<std::uint32_t> slot;
+    {
+      // Taking and ending are one step, so that a want() in between cannot be missed.
+      std::lock_guard lock(mutex_);
+      slot = client_.take_to_open();
+      if (!slot) {
+        self.running = false;
+        return;
+      }
+    }
+    attempt(*slot, stop_.get_token(), Deadline::never());
+  }
+}
+
+bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
+                        Deadline deadline) noexcept {
+  return attempt(slot, stop, deadline);
+}
+
+bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept {
+  if (!await_turn(stop, deadline)) {
+    client_.open_failed(slot, OpenFailure::aborted, {});
+    return false;
+  }
+  TIDEGATE_TEST_POINT("open.before");
+  const OpenFailure failure =
+      client_.open(slot, stop, earlier(deadline, Deadline(config_.open_timeout)));
+  TIDEGATE_TEST_POINT("open.after");
+
+  auto next_attempt = std::chrono::steady_clock::now();
+  {
+    std::lock_guard lock(mutex_);
+    probing_ = false;
+    if (failure == OpenFailure::none) {
+      backoff_ = {};
+    } else if (failure != OpenFailure::aborted) {
+      if (backoff_.failures++ == 0) backoff_.since = next_attempt;
+      const double draw = std::uniform_real_distribution<double>()(random_);
+      next_attempt += std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+          policy::backoff(backoff_.failures, config_.backoff_min, config_.backoff_max, draw));
+      backoff_.next = next_attempt;
+    }
+    turn_.notify_all();
+  }
+  if (failure == OpenFailure::none) {
+    client_.opened(slot);
+    return true;
+  }
+  client_.open_failed(slot, failure, next_attempt);
+  return false;
+}
+
+// While attempts fail: waits for the end of the backoff step and for the one turn.
+bool Openers::await_turn(const std::stop_token& stop, Deadline deadline) noexcept {
+  std::unique_lock lock(mutex_);
+  while (backoff_.failures > 0) {
+    if (stop.stop_requested() || deadline.passed()) return false;
+    if (probing_) {
+      turn_.wait_until(lock, stop, earlier(deadline, Deadline(std::chrono::hours(1))).at(),
+                       [this] { return !probing_ || backoff_.failures == 0; });
+    } else if (Deadline(backoff_.next).passed()) {
+      probing_ = true;
+      break;
+    } else {
+      turn_.wait_until(lock, stop, earlier(deadline, Deadline(backoff_.next)).at(),
+                       [this] { return probing_ || backoff_.failures == 0; });
+    }
+  }
+  return !stop.stop_requested();
+}
+
+void Openers::reset_backoff() noexcept {
+  std::lock_guard lock(mutex_);
+  backoff_ = {};
+  turn_.notify_all();
+}
+
+Openers::Backoff Openers::backoff() const noexcept {
+  std::lock_guard lock(mutex_);
+  return backoff_;
+}
+
+void Openers::stop() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  stop_.request_stop();
+  for (Worker& worker : workers_) {
+    if (worker.thread.joinable()) worker.thread.join();
+  }
+}
+
+}  // namespace tidegate::core

@@ -1,0 +1,37 @@
+#include <tidegate/core/thread.hpp>
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <utility>
+
+namespace tidegate::core {
+namespace {
+
+// A thread inherits the mask of its creator: block everything around the creation.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() noexcept {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+std::thread start_thread(const char* name, std::function<void()> body) {
+  const AllSignalsBlocked blocked;
+  return std::thread([name, body = std::move(body)] {
+    ::pthread_setname_np(::pthread_self(), name);
+    body();
+  });
+}
+
+}  // namespace tidegate::core

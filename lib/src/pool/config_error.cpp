@@ -1,0 +1,48 @@
+#include <tidegate/pool/config_error.hpp>
+
+#include <utility>
+
+#include "pool/error_text.hpp"
+
+namespace tidegate {
+namespace {
+
+using Problem = ConfigError::Problem;
+
+// "max_size (pool_max_conns)", or the one of the two that there is.
+std::string name_of(const Problem& problem) {
+  if (problem.field.empty()) return problem.key;
+  if (problem.key.empty() || problem.key == problem.field) return problem.field;
+  return problem.field + " (" + problem.key + ")";
+}
+
+std::string line_of(const Problem& problem) {
+  std::string line = name_of(problem);
+  if (!problem.value.empty()) line += " = \"" + problem.value + '"';
+  return line + ": " + problem.text;
+}
+
+// One problem fits the first line; of several it names the fields, and each has its line below.
+std::string config_text(const std::vector<Problem>& problems, Location where) {
+  std::string text = "bad pool configuration: ";
+  if (problems.size() == 1) {
+    text += line_of(problems.front());
+  } else {
+    text += detail::counted(problems.size(), "problem");
+    for (const auto& problem : problems) {
+      text += (&problem == problems.data() ? ": " : ", ") + name_of(problem);
+    }
+    for (const auto& problem : problems) text += "\n  " + line_of(problem);
+  }
+  if (where.known()) text += "\n  this configuration: " + detail::short_place(where);
+  return text;
+}
+
+}  // namespace
+
+ConfigError::ConfigError(std::vector<Problem> problems, Location where)
+    : Error(Errc::config, config_text(problems, where), where),
+      problems_(std::make_shared<const std::vector<Problem>>(std::move(problems))) {}
+ConfigError::~ConfigError() = default;
+
+}  // namespace tidegate

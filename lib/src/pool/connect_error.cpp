@@ -1,0 +1,61 @@
+#include <tidegate/pool/connect_error.hpp>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "pool/error_text.hpp"
+
+namespace tidegate {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  return text;
+}
+
+// `text` with every line after the first indented.
+std::string indented(std::string_view text) {
+  std::string lines;
+  for (const char c : trimmed(text)) {
+    lines += c;
+    if (c == '\n') lines += "    ";
+  }
+  return lines;
+}
+
+std::string connect_text(Errc code, const ConnectReport& report, Location where) {
+  using detail::counted;
+  const std::string_view text = trimmed(report.text);
+  const auto first_line = text.substr(0, text.find('\n'));
+  const auto more_lines = text.substr(std::min(text.size(), first_line.size() + 1));
+
+  std::string line = detail::pool_text(report.pool) + ": server ";
+  line += code == Errc::rejected ? "rejects the connection: " : "unreachable: ";
+  line += first_line.empty() ? "no reason given" : first_line;
+  if (!report.sqlstate.empty() && text.find(report.sqlstate) == text.npos) {
+    line += " (" + report.sqlstate + ")";
+  }
+  line += ", " + counted(report.attempts, "attempt");
+  line += " in " + brief_duration(report.at - report.since);
+  // A rejection is told from memory while a backoff runs, so it says how old it is.
+  if (code == Errc::rejected) line += ", last " + brief_duration(report.at - report.last) + " ago";
+  if (report.next_in) line += ", next in " + brief_duration(*report.next_in);
+  // A rejection does not wait for the deadline.
+  if (code != Errc::rejected) line += "; " + detail::no_connection(report.allowed, report.waited);
+
+  if (!more_lines.empty()) line += "\n    " + indented(more_lines);
+  for (const auto& address : report.addresses) {
+    line += "\n  " + address.address + ": " + indented(address.reason);
+  }
+  return line + detail::this_acquire(where);
+}
+
+}  // namespace
+
+ConnectError::ConnectError(Errc code, ConnectReport report, Location where)
+    : Error(code, connect_text(code, report, where), where),
+      report_(std::make_shared<const ConnectReport>(std::move(report))) {}
+ConnectError::~ConnectError() = default;
+
+}  // namespace tidegate

@@ -1,0 +1,87 @@
+#include <tidegate/pool/errors.hpp>
+
+#include <utility>
+
+#include "pool/error_text.hpp"
+
+namespace tidegate {
+namespace {
+
+using detail::counted;
+using detail::pool_text;
+using detail::short_place;
+using detail::this_acquire;
+
+std::string deadlock_text(const std::string& pool, WouldDeadlock::Situation situation,
+                          const std::vector<LeaseHolder>& held, Location where) {
+  std::string text = pool_text(pool) + ": ";
+  std::string hint;
+  switch (situation) {
+    case WouldDeadlock::Situation::acquire:
+      text += "acquire would wait for ever: this thread holds " +
+              (held.size() == 1 ? "the only lease" : "all " + counted(held.size(), "lease"));
+      hint = "release one first, or pass the connection down instead of acquiring again";
+      break;
+    case WouldDeadlock::Situation::close_with_lease:
+      text += "close would wait for ever: this thread holds " + counted(held.size(), "lease");
+      hint = "release() it before close, or adopt() it on the thread that will release it";
+      break;
+    case WouldDeadlock::Situation::close_on_pool_thread:
+      text += "close would wait for itself: it is called from a hook or a thread of this pool";
+      hint = "call request_close() here, and close() elsewhere";
+      break;
+  }
+  if (!held.empty()) text += ": " + describe_holders(held);
+  text += "\n  hint: " + hint;
+  if (where.known()) text += "\n  this call: " + short_place(where);
+  return text;
+}
+
+std::string hook_text(const std::string& pool, const std::string& hook, const std::string& reason,
+                      Location where) {
+  std::string text = pool_text(pool) + ": hook " + hook + " failed";
+  if (!reason.empty()) text += ": " + reason;
+  return text + this_acquire(where);
+}
+
+std::string what_of(const std::exception_ptr& cause) {
+  if (!cause) return {};
+  try {
+    std::rethrow_exception(cause);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+// A nested_exception takes what is being handled when it is made, so `cause` is handled here.
+std::nested_exception nest(const std::exception_ptr& cause) noexcept {
+  if (!cause) return {};
+  try {
+    std::rethrow_exception(cause);
+  } catch (...) {
+    return {};
+  }
+}
+
+}  // namespace
+
+HookError::HookError(const std::string& pool, const std::string& hook, std::exception_ptr cause,
+                     Location where)
+    : Error(Errc::hook, hook_text(pool, hook, what_of(cause), where), where),
+      std::nested_exception(nest(cause)),
+      hook_(std::make_shared<const std::string>(hook)) {}
+HookError::HookError(const std::string& pool, const std::string& hook, const std::string& reason,
+                     Location where)
+    : Error(Errc::hook, hook_text(pool, hook, reason, where), where),
+      hook_(std::make_shared<const std::string>(hook)) {}
+HookError::~HookError() = default;
+
+WouldDeadlock::WouldDeadlock(const std::string& pool, Situation situation,
+                             const std::vector<LeaseHolder>& held, Location where)
+    : Error(Errc::would_deadlock, deadlock_text(pool, situation, held, where), where),
+      situation_(situation) {}
+WouldDeadlock::~WouldDeadlock() = default;
+
+}  // namespace tidegate

@@ -1,0 +1,36 @@
+#include "farewell.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace tidegate::detail {
+
+Farewell::Farewell(std::uint32_t slot, PooledConnection& connection) noexcept
+    : slot_(slot), socket_(connection.duplicate.get()), deadline_(kPatience) {
+  connection.connection.close();
+  // libpq has said goodbye and closed its descriptor, but ours keeps the socket open: end our side
+  // of it by hand, or a server that missed the goodbye would wait for us.
+  if (socket_ >= 0 && ::shutdown(socket_, SHUT_WR) != 0) socket_ = -1;
+}
+
+Farewell::Progress Farewell::step() const noexcept {
+  if (socket_ < 0) return Progress::gone;
+  std::array<char, 1024> rest;
+  for (;;) {
+    const ssize_t size = ::recv(socket_, rest.data(), rest.size(), MSG_DONTWAIT);
+    if (size > 0) continue;
+    if (size == 0) return Progress::gone;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return Progress::gone;
+    return deadline_.passed() ? Progress::abandoned : Progress::pending;
+  }
+}
+
+void end_now(PooledConnection& connection) noexcept {
+  connection.connection.close();
+  connection.duplicate = {};
+}
+
+}  // namespace tidegate::detail

@@ -1,0 +1,37 @@
+// Farewell: ends a connection and waits until the server has ended its side, too.
+#pragma once
+
+#include <tidegate/base/deadline.hpp>
+
+#include "pooled_connection.hpp"
+
+namespace tidegate::detail {
+
+// PQfinish does not wait for the server process, which may run on for seconds. The pool gives the
+// slot up only when the server has closed the socket (seen on the duplicate), or after kPatience:
+// so there are never more server processes than slots, except abandoned ones, which are counted.
+class Farewell {
+ public:
+  static constexpr std::chrono::seconds kPatience{1};
+
+  // Closes the connection at once; does not wait for anything.
+  Farewell(std::uint32_t slot, PooledConnection& connection) noexcept;
+
+  std::uint32_t slot() const noexcept { return slot_; }
+  int socket() const noexcept { return socket_; }  // wait for it to be readable
+  Deadline deadline() const noexcept { return deadline_; }
+
+  enum class Progress { pending, gone, abandoned };
+  // Reads what the server still says, to its end; never blocks.
+  Progress step() const noexcept;
+
+ private:
+  std::uint32_t slot_;
+  int socket_;  // the duplicate, which stays the slot's; -1: nothing to wait for
+  Deadline deadline_;
+};
+
+// All of it on the calling thread, without waiting for the server: for a lease whose pool is gone.
+void end_now(PooledConnection& connection) noexcept;
+
+}  // namespace tidegate::detail

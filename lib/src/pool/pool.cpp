@@ -1,0 +1,102 @@
+#include <tidegate/pool/pool.hpp>
+
+#include <utility>
+
+#include "pool_impl.hpp"
+
+namespace tidegate {
+namespace {
+
+using detail::PoolCore;
+using core::Entry;
+
+// Tier 2 is due from here on, on the coarse tick: at the latest 30 ms after the last release.
+constexpr core::Tick kRecentlyUsed = 20'000'000;
+
+// The warm path: begins the lease if the docked connection needs no more than a look at what is known
+// of it. The connection itself was looked at when it was given back (Connection::reusable), and
+// nobody touches one that is docked; it learns of the lease when the lease is first used.
+inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::Ticket ticket,
+                           Location where) noexcept {
+  core::Slot& slot = seen.slots[ticket.slot()];
+  if (!core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed) [[unlikely]] {
+    return false;
+  }
+  slot.begin_lease(core::current_thread_id(), where, seen.now);
+  return true;
+}
+
+}  // namespace
+
+Pool::Pool(PoolConfig config, Location where)
+    : impl_(std::make_unique<detail::PoolImpl>(std::move(config), where)),
+      core_(&impl_->core()) {}
+
+Pool::~Pool() {
+  try {
+    impl_->close_anyway({.reason = "pool destroyed"}, Location::current());
+  } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
+  }
+}
+
+Lease Pool::acquire(Location where) {
+  PoolCore& core = *core_;
+  const PoolCore::Glance seen = core.glance();
+  const auto entered = core.slots().enter();
+  if (entered.entry == Entry::docked && begin_if_ready(core, seen, entered.ticket, where))
+      [[likely]] {
+    return Lease(&core, entered.ticket);
+  }
+  return acquire_slowly(entered, where);
+}
+
+// Out of line, to keep the warm path short.
+Lease Pool::acquire_slowly(core::Entered entered, Location where) {
+  auto ticket = impl_->acquire(entered, {.where = where});
+  core_->begin_lease(ticket.value(), where);
+  return Lease(core_, *ticket);
+}
+
+Lease Pool::acquire(std::stop_token stop, Location where) {
+  const detail::AcquireWish wish{.stop = std::move(stop), .where = where};
+  if (wish.stop.stop_requested()) impl_->refuse_stopped(wish).raise();
+  auto ticket = impl_->acquire(core_->slots().enter(), wish);
+  core_->begin_lease(ticket.value(), where);
+  return Lease(core_, *ticket);
+}
+
+Lease Pool::acquire(Deadline deadline, std::stop_token stop, Location where) {
+  return try_acquire(deadline, std::move(stop), where).value();
+}
+
+Expected<Lease> Pool::try_acquire(Location where) { return try_acquire(Deadline::now(), {}, where); }
+
+Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Location where) {
+  const detail::AcquireWish wish{.deadline = deadline, .stop = std::move(stop), .where = where};
+  if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
+  PoolCore& core = *core_;
+  const PoolCore::Glance seen = core.glance();
+  const auto entered = core.slots().enter();
+  if (entered.entry == Entry::docked && begin_if_ready(core, seen, entered.ticket, where))
+      [[likely]] {
+    return Lease(&core, entered.ticket);
+  }
+  auto ticket = impl_->acquire(entered, wish);
+  if (!ticket) return ticket.error();
+  core_->begin_lease(*ticket, where);
+  return Lease(core_, *ticket);
+}
+
+void Pool::reset() noexcept { impl_->reset(); }
+
+CloseReport Pool::close(const CloseOptions& options, Location where) {
+  return impl_->close(options, where);
+}
+
+bool Pool::closed() const noexcept { return core_->slots().closed(); }
+
+Stats Pool::stats() const { return impl_->stats(); }
+
+const PoolConfig& Pool::config() const noexcept { return impl_->config(); }
+
+}  // namespace tidegate

@@ -1,0 +1,122 @@
+#include "pool_impl.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <random>
+#include <utility>
+
+#include <tidegate/core/resource_core.hpp>
+#include <tidegate/core/slot_pool_impl.hpp>
+
+#include "opener.hpp"
+
+namespace tidegate::core {
+template class ResourceCore<tidegate::detail::PooledConnection, StdSync>;
+}
+
+namespace tidegate::detail {
+namespace {
+
+using core::Retired;
+
+// Lifetime with jitter, rolled once per connection.
+std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
+  if (config.max_lifetime.count() == 0) return {};
+  return [lifetime = std::chrono::nanoseconds(config.max_lifetime).count(),
+          jitter = std::chrono::nanoseconds(config.effective_lifetime_jitter()).count()](
+             core::Tick now) {
+    thread_local std::minstd_rand random{std::random_device{}()};
+    return now + lifetime + std::uniform_int_distribution<core::Tick>(0, jitter)(random);
+  };
+}
+
+}  // namespace
+
+PoolImpl::PoolImpl(PoolConfig config, Location where)
+    : config_((config.validate(where), std::move(config))),
+      name_(config_.effective_name()),
+      core_(PoolCore::make(
+          {.max_size = config_.max_size,
+           .gates = config_.gates.value_or(0),
+           .max_waiters = config_.max_waiters,
+           .max_opening = config_.effective_max_connecting(),
+           .barge_window = config_.barge_window},
+          {.max_threads = config_.effective_max_connecting(),
+           .open_timeout = config_.connect_timeout,
+           .backoff_min = config_.connect_backoff_min,
+           .backoff_max = config_.connect_backoff_max},
+          {.create =
+               [this, opener = Opener(config_)](std::stop_token stop, Deadline deadline) {
+                 auto opened = opener.open(stop, deadline);
+                 maintenance_.wake();  // the coarse tick stands still while nothing is open
+                 return opened;
+               },
+           .expires = expiry(config_),
+           .retire_wanted = [this] { maintenance_.wake(); },
+           // Called for late leases, too: it must not refer to the pool.
+           .destroy = [](PooledConnection&& connection) { end_now(connection); }})),
+      maintenance_(config_, *core_) {}
+
+void PoolImpl::reset() noexcept {
+  core_->slots().next_generation();
+  core_->slots().clear_rejection();
+  core_->openers().reset_backoff();
+  maintenance_.hurry();
+}
+
+Stats PoolImpl::stats() const {
+  const auto& slots = core_->slots();
+  const PoolCounts counts = slots.counts();
+  Stats stats;
+  stats.max = counts.max;
+  stats.idle = counts.idle;
+  stats.leased = counts.leased;
+  stats.connecting = counts.connecting;
+  stats.checking = counts.checking;
+  stats.retiring = slots.retiring();
+  stats.waiting = counts.waiting;
+  stats.oldest_wait = counts.oldest_wait;
+  stats.peak_leased = std::max(maintenance_.peak_leased(), counts.leased);
+  stats.peak_waiting = slots.peak_waiting();
+
+  std::uint64_t begun = 0;
+  std::uint64_t ended = 0;
+  for (std::uint32_t i = 0; i < counts.max; ++i) {
+    begun += slots.slot(i).acquired();
+    ended += slots.slot(i).ended();
+  }
+  stats.outcomes.waited = std::min(core_->waited(), begun);
+  stats.outcomes.immediate = begun - stats.outcomes.waited;
+  stats.outcomes.timeout = core_->failed(Errc::timeout);
+  stats.outcomes.unavailable = core_->failed(Errc::unavailable);
+  stats.outcomes.rejected = core_->failed(Errc::rejected);
+  stats.outcomes.overloaded = core_->failed(Errc::overloaded);
+  stats.outcomes.canceled = core_->failed(Errc::canceled);
+  stats.outcomes.closed = core_->failed(Errc::closed);
+  stats.outcomes.would_deadlock = core_->failed(Errc::would_deadlock);
+  stats.hijacked = core_->retired(Retired::hijacked);
+  stats.discarded = core_->discarded();
+  stats.released = ended - std::min(ended, stats.discarded + stats.hijacked);
+
+  stats.created = slots.openings();
+  stats.create_errors = slots.failures();
+  stats.destroyed = {.lifetime = core_->retired(Retired::lifetime),
+                     .idle = core_->retired(Retired::idle),
+                     .broken = core_->retired(Retired::broken),
+                     .ping = core_->retired(Retired::ping),
+                     .dirty = core_->retired(Retired::dirty),
+                     .generation = core_->retired(Retired::generation),
+                     .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
+  stats.backends_abandoned = maintenance_.abandoned();
+  stats.pings = maintenance_.pings();
+  return stats;
+}
+
+std::string thread_name(long thread_id) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+}  // namespace tidegate::detail

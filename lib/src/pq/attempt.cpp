@@ -1,0 +1,141 @@
+#include "pq/attempt.hpp"
+
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <cerrno>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <system_error>
+
+#include <tidegate/base/duration.hpp>
+
+#include "pq/server_text.hpp"
+#include "pq/session.hpp"
+#include "pq/wait.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+NativePtr start(const ConnectParams& params) {
+  std::vector<const char*> keywords;
+  std::vector<const char*> values;
+  for (const auto& [keyword, value] : params) {
+    keywords.push_back(keyword.c_str());
+    values.push_back(value.c_str());
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  // 0: dbname is a name, never a conninfo that could bring its own password into a message.
+  NativePtr native(PQconnectStartParams(keywords.data(), values.data(), 0));
+  if (!native) throw std::bad_alloc();
+  return native;
+}
+
+bool is_securing(ConnStatusType phase) noexcept {
+  return phase == CONNECTION_SSL_STARTUP || phase == CONNECTION_GSS_STARTUP;
+}
+
+std::string_view name_of(ConnStatusType phase) noexcept {
+  switch (phase) {
+    case CONNECTION_STARTED: return "connecting";
+    case CONNECTION_SSL_STARTUP: return "negotiating TLS";
+    case CONNECTION_GSS_STARTUP: return "negotiating GSS encryption";
+    case CONNECTION_MADE:
+    case CONNECTION_AWAITING_RESPONSE: return "waiting for the server's first answer";
+    default: return "starting the session";
+  }
+}
+
+// The handshake, step by step.
+class Handshake {
+ public:
+  enum class End { connected, failed, woken, timed_out };
+
+  explicit Handshake(PGconn* connection) noexcept : connection_(connection) {}
+
+  End run(int wake_fd, Deadline deadline) noexcept {
+    // libpq: to begin with, behave as if PQconnectPoll() had said "writing".
+    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+    phase_ = PQstatus(connection_);
+    if (phase_ == CONNECTION_BAD) return End::failed;
+    while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
+      const int wanted = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+      short seen = 0;
+      // The socket may change from step to step.
+      switch (wait_for(PQsocket(connection_), static_cast<short>(wanted | POLLRDHUP), wake_fd,
+                       deadline, seen)) {
+        case Waited::woken: return End::woken;
+        case Waited::timed_out: return End::timed_out;
+        case Waited::ready: break;
+      }
+      peer_gone_ = (seen & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+      next = PQconnectPoll(connection_);
+      if (next != PGRES_POLLING_FAILED) phase_ = PQstatus(connection_);
+    }
+    return next == PGRES_POLLING_OK ? End::connected : End::failed;
+  }
+
+  ConnStatusType phase() const noexcept { return phase_; }
+  ConnectSigns signs() const noexcept {
+    return {.securing = is_securing(phase_),
+            .peer_gone = peer_gone_,
+            .password_missing = PQconnectionNeedsPassword(connection_) != 0};
+  }
+
+ private:
+  PGconn* connection_;
+  ConnStatusType phase_ = CONNECTION_BAD;
+  bool peer_gone_ = false;
+};
+
+void describe_refusal(PGconn* connection, ConnectSigns signs, FailedAttempt& failure) {
+  ServerText said = server_text(PQerrorMessage(connection));
+  failure.kind = fault_of(said.sqlstate, signs);
+  failure.sqlstate = std::move(said.sqlstate);
+  failure.text = std::move(said.text);
+}
+
+}  // namespace
+
+AttemptOutcome attempt(const ConnectParams& params, const Target& target, int wake_fd,
+                       Deadline deadline) {
+  AttemptOutcome outcome;
+  FailedAttempt& failure = outcome.failure;
+  failure.host = target.host;
+  failure.address = target.address;
+  failure.port = target.port;
+
+  const auto began = Deadline::Clock::now();
+  auto session = std::make_unique<Session>(start(params));
+  PGconn* connection = session->native();
+  PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+  Handshake handshake(connection);
+  switch (handshake.run(wake_fd, deadline)) {
+    case Handshake::End::connected: break;
+    case Handshake::End::failed:
+      describe_refusal(connection, handshake.signs(), failure);
+      return outcome;
+    case Handshake::End::woken:
+      failure.kind = ConnectFault::aborted;
+      failure.text = "aborted while " + std::string(name_of(handshake.phase()));
+      return outcome;
+    case Handshake::End::timed_out:
+      failure.text = "no answer for " + brief_duration(Deadline::Clock::now() - began) + " while " +
+                     std::string(name_of(handshake.phase()));
+      return outcome;
+  }
+
+  outcome.duplicate = FileDescriptor(::fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0));
+  if (!outcome.duplicate) {
+    failure.text = "cannot duplicate the socket: " + std::generic_category().message(errno);
+    return outcome;
+  }
+  session->opened();
+  outcome.connection = Connection(std::move(session));
+  return outcome;
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,158 @@
+#include <tidegate/pq/connect.hpp>
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <random>
+#include <stop_token>
+#include <system_error>
+
+#include "pq/attempt.hpp"
+#include "pq/targets.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// An eventfd that becomes readable when the token is triggered.
+class StopSignal {
+ public:
+  explicit StopSignal(const std::stop_token& stop) {
+    if (!stop.stop_possible()) return;
+    event_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (event_) {
+      callback_.emplace(stop, Ring{event_.get()});
+    } else {
+      error_ = errno;
+    }
+  }
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
+
+  int fd() const noexcept { return event_.get(); }
+  int error() const noexcept { return error_; }
+
+ private:
+  struct Ring {
+    int fd;
+    void operator()() const noexcept { ::eventfd_write(fd, 1); }
+  };
+
+  FileDescriptor event_{};
+  int error_ = 0;
+  // Last, so that it is gone before the descriptor is.
+  std::optional<std::stop_callback<Ring>> callback_{};
+};
+
+// One connect() under way.
+class Connect {
+ public:
+  Connect(const ConnectOptions& options, std::stop_token stop, Deadline deadline)
+      : params_(options.params),
+        stop_(std::move(stop)),
+        signal_(stop_),
+        deadline_(deadline),
+        plan_(plan_connect(params_)) {}
+
+  ConnectOutcome run() {
+    if (signal_.error() != 0) {
+      return fail({.text = "cannot create an eventfd: " +
+                           std::generic_category().message(signal_.error())});
+    }
+    if (plan_.shuffle) std::shuffle(plan_.hosts.begin(), plan_.hosts.end(), random_);
+    for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
+      for (std::size_t host = 0; host < plan_.hosts.size(); ++host) {
+        // What is still to be tried after this host: at least one address each.
+        const std::size_t later = (plan_.passes.size() - pass) * plan_.hosts.size() - host - 1;
+        if (try_host(plan_.hosts[host], plan_.passes[pass], later)) return std::move(outcome_);
+      }
+    }
+    return fail(cause());
+  }
+
+ private:
+  // True when the connect is decided, for good or ill: outcome_ has it.
+  bool try_host(const Target& host, const std::string& session_attrs, std::size_t later) {
+    if (give_up(host)) return true;
+    Addresses addresses = look_up(host);
+    if (addresses.found.empty()) {
+      attempts_.push_back({.text = addresses.error, .host = host.host, .port = host.port});
+      return false;
+    }
+    if (plan_.shuffle) std::shuffle(addresses.found.begin(), addresses.found.end(), random_);
+    for (std::size_t i = 0; i < addresses.found.size(); ++i) {
+      const Target& target = addresses.found[i];
+      if (give_up(target)) return true;
+      const std::size_t left = later + addresses.found.size() - i;
+      AttemptOutcome tried =
+          attempt(params_for(params_, target, session_attrs), target, signal_.fd(), share(left));
+      if (tried) {
+        outcome_.connection = std::move(tried.connection);
+        outcome_.duplicate = std::move(tried.duplicate);
+        return true;
+      }
+      attempts_.push_back(std::move(tried.failure));
+      if (attempts_.back().kind != ConnectFault::unreachable) {
+        outcome_ = fail(attempts_.back());
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool give_up(const Target& target) {
+    FailedAttempt reason{.host = target.host, .address = target.address, .port = target.port};
+    if (stop_.stop_requested()) {
+      reason.kind = ConnectFault::aborted;
+      reason.text = "aborted";
+    } else if (deadline_.passed()) {
+      if (!attempts_.empty()) reason = cause();
+      if (attempts_.empty()) reason.text = "there was no time left to connect";
+    } else {
+      return false;
+    }
+    outcome_ = fail(std::move(reason));
+    return true;
+  }
+
+  // The deadline of the next attempt when `left` are to be made.
+  Deadline share(std::size_t left) const {
+    Deadline by = deadline_;
+    if (!deadline_.is_never() && left > 1) {
+      by = Deadline::Clock::now() + deadline_.remaining() / static_cast<long>(left);
+    }
+    if (plan_.connect_timeout) by = earlier(by, Deadline(*plan_.connect_timeout));
+    return by;
+  }
+
+  // Which of the unreachable ones to name: a server that answered, else the last.
+  FailedAttempt cause() const {
+    const auto answered = std::find_if(attempts_.begin(), attempts_.end(),
+                                       [](const auto& a) { return !a.sqlstate.empty(); });
+    return answered != attempts_.end() ? *answered : attempts_.back();
+  }
+
+  ConnectOutcome fail(FailedAttempt cause) {
+    ConnectOutcome outcome;
+    outcome.failure = ConnectFailure{.cause = std::move(cause), .attempts = std::move(attempts_)};
+    return outcome;
+  }
+
+  const ConnectParams& params_;
+  std::stop_token stop_;
+  StopSignal signal_;
+  Deadline deadline_;
+  ConnectPlan plan_;
+  std::minstd_rand random_{std::random_device{}()};
+  std::vector<FailedAttempt> attempts_{};
+  ConnectOutcome outcome_{};
+};
+
+}  // namespace
+
+ConnectOutcome connect(const ConnectOptions& options, std::stop_token stop, Deadline deadline) {
+  return Connect(options, std::move(stop), deadline).run();
+}
+
+}  // namespace tidegate::pq

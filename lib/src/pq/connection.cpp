@@ -1,0 +1,98 @@
+#include <tidegate/pq/connection.hpp>
+
+#include <libpq-fe.h>
+
+#include <string>
+#include <utility>
+
+#include <tidegate/base/error.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "pq/session.hpp"
+
+namespace tidegate {
+
+Connection::Connection(std::unique_ptr<pq::Session> session) noexcept : state_(session.release()) {}
+
+Connection& Connection::operator=(Connection&& other) noexcept {
+  Connection taken(std::move(other));
+  std::swap(state_, taken.state_);
+  return *this;
+}
+
+void Connection::close() noexcept {
+  delete static_cast<pq::Session*>(std::exchange(state_, nullptr));
+}
+
+// Needs: not closed.
+pq::Session& Connection::session() const noexcept { return static_cast<pq::Session&>(*state_); }
+
+pq::Session& Connection::open_session(Location where) const {
+  if (state_ == nullptr) throw UsageError("the connection is closed, or was moved from", where);
+  return session();
+}
+
+Params& Connection::start(Sql sql) { return open_session(sql.where()).start(sql); }
+
+Rows Connection::run() { return Rows(session().run()); }
+
+void Connection::exec_script(Sql sql) { open_session(sql.where()).run_script(sql); }
+
+bool Connection::ping(Deadline deadline) noexcept {
+  return ping_step(deadline) == pq::PingResult::alive;
+}
+
+pq::PingResult Connection::ping_step(Deadline deadline) noexcept {
+  return state_ == nullptr ? pq::PingResult::dead : session().ping(deadline);
+}
+
+pq::SocketCheck Connection::check_socket() noexcept {
+  return state_ == nullptr ? pq::SocketCheck::dead : session().check_socket();
+}
+
+TransactionStatus Connection::transaction_status() const noexcept {
+  if (state_ == nullptr) return TransactionStatus::unknown;
+  switch (PQtransactionStatus(session().native())) {
+    case PQTRANS_IDLE: return TransactionStatus::idle;
+    case PQTRANS_ACTIVE: return TransactionStatus::active;
+    case PQTRANS_INTRANS: return TransactionStatus::in_transaction;
+    case PQTRANS_INERROR: return TransactionStatus::in_failed_transaction;
+    case PQTRANS_UNKNOWN: break;
+  }
+  return TransactionStatus::unknown;
+}
+
+int Connection::backend_pid() const noexcept {
+  return state_ == nullptr ? 0 : PQbackendPID(session().native());
+}
+
+std::optional<std::string> Connection::parameter_status(const std::string& name) const {
+  const char* value = nullptr;
+  if (state_ != nullptr) value = PQparameterStatus(session().native(), name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+void Connection::set_notice_handler(NoticeHandler handler) {
+  open_session({}).set_notice_handler(std::move(handler));
+}
+
+pg_conn* Connection::native_handle() noexcept {
+  return state_ == nullptr ? nullptr : session().hand_out();
+}
+
+bool Connection::end_touched_lease() noexcept { return session().end_touched_lease(); }
+
+bool Connection::native_ok() const noexcept {
+  return PQstatus(session().native()) == CONNECTION_OK;
+}
+
+std::string_view Connection::broken_reason() const noexcept {
+  return state_ == nullptr ? std::string_view() : session().broken_reason();
+}
+
+int Connection::socket() const noexcept {
+  return state_ == nullptr ? -1 : PQsocket(session().native());
+}
+
+}  // namespace tidegate

@@ -1,0 +1,181 @@
+#include <tidegate/pq/params.hpp>
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <tidegate/base/error.hpp>
+
+#include "pq/oids.hpp"
+
+namespace tidegate {
+namespace {
+
+// The largest value PostgreSQL takes.
+constexpr std::size_t kLargestValue = (std::size_t{1} << 30) - 1;
+// What one connection keeps for the next call; a larger statement's memory is given back.
+constexpr std::size_t kKeptText = 64 * 1024;
+constexpr std::size_t kKeptParams = 1024;
+
+constexpr char kHex[] = "0123456789abcdef";
+
+}  // namespace
+
+void Params::null() {
+  if (in_array_) {
+    if (!first_element_) text_ += ',';
+    first_element_ = false;
+    text_ += "NULL";
+    return;
+  }
+  add(nullptr, kElsewhere, 0, 0, Format::text);
+}
+
+void Params::text(std::string_view value) {
+  check_text(value);
+  if (in_array_) return add_element(value);
+  const std::size_t offset = text_.size();
+  text_.append(value).push_back('\0');
+  add(nullptr, offset, value.size(), 0, Format::text);
+}
+
+void Params::text_in_place(const char* text, std::size_t size) {
+  const std::string_view value(text, size);
+  check_text(value);
+  if (in_array_) return add_element(value);
+  add(text, kElsewhere, size, 0, Format::text);
+}
+
+void Params::bytes(std::span<const std::byte> value) {
+  if (value.size() > kLargestValue) refuse("is larger than 1 GiB");
+  if (in_array_) {
+    std::string hex = "\\x";
+    hex.reserve(2 + 2 * value.size());
+    for (const std::byte b : value) {
+      hex += kHex[std::to_integer<unsigned>(b) >> 4U];
+      hex += kHex[std::to_integer<unsigned>(b) & 15U];
+    }
+    return add_element(hex);
+  }
+  // A null pointer would mean NULL, and an empty span may have one.
+  const char* data = value.empty() ? "" : reinterpret_cast<const char*>(value.data());
+  add(data, kElsewhere, value.size(), pq::oid::kBytea, Format::binary);
+}
+
+void Params::integer(long long value) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  text({digits, static_cast<std::size_t>(end - digits)});
+}
+
+void Params::integer(unsigned long long value) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  text({digits, static_cast<std::size_t>(end - digits)});
+}
+
+namespace {
+
+// The shortest text that reads back as the same value; the three others as PostgreSQL spells them.
+template <class T>
+std::string_view spell(T value, char (&digits)[32]) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  return {digits, static_cast<std::size_t>(end - digits)};
+}
+
+}  // namespace
+
+void Params::floating(float value) {
+  char digits[32];
+  text(spell(value, digits));
+}
+
+void Params::floating(double value) {
+  char digits[32];
+  text(spell(value, digits));
+}
+
+void Params::begin_array() {
+  if (in_array_) refuse("is an array of arrays");
+  in_array_ = true;
+  first_element_ = true;
+  array_start_ = text_.size();
+  text_ += '{';
+}
+
+void Params::end_array() {
+  in_array_ = false;
+  text_ += '}';
+  const std::size_t size = text_.size() - array_start_;
+  if (size > kLargestValue) refuse("is larger than 1 GiB");
+  text_ += '\0';
+  add(nullptr, array_start_, size, 0, Format::text);
+}
+
+// Always quoted, so that no element can be taken for NULL or for structure.
+void Params::add_element(std::string_view value) {
+  if (!first_element_) text_ += ',';
+  first_element_ = false;
+  text_ += '"';
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text_ += '\\';
+    text_ += c;
+  }
+  text_ += '"';
+}
+
+void Params::add(const char* data, std::size_t offset, std::size_t size, std::uint32_t type,
+                 Format format) {
+  entries_.push_back(offset);
+  types_.push_back(type);
+  values_.push_back(data);
+  lengths_.push_back(static_cast<int>(size));
+  formats_.push_back(static_cast<int>(format));
+}
+
+void Params::check_text(std::string_view value) const {
+  if (value.find('\0') != std::string_view::npos) {
+    refuse("holds a NUL byte, which PostgreSQL text cannot");
+  }
+  if (value.size() > kLargestValue) refuse("is larger than 1 GiB");
+}
+
+void Params::check_bound(std::size_t before) const {
+  if (!in_array_ && count() == before + 1) return;
+  throw UsageError("Convert<T>::encode must write exactly one value for parameter $" +
+                       std::to_string(before + 1),
+                   where_);
+}
+
+void Params::refuse(std::string_view why) const {
+  std::string text = "parameter $" + std::to_string(count() + 1);
+  text.append(" ").append(why);
+  if (where_.known()) {
+    text.append(" at ").append(where_.file()).append(":").append(std::to_string(where_.line()));
+  }
+  throw UsageError(text, where_);
+}
+
+void Params::clear(Location where) noexcept {
+  if (text_.capacity() > kKeptText || entries_.capacity() > kKeptParams) *this = Params();
+  entries_.clear();
+  types_.clear();
+  values_.clear();
+  lengths_.clear();
+  formats_.clear();
+  text_.clear();
+  in_array_ = false;
+  where_ = where;
+}
+
+void Params::seal() noexcept {
+  // text_ grows no more, so its addresses hold from here on.
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i] != kElsewhere) values_[i] = text_.data() + entries_[i];
+  }
+}
+
+}  // namespace tidegate

@@ -1,0 +1,229 @@
+// The query loop: send, flush, wait for the socket, read. In non-blocking mode and with one poll
+// where PQexecParams has its own, so that a statement costs the same system calls: send, poll,
+// recv.
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <string>
+#include <utility>
+
+#include <tidegate/base/error.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "pq/session.hpp"
+#include "pq/wait.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// What a connection keeps of the text buffer from call to call.
+constexpr std::size_t kKeptStatement = 64 * 1024;
+
+// Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
+// the connection in blocking mode.
+class NonBlocking {
+ public:
+  explicit NonBlocking(PGconn* connection) noexcept
+      : connection_(connection), blocking_(PQisnonblocking(connection) == 0) {
+    if (blocking_) PQsetnonblocking(connection_, 1);
+  }
+  NonBlocking(const NonBlocking&) = delete;
+  NonBlocking& operator=(const NonBlocking&) = delete;
+  ~NonBlocking() {
+    if (blocking_) PQsetnonblocking(connection_, 0);
+  }
+
+ private:
+  PGconn* connection_;
+  bool blocking_;
+};
+
+bool is_error(const PGresult* result) noexcept {
+  const ExecStatusType status = PQresultStatus(result);
+  return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
+bool is_copy(ExecStatusType status) noexcept {
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+}  // namespace
+
+Params& Session::start(const Sql& sql) {
+  begin(sql);
+  params_.clear(where_);
+  return params_;
+}
+
+void Session::begin(const Sql& sql) {
+  mark_use();
+  set(Flag::touched);
+  where_ = sql.where();
+  if (statement_.capacity() > kKeptStatement) statement_ = std::string();
+  statement_ = sql.text();
+  if (has(Flag::pinging)) ping(Deadline::never());
+  if (has(Flag::broken)) {
+    throw_lost(
+        {.message = "the connection was already broken, nothing was sent: " + broken_reason_});
+  }
+  if (statement_.find('\0') != std::string::npos) throw_usage("the statement holds a NUL byte");
+  if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
+    throw_usage("pipeline mode was left on through native_handle()");
+  }
+}
+
+std::unique_ptr<Result> Session::run() {
+  const NonBlocking mode(native());
+  params_.seal();
+  if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(params_.count()),
+                        params_.types(), params_.values(), params_.lengths(), params_.formats(),
+                        0) == 0) {
+    throw_unsent();
+  }
+  auto result = std::make_unique<Result>();
+  result->native = collect();
+  result->statement = statement_;
+  result->where = where_;
+  return result;
+}
+
+void Session::run_script(const Sql& sql) {
+  begin(sql);
+  const NonBlocking mode(native());
+  if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
+  collect();
+}
+
+// Reads everything up to the end of the command. Returns the first result; an error goes before
+// that: a deferred constraint may fail after the rows have come.
+ResultPtr Session::collect() {
+  ResultPtr kept;
+  bool copied = false;
+  for (;;) {
+    await_result(Deadline::never());
+    ResultPtr result(PQgetResult(native()));
+    if (!result) break;
+    note_end_of_session(result.get());
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (is_copy(status)) {
+      copied = true;
+      end_copy(status);
+      if (PQstatus(native()) != CONNECTION_OK) break;
+    } else if (!kept || (is_error(result.get()) && !is_error(kept.get()))) {
+      kept = std::move(result);
+    }
+  }
+  require_success(kept.get(), copied);
+  return kept;
+}
+
+// Flushes and reads until PQgetResult() would not block; false when the deadline passed first. A
+// failed connection makes it return, too: then PQgetResult() says so.
+bool Session::await_result(Deadline deadline) noexcept {
+  int unsent = PQflush(native());
+  while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
+    // Reading while there is something to write: else both sides might wait for the other.
+    const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
+    short seen = 0;
+    if (wait_for(PQsocket(native()), events, -1, deadline, seen) == Waited::timed_out) return false;
+    if (PQconsumeInput(native()) == 0) return true;
+    unsent = PQflush(native());
+  }
+  return true;
+}
+
+// A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
+// away, what it waits for is refused.
+void Session::end_copy(int status) {
+  short seen = 0;
+  if (status == PGRES_COPY_OUT) {
+    for (;;) {
+      char* data = nullptr;
+      const int size = PQgetCopyData(native(), &data, 1);
+      if (size < 0) return;
+      PQfreemem(data);
+      if (size > 0) continue;
+      wait_for(PQsocket(native()), POLLIN, -1, Deadline::never(), seen);
+      if (PQconsumeInput(native()) == 0) return;
+    }
+  }
+  if (status == PGRES_COPY_IN) {
+    while (PQputCopyEnd(native(), "refused by the client: exec() cannot COPY") == 0) {
+      wait_for(PQsocket(native()), POLLOUT, -1, Deadline::never(), seen);
+      if (PQflush(native()) < 0) return;
+    }
+    return;
+  }
+  set_broken("the session went over to streaming replication");
+}
+
+void Session::require_success(const PGresult* result, bool copied) {
+  const bool lost = PQstatus(native()) != CONNECTION_OK;
+  if (lost) set_broken(last_words(native()));
+  if (has(Flag::broken) || (result != nullptr && is_error(result) && !copied)) throw_error(result);
+  if (copied) throw_usage("COPY is not for exec()");
+  if (result == nullptr) throw_error(nullptr);
+}
+
+void Session::throw_error(const PGresult* result) {
+  QueryReport report;
+  if (result != nullptr && is_error(result)) report = report_of(result);
+  if (report.message.empty()) {
+    // libpq's own: it has a text, but no fields.
+    const std::string_view text = PQresultErrorMessage(result);
+    report.message = text.substr(0, text.find('\n'));
+    if (report.message.empty()) report.message = last_words(native());
+  }
+  if (has(Flag::broken)) throw_lost(std::move(report));
+  report.statement = statement_;
+  throw QueryError(std::move(report), where_);
+}
+
+void Session::throw_lost(QueryReport report) {
+  report.statement = statement_;
+  throw ConnectionLost(std::move(report), where_);
+}
+
+// libpq refused to send: the connection is gone, or busy with what native_handle() started.
+void Session::throw_unsent() {
+  if (PQstatus(native()) != CONNECTION_OK) {
+    set_broken(last_words(native()));
+    throw_lost({.message = last_words(native())});
+  }
+  throw_usage(last_words(native()));
+}
+
+void Session::throw_usage(std::string_view why) const {
+  std::string text(why);
+  if (where_.known()) {
+    text.append(" at ").append(where_.file()).append(":").append(std::to_string(where_.line()));
+  }
+  throw UsageError(text, where_);
+}
+
+PingResult Session::ping(Deadline deadline) noexcept {
+  mark_use();
+  if (has(Flag::broken)) return PingResult::dead;
+  const NonBlocking mode(native());
+  if (!has(Flag::pinging)) {
+    set(Flag::touched);
+    if (PQsendQuery(native(), "") == 0) {
+      // Busy with what native_handle() started is not dead.
+      if (PQstatus(native()) == CONNECTION_OK) return PingResult::pending;
+      set_broken(last_words(native()));
+      return PingResult::dead;
+    }
+    set(Flag::pinging);
+  }
+  for (;;) {
+    if (!await_result(deadline)) return PingResult::pending;
+    const ResultPtr result(PQgetResult(native()));
+    if (!result) break;
+    note_end_of_session(result.get());
+  }
+  clear(Flag::pinging);
+  if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
+  return has(Flag::broken) ? PingResult::dead : PingResult::alive;
+}
+
+}  // namespace tidegate::pq

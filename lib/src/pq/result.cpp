@@ -1,0 +1,37 @@
+#include "pq/result.hpp"
+
+#include <libpq-fe.h>
+
+#include <cstdlib>
+
+namespace tidegate::pq {
+namespace {
+
+std::string field(const PGresult* result, int code) {
+  const char* text = PQresultErrorField(result, code);
+  return text != nullptr ? text : "";
+}
+
+}  // namespace
+
+void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result); }
+
+QueryReport report_of(const PGresult* result) {
+  QueryReport report{.severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
+                     .sqlstate = field(result, PG_DIAG_SQLSTATE),
+                     .message = field(result, PG_DIAG_MESSAGE_PRIMARY),
+                     .detail = field(result, PG_DIAG_MESSAGE_DETAIL),
+                     .hint = field(result, PG_DIAG_MESSAGE_HINT),
+                     .context = field(result, PG_DIAG_CONTEXT),
+                     .position = std::atoi(field(result, PG_DIAG_STATEMENT_POSITION).c_str()),
+                     .schema = field(result, PG_DIAG_SCHEMA_NAME),
+                     .table = field(result, PG_DIAG_TABLE_NAME),
+                     .column = field(result, PG_DIAG_COLUMN_NAME),
+                     .constraint = field(result, PG_DIAG_CONSTRAINT_NAME),
+                     .statement = {}};
+  // libpq's own notices and some poolers lack the untranslated severity.
+  if (report.severity.empty()) report.severity = field(result, PG_DIAG_SEVERITY);
+  return report;
+}
+
+}  // namespace tidegate::pq

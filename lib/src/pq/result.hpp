@@ -1,0 +1,29 @@
+// Result: a PGresult with what its error texts need.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <tidegate/base/location.hpp>
+#include <tidegate/pq/errors.hpp>
+
+struct pg_result;  // libpq's PGresult
+
+namespace tidegate::pq {
+
+struct ClearResult {
+  void operator()(pg_result* result) const noexcept;
+};
+using ResultPtr = std::unique_ptr<pg_result, ClearResult>;
+
+// What Rows hold.
+struct Result {
+  ResultPtr native{};
+  std::string statement{};
+  Location where{};
+};
+
+// Every field of the server's report in an error or notice; `statement` is left empty.
+QueryReport report_of(const pg_result* result);
+
+}  // namespace tidegate::pq

@@ -1,0 +1,75 @@
+#include "pq/server_text.hpp"
+
+#include <algorithm>
+
+namespace tidegate::pq {
+namespace {
+
+constexpr std::string_view kBeforeCode = ":  ";
+constexpr std::string_view kAfterCode = ": ";
+constexpr std::size_t kCodeSize = 5;
+
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_code_character(char c) noexcept { return is_digit(c) || (c >= 'A' && c <= 'Z'); }
+
+// Every code of PostgreSQL has a digit in it; "ERROR" and other words have none.
+bool is_code(std::string_view text) noexcept {
+  return text.size() == kCodeSize && std::all_of(text.begin(), text.end(), is_code_character) &&
+         std::any_of(text.begin(), text.end(), is_digit);
+}
+
+// Where the first code of a line begins, or npos. The first: what follows may quote anything.
+std::size_t find_code(std::string_view line) noexcept {
+  std::size_t at = line.find(kBeforeCode);
+  while (at != line.npos) {
+    const std::size_t code = at + kBeforeCode.size();
+    const std::string_view rest = line.substr(code);
+    if (is_code(rest.substr(0, kCodeSize)) &&
+        rest.substr(std::min(kCodeSize, rest.size())).starts_with(kAfterCode)) {
+      return code;
+    }
+    at = line.find(kBeforeCode, at + 1);
+  }
+  return line.npos;
+}
+
+bool is_continuation(std::string_view line) noexcept {
+  return line.empty() || line.front() == ' ' || line.front() == '\t';
+}
+
+}  // namespace
+
+ServerText server_text(std::string_view message) {
+  ServerText coded;
+  std::string_view plain;
+  while (!message.empty()) {
+    const std::size_t end = message.find('\n');
+    const std::string_view line = message.substr(0, end);
+    message.remove_prefix(end == message.npos ? message.size() : end + 1);
+    const std::size_t code = find_code(line);
+    if (code != line.npos) {
+      coded = {.sqlstate = std::string(line.substr(code, kCodeSize)),
+               .text = std::string(line.substr(code + kCodeSize + kAfterCode.size()))};
+    } else if (!is_continuation(line)) {
+      plain = line;
+    }
+  }
+  if (!coded.sqlstate.empty()) return coded;
+  return {.sqlstate = {}, .text = std::string(plain)};
+}
+
+ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept {
+  // Wrong password, no such role or not allowed, no such database, feature or parameter unknown.
+  constexpr std::string_view kRejections[] = {"28P01", "28000", "3D000", "0A000", "42704"};
+  if (!sqlstate.empty()) {
+    const auto* end = std::end(kRejections);
+    return std::find(std::begin(kRejections), end, sqlstate) != end ? ConnectFault::rejected
+                                                                    : ConnectFault::unreachable;
+  }
+  // Refused by either side, with the socket still open between them: no accident.
+  const bool security_refused = signs.securing && !signs.peer_gone;
+  return security_refused || signs.password_missing ? ConnectFault::rejected
+                                                    : ConnectFault::unreachable;
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,32 @@
+// What the text of a failed connect says. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <tidegate/pq/connect.hpp>
+
+namespace tidegate::pq {
+
+struct ServerText {
+  std::string sqlstate{};  // empty when there is none
+  std::string text{};      // one line
+};
+
+// libpq has no accessor for the SQLSTATE of a failed connect. In verbose mode it builds the text
+// from severity, ":  ", code, ": ", message, then lines for detail, hint and location; of these
+// only the punctuation is never translated. The message may hold several reports (TLS refused, then
+// tried without): the last counts. Without a code: the last line that is not a continuation.
+ServerText server_text(std::string_view verbose_message);
+
+// How a connect ended, besides its SQLSTATE.
+struct ConnectSigns {
+  bool securing = false;          // it was negotiating TLS or GSS encryption
+  bool peer_gone = false;         // the server's side of the socket was closed
+  bool password_missing = false;  // the server wanted a password and there was none
+};
+
+// The failure taxonomy.
+ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept;
+
+}  // namespace tidegate::pq

@@ -1,0 +1,164 @@
+#include "pq/session.hpp"
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace tidegate::pq {
+namespace {
+
+// After that many readings in a row a server that goes on sending is alive enough.
+constexpr int kReadings = 4;
+
+bool ends_session(std::string_view severity) noexcept {
+  return severity == "FATAL" || severity == "PANIC";
+}
+
+// Errors after which a session is not worth keeping, though it may go on: 57P01-03 and class 08,
+// save 08P01, which is also how the server reports a wrong number of parameters.
+bool spoils_session(std::string_view sqlstate) noexcept {
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
+         (sqlstate.starts_with("08") && sqlstate != "08P01");
+}
+
+const char* field(const PGresult* result, int code) noexcept {
+  const char* text = PQresultErrorField(result, code);
+  return text != nullptr ? text : "";
+}
+
+const char* severity_of(const PGresult* result) noexcept {
+  const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  return severity != nullptr ? severity : field(result, PG_DIAG_SEVERITY);
+}
+
+}  // namespace
+
+void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
+
+Session::Session(NativePtr native) noexcept : native_(std::move(native)) { install_callbacks(); }
+
+void Session::install_callbacks() noexcept {
+  PQsetNoticeReceiver(native_.get(), &Session::receive_notice, this);
+}
+
+void Session::opened() noexcept {
+  PQsetErrorVerbosity(native_.get(), PQERRORS_DEFAULT);
+  PQsetnonblocking(native_.get(), 1);
+  backend_pid_ = PQbackendPID(native_.get());
+}
+
+void Session::set_broken(std::string_view reason) noexcept {
+  set(Flag::broken);
+  set(Flag::doomed);
+  if (!broken_reason_.empty()) return;  // the first reason is the cause
+  try {
+    broken_reason_ = reason;
+  } catch (const std::bad_alloc&) {
+    // Broken without a reason.
+  }
+}
+
+void Session::note_end_of_session(const PGresult* result) noexcept {
+  const char* sqlstate = field(result, PG_DIAG_SQLSTATE);
+  if (ends_session(severity_of(result))) {
+    try {
+      set_broken(std::string(sqlstate) + ": " + field(result, PG_DIAG_MESSAGE_PRIMARY));
+    } catch (const std::bad_alloc&) {
+      set_broken("");
+    }
+  } else if (spoils_session(sqlstate)) {
+    set(Flag::doomed);
+  }
+}
+
+// Called by libpq, through which no exception may pass.
+void Session::receive_notice(void* session, const PGresult* notice) {
+  static_cast<Session*>(session)->receive(notice);
+}
+
+void Session::receive(const PGresult* notice) noexcept {
+  // libpq hands over as a notice what the server says between statements, its last words too.
+  note_end_of_session(notice);
+  const NoticeHandler& handler = lease_handler_ ? lease_handler_ : standing_handler_;
+  if (!handler) return;
+  try {
+    handler({.severity = severity_of(notice),
+             .sqlstate = field(notice, PG_DIAG_SQLSTATE),
+             .message = field(notice, PG_DIAG_MESSAGE_PRIMARY),
+             .detail = field(notice, PG_DIAG_MESSAGE_DETAIL),
+             .hint = field(notice, PG_DIAG_MESSAGE_HINT)});
+  } catch (...) {
+    // A notice is no reason to fail a statement (notice.hpp).
+  }
+}
+
+void Session::set_notice_handler(NoticeHandler handler) {
+  mark_use();
+  set(Flag::touched);  // so that the end of the lease looks for it
+  (has(Flag::leased) ? lease_handler_ : standing_handler_) = std::move(handler);
+}
+
+PGconn* Session::hand_out() noexcept {
+  mark_use();
+  set(Flag::touched);
+  set(Flag::native);
+  PQsetnonblocking(native_.get(), 0);
+  return native_.get();
+}
+
+bool Session::end_touched_lease() noexcept {
+  mark_use();
+  PGconn* connection = native_.get();
+  lease_handler_ = nullptr;
+  clear(Flag::leased);
+  if (has(Flag::doomed)) return false;
+  if (PQstatus(connection) != CONNECTION_OK) {
+    set_broken(last_words(connection));
+    return false;
+  }
+  if (PQtransactionStatus(connection) != PQTRANS_IDLE ||
+      PQpipelineStatus(connection) != PQ_PIPELINE_OFF) {
+    return false;
+  }
+  if (has(Flag::native)) {
+    // After a PQreset() this is another session, and the duplicate of its socket is stale.
+    if (PQbackendPID(connection) != backend_pid_) return false;
+    if (PQsetnonblocking(connection, 1) != 0) return false;
+    PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+    install_callbacks();
+    clear(Flag::native);
+  }
+  clear(Flag::touched);
+  return true;
+}
+
+SocketCheck Session::check_socket() noexcept {
+  mark_use();
+  PGconn* connection = native_.get();
+  for (int reading = 0; reading < kReadings && !has(Flag::broken); ++reading) {
+    pollfd socket{.fd = PQsocket(connection), .events = POLLIN | POLLRDHUP, .revents = 0};
+    int n = 0;
+    do {
+      n = ::poll(&socket, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0) return SocketCheck::ok;
+    const bool gone = n < 0 || (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
+    // Read also from a dead one: the server may have said why.
+    const bool read = PQconsumeInput(connection) != 0;
+    // PQnotifies() also digests notices and parameter changes, and calls receive().
+    while (PGnotify* notification = PQnotifies(connection)) PQfreemem(notification);
+    if (!read) set_broken(last_words(connection));
+    if (gone) set_broken("the server has closed the connection");
+  }
+  return has(Flag::broken) ? SocketCheck::dead : SocketCheck::ok;
+}
+
+std::string last_words(const PGconn* connection) {
+  std::string_view text = PQerrorMessage(connection);
+  text = text.substr(0, text.find('\n'));
+  return text.empty() ? "the connection is lost" : std::string(text);
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,92 @@
+// Session: what a Connection holds: libpq's connection and the query loop on it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/location.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/pq/notice.hpp>
+#include <tidegate/pq/params.hpp>
+#include <tidegate/pq/session_state.hpp>
+
+#include "pq/result.hpp"
+
+struct pg_conn;  // libpq's PGconn
+
+namespace tidegate::pq {
+
+struct FinishConnection {
+  void operator()(pg_conn* connection) const noexcept;
+};
+using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
+
+// libpq's connection is kept in non-blocking mode, so that no call of libpq waits: the loop here
+// does, and can be given a deadline.
+//
+// Broken: set once, by the first proof that the session has ended (an EOF, a transport error, a
+// FATAL error or notice). PQfinish is left to the owner.
+class Session final : public SessionState {
+ public:
+  // Takes over a connection that PQconnectStart has just begun; from here on its notices come here.
+  explicit Session(NativePtr native) noexcept;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() = default;
+
+  pg_conn* native() const noexcept { return native_.get(); }
+  // The connect has succeeded.
+  void opened() noexcept;
+
+  // A statement: start() gives the parameters to fill, run() sends them and returns the result.
+  // Both throw as Connection's verbs.
+  Params& start(const Sql& sql);
+  std::unique_ptr<Result> run();
+  void run_script(const Sql& sql);
+
+  PingResult ping(Deadline deadline) noexcept;
+  SocketCheck check_socket() noexcept;
+  bool end_touched_lease() noexcept;
+  pg_conn* hand_out() noexcept;
+  void set_notice_handler(NoticeHandler handler);
+
+  std::string_view broken_reason() const noexcept { return broken_reason_; }
+
+ private:
+  // query.cpp
+  void begin(const Sql& sql);
+  ResultPtr collect();
+  void end_copy(int status);
+  bool await_result(Deadline deadline) noexcept;
+  [[noreturn]] void throw_unsent();
+  [[noreturn]] void throw_error(const pg_result* result);
+  [[noreturn]] void throw_lost(QueryReport report);
+  [[noreturn]] void throw_usage(std::string_view why) const;
+  void require_success(const pg_result* result, bool copied);
+
+  // session.cpp
+  void set_broken(std::string_view reason) noexcept;
+  void note_end_of_session(const pg_result* result) noexcept;
+  void install_callbacks() noexcept;
+  void receive(const pg_result* notice) noexcept;
+  static void receive_notice(void* session, const pg_result* notice);
+
+  NativePtr native_;
+  int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
+  std::string broken_reason_{};
+
+  // The statement under way. The buffers are kept from call to call.
+  std::string statement_{};
+  Location where_{};
+  Params params_{};
+
+  NoticeHandler standing_handler_{};
+  NoticeHandler lease_handler_{};
+};
+
+// libpq's last words on one line, without the final newline.
+std::string last_words(const pg_conn* connection);
+
+}  // namespace tidegate::pq

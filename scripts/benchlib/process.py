@@ -1,0 +1,55 @@
+"""Child processes that never outlive the script, however it ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+
+PATIENCE = 20  # seconds for a child to clean up after SIGTERM
+
+
+class Failed(Exception):
+    """Ends the script with a message."""
+
+
+class Interrupted(Exception):
+    """A signal asked the script to end."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.signal = number
+
+
+def interrupt(number, _frame):
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)  # while the children clean up
+    raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def signals_as_exceptions():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    yield
+
+
+def run(command, **options):
+    """Runs a command in a process group of its own and gives its status, and what it wrote to the
+    pipes that `options` ask for. When this script is interrupted, the whole group ends first."""
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, text=True,
+                          process_group=0, **options) as child:
+        try:
+            out, err = child.communicate()
+        except BaseException:
+            end_group(child)
+            raise
+    return child.returncode, out, err
+
+
+def end_group(child):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)

@@ -1,0 +1,72 @@
+"""What must hold, as ratios of two rows of the same process."""
+
+import dataclasses
+import statistics
+
+AT_MOST, AT_LEAST = "<=", ">="
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    claim: str
+    row: str
+    relation: str
+    factor: float
+    against: str
+    # False: the ratio is of times per operation; True: of operations per second.
+    of_rates: bool = True
+
+    def ratio(self, rows):
+        """None when one of the two rows was not run, or has failed."""
+        try:
+            rate, other = (rows[name]["items_per_second"] for name in (self.row, self.against))
+        except KeyError:
+            return None
+        return rate / other if self.of_rates else other / rate
+
+    def holds(self, ratio):
+        return ratio <= self.factor if self.relation == AT_MOST else ratio >= self.factor
+
+
+def lease(peer, threads, pool=None):
+    size = "" if pool is None else f"/pool:{pool}"
+    return f"acquire_release/{peer}{size}/real_time/threads:{threads}"
+
+
+def micro():
+    for peer, factor in (("core", 2.2), ("pool", 2.6)):
+        for pool in (4, 8, 64):
+            yield Target(f"{peer} of {pool}, 1 thread: time, in two uncontended RMW",
+                         lease(peer, 1, pool), AT_MOST, factor, lease("two_rmw", 1), of_rates=False)
+        for pool in (4, 8, 64):
+            yield Target(f"{peer} of {pool}: throughput, 2 threads in 1 thread",
+                         lease(peer, 2, pool), AT_LEAST, 1.7, lease(peer, 1, pool))
+        for pool in (4, 8):
+            for other, factor_16 in (("mutex_vector", 6), ("soci", 12)):
+                yield Target(f"{peer} of {pool}, 16 threads: throughput, in {other}",
+                             lease(peer, 16, pool), AT_LEAST, factor_16, lease(other, 16, pool))
+
+
+MICRO = tuple(micro())
+
+
+def report(targets, runs):
+    """Prints the table; true when no target was missed. `runs`: of each sample {row's name: row}."""
+    width = max(len(target.claim) for target in targets)
+    print(f"\n{'':{width}}  target   median  lowest .. highest    n")
+    missed = not_run = 0
+    for target in targets:
+        ratios = [ratio for ratio in map(target.ratio, runs) if ratio is not None]
+        if not ratios:
+            not_run += 1
+            continue
+        median = statistics.median(ratios)
+        holds = target.holds(median)
+        missed += not holds
+        print(f"{target.claim:{width}}  {target.relation} {target.factor:4.1f}  {median:7.2f}"
+              f"  {min(ratios):6.2f} .. {max(ratios):6.2f}  {len(ratios):3}"
+              f"  {'PASS' if holds else 'MISS'}")
+    judged = len(targets) - not_run
+    print(f"\n{judged - missed} of {judged} targets met" +
+          (f", {not_run} not judged (rows not run)" if not_run else ""))
+    return missed == 0

@@ -1,0 +1,36 @@
+# What the bash scripts share. Sourced, never run.
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+script=${0##*/}
+
+say() { printf '%s: %s\n' "$script" "$*"; }
+fail() { printf '%s: %s\n' "$script" "$2" >&2; exit "$1"; }
+
+# Wrong usage: says what is wrong, shows the usage text, and ends with status 2.
+wrong_usage() { printf '%s: %s\n' "$script" "$1" >&2; usage >&2; exit 2; }
+
+# run COMMAND...: runs it in a process group of its own, and gives its status. So a signal to this
+# script, or Ctrl-C, ends the whole group, compilers and all, before the script itself ends.
+job=
+run() {
+  local status=0
+  set -m
+  "$@" </dev/null &
+  job=$!
+  set +m
+  wait "$job" || status=$?
+  job=
+  return "$status"
+}
+
+end_by_signal() {
+  trap '' INT TERM HUP
+  if [ -n "$job" ]; then
+    kill -s TERM -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  fi
+  exit "$1"
+}
+trap 'end_by_signal 129' HUP
+trap 'end_by_signal 130' INT
+trap 'end_by_signal 143' TERM

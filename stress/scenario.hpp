@@ -1,0 +1,60 @@
+// Scenarios: what a stress program can be asked to do, by name.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "support/actor.hpp"
+#include "support/random.hpp"
+
+namespace tidegate::stress {
+
+// One run of one scenario.
+class Run {
+ public:
+  struct Options {
+    std::uint64_t seed = 0;
+    std::uint32_t threads = 16;
+    std::uint32_t pool = 4;
+    std::chrono::steady_clock::time_point until{};
+  };
+  Run(const Options& options, std::string_view scenario);
+
+  // True for the first pass, and then until the time is over. Chooses new delays each time.
+  bool next_pass();
+  std::uint64_t passes() const noexcept { return passes_; }
+  // Of this pass; another one for each `part`.
+  std::uint64_t seed(std::uint64_t part = 0) const noexcept;
+
+  std::uint32_t threads() const noexcept { return options_.threads; }
+  std::uint32_t pool() const noexcept { return options_.pool; }
+  // Choices of the scenario itself.
+  Random random;
+
+ private:
+  const Options options_;
+  const std::uint64_t seed_;
+  std::uint64_t passes_ = 0;
+};
+
+struct Scenario {
+  std::string_view name;   // group.name
+  std::string_view story;  // one line
+  void (*play)(Run&);
+
+  std::string_view group() const noexcept { return name.substr(0, name.find('.')); }
+  // Controls fail on purpose: they run only when named.
+  bool is_control() const noexcept { return group() == "control"; }
+};
+
+// All there are, by name.
+std::vector<Scenario> all_scenarios();
+
+// At namespace scope in the scenario's file.
+struct Registered {
+  explicit Registered(const Scenario& scenario);
+};
+
+}  // namespace tidegate::stress

@@ -1,0 +1,68 @@
+#include "support/verdict.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+
+#include "support/sanitizers.hpp"
+
+namespace tidegate::stress {
+namespace {
+
+// Written once before threads start; read in signal handlers.
+std::string last_lines;
+std::atomic<bool> ending{false};
+
+void write_out(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (n <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+// The first one to fail ends the process; those that fail because of it stop here.
+[[noreturn]] void end(int status, std::string_view what) noexcept {
+  if (ending.exchange(true)) {
+    for (;;) ::pause();
+  }
+  write_out(what);
+  write_out("FAIL\n");
+  write_out(last_lines);
+  ::_exit(status);
+}
+
+// The library's own assertions have printed what they saw.
+void on_abort(int) { end(kExitInvariant, ""); }
+
+void on_sanitizer_death() {
+  if (ending.exchange(true)) return;
+  write_out("FAIL\n");
+  write_out(last_lines);
+}
+
+}  // namespace
+
+void set_replay(std::uint64_t seed, std::string command) {
+  last_lines = "seed " + std::to_string(seed) + "\nreplay: " + std::move(command) + "\n";
+  struct sigaction action {};
+  action.sa_handler = on_abort;
+  ::sigaction(SIGABRT, &action, nullptr);
+  on_sanitizer_finding(on_sanitizer_death);
+}
+
+void print_pass() {
+  write_out("PASS\n");
+  write_out(last_lines);
+}
+
+void fail_invariant(std::string_view invariant, const std::string& what) {
+  end(kExitInvariant, std::string(invariant) + " broken: " + what + "\n");
+}
+
+void fail_hang(const std::string& what) { end(kExitHang, "hang: " + what + "\n"); }
+
+}  // namespace tidegate::stress

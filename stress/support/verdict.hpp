@@ -1,0 +1,37 @@
+// The end of a run: what it prints, and its exit status.
+#pragma once
+
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tidegate::stress {
+
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitRace = 66;  // ThreadSanitizer's own
+inline constexpr int kExitInvariant = 70;
+inline constexpr int kExitHang = 75;
+
+// The lines that every end of this run shows: seed and replay command. Also makes an assertion of
+// the library and a finding of a sanitizer show them. Call it before threads start.
+void set_replay(std::uint64_t seed, std::string command);
+// "PASS", the seed, the replay command.
+void print_pass();
+
+// End the process on the spot, so that what went wrong is not covered by what follows from it.
+[[noreturn]] void fail_invariant(std::string_view invariant, const std::string& what);
+[[noreturn]] void fail_hang(const std::string& what);
+
+// The ledger's assertion: an invariant of docs/design.md by name, and what was seen instead.
+template <class... Parts>
+void require(bool holds, std::string_view invariant, const Parts&... parts) {
+  if (holds) [[likely]] {
+    return;
+  }
+  std::ostringstream what;
+  (what << ... << parts);
+  fail_invariant(invariant, what.str());
+}
+
+}  // namespace tidegate::stress

@@ -1,0 +1,65 @@
+// The watchdog: notices a call that does not end, and says every 5 s how far the run is.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tidegate::stress {
+
+class Actor;
+
+// One for the process. A call that outlasts `limit` ends the run as a hang (75): no scenario has one
+// that may, since holds are short and whoever waits is served in turn (I3, I8). Time is counted in the
+// watchdog's own turns, so a machine that stands still as a whole is no hang.
+class Watchdog {
+ public:
+  static Watchdog& instance();
+
+  void start(std::chrono::seconds limit);
+  void stop();
+  std::chrono::seconds limit() const noexcept { return limit_; }
+
+  void add(Actor& actor);
+  void remove(Actor& actor);
+
+  // What the run is at. `describe` is called on the watchdog's thread until the next set_status(), and
+  // must not call into a pool, which may be what hangs.
+  void set_status(std::function<std::string()> describe);
+
+ private:
+  struct Watched {
+    Actor* actor;
+    std::uint64_t calls;
+    int turns;
+  };
+
+  void run();
+  void look();
+  [[noreturn]] void hang(const Watched& stuck);
+
+  std::chrono::seconds limit_{10};
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopped_ = false;
+  std::vector<Watched> watched_;
+  std::function<std::string()> describe_;
+  std::thread thread_;
+};
+
+// While it lives, the progress line and the report of a hang show `describe`.
+class Status {
+ public:
+  explicit Status(std::function<std::string()> describe) {
+    Watchdog::instance().set_status(std::move(describe));
+  }
+  ~Status() { Watchdog::instance().set_status({}); }
+  Status(const Status&) = delete;
+  Status& operator=(const Status&) = delete;
+};
+
+}  // namespace tidegate::stress

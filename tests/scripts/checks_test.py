@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""scripts/check-includes and scripts/check-listed fail on what they are there for."""
+
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+
+CLEAN_TREE = {
+    "lib/CMakeLists.txt": "add_library(tidegate src/core/queue.cpp src/pq/connection.cpp)",
+    "lib/include/tidegate/tidegate.hpp": "#include <tidegate/pool/pool.hpp>",
+    "lib/include/tidegate/base/error.hpp": "#include <string>",
+    "lib/include/tidegate/core/gate.hpp": "#include <tidegate/base/error.hpp>",
+    "lib/include/tidegate/core/observer.hpp": "",
+    "lib/include/tidegate/pq/connection.hpp": "#include <tidegate/base/error.hpp>",
+    "lib/include/tidegate/pool/pool.hpp":
+        "#include <tidegate/core/gate.hpp>\n#include <tidegate/pq/connection.hpp>",
+    "lib/src/core/queue.cpp": "#include <concurrentqueue.h>\n#include <tidegate/core/gate.hpp>",
+    "lib/src/core/queue_detail.hpp": "",
+    "lib/src/pq/connection.cpp": "#include <libpq-fe.h>",
+    "tests/CMakeLists.txt": "add_executable(unit-tests unit/core/gate_test.cpp)",
+    "tests/unit/core/gate_test.cpp": "",
+}
+
+
+class Planted(unittest.TestCase):
+    """Each test plants one fault into a small clean tree."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.plant("CMakeLists.txt", "")
+        for path, text in CLEAN_TREE.items():
+            self.plant(path, text)
+
+    def check(self, script):
+        return subprocess.run([SCRIPTS / script, self.root], capture_output=True,
+                              text=True)
+
+    def plant(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "a") as out:
+            out.write(text + "\n")
+
+    def expect_caught(self, script, words):
+        done = self.check(script)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn(words, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def expect_broken_rule(self, path, line, words):
+        self.plant(path, line)
+        self.expect_caught("check-includes", words)
+
+
+class Includes(Planted):
+    def test_clean_tree(self):
+        done = self.check("check-includes")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_core_must_not_see_pq(self):
+        self.expect_broken_rule("lib/include/tidegate/core/planted.hpp",
+                                "#include <tidegate/pq/connection.hpp>", "core must not see pq")
+
+    def test_pq_must_not_see_core(self):
+        self.expect_broken_rule("lib/src/pq/planted.cpp", "#include <tidegate/core/gate.hpp>",
+                                "pq must not see core")
+
+    def test_relative_paths_do_not_hide_a_layer(self):
+        self.expect_broken_rule("lib/src/pq/planted.cpp",
+                                '# include "../../include/tidegate/core/gate.hpp"',
+                                "pq must not see core")
+
+    def test_only_pool_sees_the_layers_below_it(self):
+        self.expect_broken_rule("lib/include/tidegate/core/planted.hpp",
+                                "#include <tidegate/pool/pool.hpp>", "core must not see pool")
+
+    def test_base_sees_no_other_layer(self):
+        self.expect_broken_rule("lib/src/base/planted.cpp", "#include <tidegate/core/gate.hpp>",
+                                "base must not see core")
+
+    def test_base_sees_the_standard_library_only(self):
+        self.expect_broken_rule("lib/include/tidegate/base/error.hpp", "#include <sys/socket.h>",
+                                "base sees the standard library only")
+
+    def test_watch_sees_nothing_of_core_but_its_observer(self):
+        self.plant("lib/include/tidegate/watch/planted.hpp",
+                   "#include <tidegate/core/observer.hpp>")
+        self.assertEqual(self.check("check-includes").returncode, 0)
+        self.expect_broken_rule("lib/include/tidegate/watch/planted.hpp",
+                                "#include <tidegate/core/gate.hpp>", "watch must not see core")
+
+    def test_libpq_stays_in_the_sources_of_pq(self):
+        self.expect_broken_rule("lib/src/pq/planted.hpp", "#include <libpq-fe.h>",
+                                "only lib/src/pq/*.cpp may")
+
+    def test_libpq_stays_out_of_pool(self):
+        self.expect_broken_rule("lib/src/pool/planted.cpp", "#include <postgresql/libpq-fe.h>",
+                                "only lib/src/pq/*.cpp may")
+
+    def test_one_file_includes_the_queue(self):
+        self.expect_broken_rule("lib/src/core/planted.cpp",
+                                "#include <concurrentqueue/concurrentqueue.h>",
+                                "concurrentqueue.h must be included in exactly one file")
+
+    def test_public_headers_include_nothing_private(self):
+        self.expect_broken_rule("lib/include/tidegate/core/planted.hpp",
+                                '#include "../../../src/core/queue_detail.hpp"',
+                                "is public and includes")
+
+    def test_a_folder_that_is_no_layer(self):
+        self.expect_broken_rule("lib/src/planted/planted.cpp", "", "is in no known layer")
+
+
+class Listed(Planted):
+    def test_clean_tree(self):
+        done = self.check("check-listed")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_a_forgotten_source_in_every_folder(self):
+        for path in ("lib/src/core/planted.cpp", "tests/unit/core/planted.cpp",
+                     "tests/postgres/planted.cpp", "tests/scripts/planted_test.py",
+                     "stress/planted.cpp", "bench/micro/planted.cpp", "examples/99/main.cpp"):
+            with self.subTest(path=path):
+                self.plant(path, "")
+                self.expect_caught("check-listed", f"{path}: in no CMakeLists.txt")
+                (self.root / path).unlink()
+
+    def test_a_comment_does_not_list(self):
+        self.plant("tests/unit/core/planted.cpp", "")
+        self.plant("tests/CMakeLists.txt", "# unit/core/planted.cpp")
+        self.expect_caught("check-listed", "tests/unit/core/planted.cpp")
+
+    def test_another_file_of_the_same_name_does_not_list(self):
+        self.plant("stress/CMakeLists.txt", "add_executable(a planted.cpp)")
+        self.plant("stress/planted.cpp", "")
+        self.assertEqual(self.check("check-listed").returncode, 0)
+        self.plant("stress/deeper/planted.cpp", "")
+        self.expect_caught("check-listed", "stress/deeper/planted.cpp")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,99 @@
+// A server for one client that says what the test tells it to (documentation: 55.7, Message
+// Formats).
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <tidegate/pq/connect.hpp>
+
+namespace tidegate::pq_test {
+
+inline std::string int32(std::uint32_t value) {
+  value = htonl(value);
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+inline std::string message(char type, const std::string& body) {
+  return type + int32(static_cast<std::uint32_t>(body.size() + 4)) + body;
+}
+inline std::string c_string(std::string_view text) { return std::string(text) + '\0'; }
+
+// An ErrorResponse ('E') or NoticeResponse ('N').
+inline std::string report(char type, const char* severity, const char* code, const char* text) {
+  return message(type, "S" + c_string(severity) + "V" + c_string(severity) + "C" + c_string(code) +
+                           "M" + c_string(text) + '\0');
+}
+inline std::string parameter_status(const char* name, const char* value) {
+  return message('S', c_string(name) + c_string(value));
+}
+// The end of a successful handshake: authenticated, key of backend 4711, ready.
+inline std::string welcome() {
+  return message('R', int32(0)) + message('K', int32(4711) + int32(1)) + message('Z', "I");
+}
+
+class ScriptedServer {
+ public:
+  // Accepts one client and answers its startup message with `answer`.
+  explicit ScriptedServer(std::string answer) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    auto* address = reinterpret_cast<sockaddr*>(&address_);
+    if (::bind(listener_.get(), address, size) != 0 || ::listen(listener_.get(), 1) != 0 ||
+        ::getsockname(listener_.get(), address, &size) != 0) {
+      throw std::runtime_error("cannot listen");
+    }
+    handshake_ = std::jthread([this, answer = std::move(answer)] {
+      client_ = pq::FileDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      std::uint32_t length = 0;
+      receive(&length, sizeof length);
+      std::string startup(ntohl(length) - sizeof length, ' ');
+      receive(startup.data(), startup.size());
+      send(answer);
+    });
+  }
+
+  pq::ConnectOutcome connect() {
+    pq::ConnectOutcome outcome =
+        pq::connect({.params = {{"host", "127.0.0.1"},
+                                {"port", std::to_string(ntohs(address_.sin_port))},
+                                {"user", "somebody"},
+                                {"dbname", "something"},
+                                {"sslmode", "disable"},
+                                {"gssencmode", "disable"}}},
+                    {}, std::chrono::seconds(30));
+    handshake_.join();
+    return outcome;
+  }
+
+  // Over loopback TCP what was sent is there to be read when send() returns.
+  void send(const std::string& bytes) {
+    if (::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(bytes.size())) {
+      throw std::runtime_error("cannot send");
+    }
+  }
+  void hang_up() { client_.reset(); }
+
+ private:
+  void receive(void* data, std::size_t size) {
+    if (::recv(client_.get(), data, size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
+      throw std::runtime_error("the client hung up");
+    }
+  }
+
+  pq::FileDescriptor listener_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  pq::FileDescriptor client_{};
+  sockaddr_in address_{};
+  std::jthread handshake_{};
+};
+
+}  // namespace tidegate::pq_test

@@ -1,0 +1,128 @@
+// What a server may say at any moment, and the connection's view of it.
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include <tidegate/pq/connect.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "unit/pq/scripted_server.hpp"
+
+namespace tidegate::pq_test {
+
+using pq::ConnectFault;
+using pq::SocketCheck;
+
+class IdleSession : public testing::Test {
+ protected:
+  ScriptedServer server_{welcome()};
+  pq::ConnectOutcome outcome_ = server_.connect();
+  Connection& connection_ = outcome_.connection;
+};
+
+TEST_F(IdleSession, IsOpenAndCleanAfterTheHandshake) {
+  ASSERT_TRUE(outcome_);
+  EXPECT_EQ(connection_.backend_pid(), 4711);
+  EXPECT_TRUE(connection_.usable());
+  EXPECT_TRUE(connection_.reusable());
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+}
+
+TEST_F(IdleSession, AParameterStatusIsTakenInAndNoDeath) {
+  server_.send(parameter_status("TimeZone", "Asia/Tokyo"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_EQ(connection_.parameter_status("TimeZone"), "Asia/Tokyo");
+  EXPECT_TRUE(connection_.usable());
+}
+
+TEST_F(IdleSession, ANoticeGoesToTheHandlerAndIsNoDeath) {
+  std::vector<std::string> heard;
+  connection_.set_notice_handler([&](const Notice& n) { heard.emplace_back(n.message); });
+  server_.send(report('N', "WARNING", "01000", "the tide is high"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_THAT(heard, testing::ElementsAre("the tide is high"));
+  EXPECT_TRUE(connection_.usable());
+}
+
+// libpq hands a FATAL that comes between statements to the notice receiver, and nothing else
+// happens: the connection looks well until the next statement fails on it.
+TEST_F(IdleSession, AFatalBreaksItBeforeTheServerHasClosed) {
+  server_.send(report('E', "FATAL", "57P01", "terminating connection"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
+  EXPECT_EQ(connection_.broken_reason(), "57P01: terminating connection");
+  EXPECT_FALSE(connection_.is_open());
+  EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
+}
+
+TEST_F(IdleSession, AFatalAsNoticeBreaksItToo) {
+  server_.send(report('N', "PANIC", "XX000", "the end"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
+  EXPECT_EQ(connection_.broken_reason(), "XX000: the end");
+}
+
+TEST_F(IdleSession, AnErrorBetweenStatementsIsNoDeath) {
+  server_.send(report('E', "ERROR", "57014", "a late cancel"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_TRUE(connection_.usable());
+}
+
+TEST_F(IdleSession, AServerThatHangsUpWithoutAWordIsDead) {
+  server_.hang_up();
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
+  EXPECT_NE(connection_.broken_reason(), "");
+}
+
+TEST_F(IdleSession, AServerThatNeverStopsTalkingIsAlive) {
+  for (int i = 0; i < 1000; ++i) server_.send(parameter_status("TimeZone", "UTC"));
+  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+}
+
+TEST_F(IdleSession, ALeaseThatOnlyLooksCostsNothingAndEndsClean) {
+  for (int lease = 0; lease < 3; ++lease) {
+    connection_.begin_lease();
+    EXPECT_TRUE(connection_.usable());
+    EXPECT_TRUE(connection_.reusable());
+  }
+}
+
+TEST_F(IdleSession, ADoomIsForGood) {
+  connection_.doom();
+  EXPECT_TRUE(connection_.is_open());
+  EXPECT_FALSE(connection_.usable());
+  EXPECT_FALSE(connection_.reusable());
+  connection_.begin_lease();
+  EXPECT_FALSE(connection_.reusable());
+}
+
+// A table of the failure taxonomy, as a server would say it.
+TEST(ScriptedConnect, TheServersRefusalHasItsKindCodeAndText) {
+  const struct {
+    const char* code;
+    ConnectFault kind;
+  } table[] = {
+      {"28P01", ConnectFault::rejected},    {"28000", ConnectFault::rejected},
+      {"3D000", ConnectFault::rejected},    {"0A000", ConnectFault::rejected},
+      {"42704", ConnectFault::rejected},    {"57P03", ConnectFault::unreachable},
+      {"53300", ConnectFault::unreachable}, {"57P01", ConnectFault::unreachable},
+      {"XX000", ConnectFault::unreachable},
+  };
+  for (const auto& row : table) {
+    ScriptedServer server(report('E', "FATAL", row.code, "the server's words"));
+    const auto outcome = server.connect();
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.failure->cause.kind, row.kind) << row.code;
+    EXPECT_EQ(outcome.failure->cause.sqlstate, row.code);
+    EXPECT_EQ(outcome.failure->cause.text, "the server's words");
+  }
+}
+
+TEST(ScriptedConnect, WhatIsNoPostgresqlIsUnreachable) {
+  ScriptedServer server("HTTP/1.1 400 Bad Request\r\n\r\n");
+  const auto outcome = server.connect();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure->cause.kind, ConnectFault::unreachable);
+  EXPECT_NE(outcome.failure->cause.text, "");
+}
+
+}  // namespace tidegate::pq_test
