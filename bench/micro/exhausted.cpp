@@ -7,6 +7,7 @@
 // jain      Jain's fairness index over acquires per thread: 1 = all had as many
 // least     what the thread with the fewest had, as a share of the mean
 // hold_us   what a hold really took
+// switches  how often a thread gave its core up, or lost it, per acquire
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -15,6 +16,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include <benchmark/benchmark.h>
 
@@ -42,6 +45,12 @@ void hold_for(Hold hold, std::chrono::microseconds how_long) {
   }
 }
 
+std::int64_t context_switches() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw + usage.ru_nivcsw;
+}
+
 struct alignas(64) Worker {
   std::uint64_t acquired = 0;
   Clock::duration held{};
@@ -66,7 +75,8 @@ void work(P& pool, Worker& worker, Hold hold, std::chrono::microseconds how_long
   }
 }
 
-void report(benchmark::State& state, const std::vector<Worker>& workers, Clock::duration took) {
+void report(benchmark::State& state, const std::vector<Worker>& workers, Clock::duration took,
+            std::int64_t switches) {
   WaitHistogram waits;
   double sum = 0;
   double squares = 0;
@@ -89,6 +99,7 @@ void report(benchmark::State& state, const std::vector<Worker>& workers, Clock::
   state.counters["wait_p99_us"] = wait_us(99);
   state.counters["wait_p999_us"] = wait_us(99.9);
   state.counters["wait_max_us"] = static_cast<double>(waits.max()) / 1e3;
+  state.counters["switches"] = static_cast<double>(switches) / sum;
   state.counters["hold_us"] = held.count() / sum;
   state.counters["jain"] = sum * sum / (threads * squares);
   state.counters["least"] = least * threads / sum;
@@ -116,10 +127,11 @@ void exhausted(benchmark::State& state) {
     }
     start.arrive_and_wait();
     const auto began = Clock::now();
+    const std::int64_t switches = context_switches();
     std::this_thread::sleep_for(options.fixed_time);
     stop.store(true, std::memory_order_relaxed);
     for (std::thread& thread : threads) thread.join();
-    report(state, workers, Clock::now() - began);
+    report(state, workers, Clock::now() - began, context_switches() - switches);
   }
 }
 

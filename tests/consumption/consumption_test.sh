@@ -1,48 +1,44 @@
 #!/usr/bin/env bash
-# consumption_test.sh static|shared|subdirectory CHECKOUT WORK_DIRECTORY
+# consumption_test.sh static|shared CHECKOUT WORK_DIRECTORY
 #
-# Builds the ten-line program as a stranger would, outside the tree: against an installed static or
-# shared tidegate, or with the checkout as a subdirectory of the program's own build. Then runs it.
-# The library is a release build and the program a debug build, as is common.
+# Builds the ten-line program outside the tree as strangers do, and runs it: with the checkout as a
+# subdirectory of the program's own build, then with find_package(tidegate) against what that build
+# installed. The library is a release build and the installed one meets a debug build, as is common.
 set -euo pipefail
 kind=$1 checkout=$2 work=$3
 
-mkdir -p "$work"
-rm -rf "$work/prefix" "$work/program"
-mkdir "$work/program"
+shared=OFF
+if [ "$kind" = shared ]; then shared=ON; fi
+
+mkdir -p "$work/program"
+rm -rf "$work/prefix" "$work/against-prefix"
 cp "$checkout/tests/consumption/CMakeLists.txt" "$checkout/examples/01-ten-lines/main.cpp" \
    "$work/program"
 
-program_options=(-DCMAKE_BUILD_TYPE=Debug)
-if [ "$kind" = subdirectory ]; then
-  program_options+=(-DTIDEGATE_CHECKOUT="$checkout")
-else
-  shared=OFF
-  if [ "$kind" = shared ]; then shared=ON; fi
-  # -O0: what is built matters here, not how fast it is.
-  cmake -G Ninja -S "$checkout" -B "$work/library" -DBUILD_SHARED_LIBS="$shared" \
-      -DTIDEGATE_BUILD_TESTS=OFF -DTIDEGATE_BUILD_EXAMPLES=OFF \
-      -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O0 -DNDEBUG"
-  cmake --build "$work/library"
-  cmake --install "$work/library" --prefix "$work/prefix"
-  program_options+=(-DCMAKE_PREFIX_PATH="$work/prefix")
-fi
+build() { # BUILD_DIRECTORY CMAKE_OPTION...
+  cmake -G Ninja -S "$work/program" -B "$@"
+  cmake --build "$1"
+}
 
-cmake -G Ninja -S "$work/program" -B "$work/program/build" "${program_options[@]}"
-cmake --build "$work/program/build" --target ten-lines
+expect_linkage_and_answer() { # PROGRAM
+  local linkage=static answer
+  if readelf --dynamic "$1" | grep -q 'NEEDED.*libtidegate\.so'; then linkage=shared; fi
+  if [ "$linkage" != "$kind" ]; then
+    echo "$1 is linked with a $linkage library, not a $kind one" >&2
+    exit 1
+  fi
+  answer=$("$checkout/scripts/with-postgres" "$1")
+  if [ "$answer" != 42 ]; then
+    echo "$1 said '$answer', not 42" >&2
+    exit 1
+  fi
+}
 
-needed=$(readelf --dynamic "$work/program/build/ten-lines")
-if [ "$kind" = shared ] && ! grep -q 'NEEDED.*libtidegate\.so' <<<"$needed"; then
-  echo "the program is not linked with the shared library" >&2
-  exit 1
-fi
-if [ "$kind" != shared ] && grep -q 'libtidegate' <<<"$needed"; then
-  echo "the program needs a shared library" >&2
-  exit 1
-fi
+# -O0: what is built matters here, not how fast it is.
+build "$work/as-subdirectory" -DTIDEGATE_CHECKOUT="$checkout" -DBUILD_SHARED_LIBS="$shared" \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O0 -DNDEBUG"
+expect_linkage_and_answer "$work/as-subdirectory/ten-lines"
 
-answer=$("$checkout/scripts/with-postgres" "$work/program/build/ten-lines")
-if [ "$answer" != 42 ]; then
-  echo "the program said '$answer', not 42" >&2
-  exit 1
-fi
+cmake --install "$work/as-subdirectory" --prefix "$work/prefix"
+build "$work/against-prefix" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug
+expect_linkage_and_answer "$work/against-prefix/ten-lines"

@@ -62,36 +62,9 @@ TEST(PqConnect, AnUnknownRoleOrParameterIsARejection) {
   EXPECT_EQ(failure.cause.kind, ConnectFault::rejected);
 }
 
-// A role that must show its password over TCP; the tests' server asks nobody else for one.
 class PqConnectWithPassword : public testing::Test {
- protected:
-  void SetUp() override {
-    admin_.exec_script("drop role if exists careful; create role careful login password 'right'");
-    const std::string rules_file = admin_.query_value<std::string>("show hba_file");
-    std::ifstream rules(rules_file);
-    rules_.assign(std::istreambuf_iterator<char>(rules), {});
-    rules_file_ = rules_file;
-    write_rules("host all careful all scram-sha-256\n" + rules_);
-    // The postmaster reads its rules when it gets to it.
-    const Deadline give_up = kLong;
-    while (try_connect(tcp({{"user", "careful"}}))) {
-      ASSERT_FALSE(give_up.passed());
-    }
-  }
-  void TearDown() override {
-    write_rules(rules_);
-    admin_.exec("drop role careful");
-  }
-
  private:
-  void write_rules(const std::string& text) {
-    std::ofstream(rules_file_) << text;
-    admin_.exec("select pg_reload_conf()");
-  }
-
-  Connection admin_ = connect_to_server();
-  std::string rules_file_;
-  std::string rules_;
+  PasswordRole role_;
 };
 
 TEST_F(PqConnectWithPassword, AWrongOneIsARejectionThatDoesNotShowIt) {
@@ -109,7 +82,8 @@ TEST_F(PqConnectWithPassword, NoneIsARejectionWithoutACode) {
 }
 
 TEST_F(PqConnectWithPassword, TheRightOneConnects) {
-  EXPECT_TRUE(try_connect(tcp({{"user", "careful"}, {"password", "right"}, {"dbname", "postgres"}})));
+  EXPECT_TRUE(
+      try_connect(tcp({{"user", "careful"}, {"password", "right"}, {"dbname", "postgres"}})));
 }
 
 TEST(PqConnect, TooManyConnectionsIsUnreachable) {
@@ -186,8 +160,8 @@ TEST(PqConnect, AStopThatCameBeforeTouchesNoNetwork) {
   Listener listener;
   std::stop_source stop;
   stop.request_stop();
-  const auto outcome = try_connect({{"host", "127.0.0.1"}, {"port", listener.port()}}, kLong,
-                                   stop.get_token());
+  const auto outcome =
+      try_connect({{"host", "127.0.0.1"}, {"port", listener.port()}}, kLong, stop.get_token());
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.failure->cause.kind, ConnectFault::aborted);
   pollfd waiting{.fd = listener.fd(), .events = POLLIN, .revents = 0};
@@ -202,7 +176,7 @@ TEST(PqConnect, TheDeadlineEndsAConnectToAServerThatSaysNothing) {
   EXPECT_GE(took, 80ms);
   EXPECT_LT(took, 2s);
   EXPECT_EQ(failure.cause.kind, ConnectFault::unreachable);
-  EXPECT_THAT(failure.cause.text, StartsWith("no answer for 8"));
+  EXPECT_THAT(failure.cause.text, StartsWith("no answer for "));
   EXPECT_THAT(failure.cause.text, HasSubstr(" while negotiating TLS"));
 }
 
@@ -226,19 +200,19 @@ TEST(PqConnect, AHostThatSaysNothingCostsItsShareOfTheTimeOnly) {
 TEST(PqConnect, LibpqsConnectTimeoutBoundsEachAddress) {
   Listener silent;
   const auto began = Deadline::Clock::now();
-  const auto failure = failure_of(
-      {{"host", "127.0.0.1"}, {"port", silent.port()}, {"connect_timeout", "1"}}, Deadline::never());
+  const auto failure =
+      failure_of({{"host", "127.0.0.1"}, {"port", silent.port()}, {"connect_timeout", "1"}},
+                 Deadline::never());
   EXPECT_GE(Deadline::Clock::now() - began, 1s);
-  EXPECT_THAT(failure.cause.text, StartsWith("no answer for 1"));
+  EXPECT_THAT(failure.cause.text, StartsWith("no answer for "));
 }
 
 TEST(PqConnect, EveryAddressIsListedWithItsReason) {
   Listener silent;
   const std::string refused = Listener().close();
-  const auto failure = failure_of(
-      {{"host", "127.0.0.1,127.0.0.1,/no/such/directory"},
-       {"port", refused + "," + silent.port() + ",5432"}},
-      200ms);
+  const auto failure = failure_of({{"host", "127.0.0.1,127.0.0.1,/no/such/directory"},
+                                   {"port", refused + "," + silent.port() + ",5432"}},
+                                  200ms);
   ASSERT_EQ(failure.attempts.size(), 3u);
   EXPECT_THAT(failure.attempts[0].text, HasSubstr("Connection refused"));
   EXPECT_THAT(failure.attempts[1].text, StartsWith("no answer for "));
@@ -256,7 +230,8 @@ TEST(PqConnect, TheServerThatAnsweredIsTheCauseEvenIfALaterHostIsDown) {
   Connection admin = connect_to_server();
   admin.exec_script("drop role if exists crowd; create role crowd login connection limit 0");
   const auto failure = failure_of({{"host", environment("PGHOST") + ",/no/such/directory"},
-                                   {"user", "crowd"}, {"dbname", "postgres"}});
+                                   {"user", "crowd"},
+                                   {"dbname", "postgres"}});
   admin.exec("drop role crowd");
   EXPECT_EQ(failure.attempts.size(), 2u);
   EXPECT_EQ(failure.cause.sqlstate, "53300");
@@ -274,8 +249,8 @@ TEST(PqConnect, NothingIsLeftBehindWhateverTheEnd) {
   const std::size_t with_listener = before + 1;
   std::stop_source stop;
   for (int i = 0; i < 3; ++i) {
-    EXPECT_FALSE(try_connect({{"host", "127.0.0.1"}, {"port", silent.port()}}, 10ms,
-                             stop.get_token()));
+    EXPECT_FALSE(
+        try_connect({{"host", "127.0.0.1"}, {"port", silent.port()}}, 10ms, stop.get_token()));
     EXPECT_FALSE(try_connect({{"dbname", "no such"}}, kLong, stop.get_token()));
     EXPECT_TRUE(try_connect({}, kLong, stop.get_token()));
   }

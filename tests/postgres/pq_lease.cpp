@@ -134,8 +134,8 @@ TEST_F(PqLease, ANativeConnectionThatDiedIsNotUsable) {
 TEST_F(PqLease, TheUsersNoticeReceiverEndsWithTheLease) {
   int heard = 0;
   PQsetNoticeReceiver(
-      connection_.native_handle(), [](void* count, const PGresult*) { ++*static_cast<int*>(count); },
-      &heard);
+      connection_.native_handle(),
+      [](void* count, const PGresult*) { ++*static_cast<int*>(count); }, &heard);
   connection_.exec("do $$begin raise notice 'hello'; end$$");
   EXPECT_EQ(heard, 1);
   EXPECT_TRUE(connection_.reusable());
@@ -191,7 +191,8 @@ TEST_F(PqLease, AFatalNoticeThatCameWhileIdleDooms) {
   connection_.exec("set idle_session_timeout = 1");
   ASSERT_TRUE(wait_for_eof(outcome_.duplicate.get()));
   EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_EQ(connection_.broken_reason(), "57P05: terminating connection due to idle-session timeout");
+  EXPECT_EQ(connection_.broken_reason(),
+            "57P05: terminating connection due to idle-session timeout");
 }
 
 TEST_F(PqLease, ASocketThatBreaksWithoutAWordIsDead) {

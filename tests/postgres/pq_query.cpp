@@ -64,8 +64,7 @@ TEST_F(PqQuery, QueryRowWantsExactlyOneRowAndItsColumns) {
   const auto [id, name] = connection_.query_row<int, std::string>("select 1, $1", "one");
   EXPECT_EQ(id, 1);
   EXPECT_EQ(name, "one");
-  const auto none =
-      thrown_by<NoRows>([&] { connection_.query_row<int>("select 1 where false"); });
+  const auto none = thrown_by<NoRows>([&] { connection_.query_row<int>("select 1 where false"); });
   EXPECT_THAT(none.what(), StartsWith("no row, exactly one is asked for (statement: select 1 where "
                                       "false) at postgres/pq_query.cpp:"));
   EXPECT_THROW(connection_.query_row<int>("values (1), (2)"), TooManyRows);
@@ -77,8 +76,8 @@ TEST_F(PqQuery, QueryRowWantsExactlyOneRowAndItsColumns) {
 TEST_F(PqQuery, AnErrorCarriesTheServersReportAndTheConnectionStaysUsable) {
   connection_.exec("create temp table people (id int constraint people_key primary key)");
   connection_.exec("insert into people values (1)");
-  const auto error = thrown_by<QueryError>(
-      [&] { connection_.exec("insert into people values ($1)", 1); });
+  const auto error =
+      thrown_by<QueryError>([&] { connection_.exec("insert into people values ($1)", 1); });
   EXPECT_EQ(error.code(), Errc::query);
   EXPECT_EQ(error.severity(), "ERROR");
   EXPECT_EQ(error.sqlstate(), "23505");
@@ -110,8 +109,8 @@ TEST_F(PqQuery, AnErrorAfterTheRowsIsStillAnError) {
   connection_.exec(
       "create temp table late (id int, constraint k unique (id) deferrable initially deferred)");
   connection_.exec("insert into late values (1)");
-  const auto error = thrown_by<QueryError>(
-      [&] { connection_.exec("insert into late values (1) returning id"); });
+  const auto error =
+      thrown_by<QueryError>([&] { connection_.exec("insert into late values (1) returning id"); });
   EXPECT_EQ(error.sqlstate(), "23505");
   expect_usable();
   EXPECT_EQ(connection_.query_value<int>("select count(*) from late"), 1);
@@ -120,8 +119,9 @@ TEST_F(PqQuery, AnErrorAfterTheRowsIsStillAnError) {
 TEST_F(PqQuery, MistakesInTheCallLeaveTheConnectionUsable) {
   EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select $1::int", 1, 2); }).sqlstate(),
             "42P18");
-  EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select $1::int, $2::int", 1); }).sqlstate(),
-            "08P01");
+  EXPECT_EQ(
+      thrown_by<QueryError>([&] { connection_.exec("select $1::int, $2::int", 1); }).sqlstate(),
+      "08P01");
   EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select $1::int", "x"); }).sqlstate(),
             "22P02");
   EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select $1", "\xff"); }).sqlstate(),
@@ -241,9 +241,10 @@ TEST_F(PqQuery, AShutDownOfTheDuplicateEndsAQueryInAnotherThread) {
   });
   Connection watch = connect_to_server();
   const Deadline give_up = kLong;
-  while (!watch.query_value<bool>("select exists (select from pg_stat_activity where pid = $1 and "
-                                  "wait_event = 'PgSleep')",
-                                  pid)) {
+  while (
+      !watch.query_value<bool>("select exists (select from pg_stat_activity where pid = $1 and "
+                               "wait_event = 'PgSleep')",
+                               pid)) {
     ASSERT_FALSE(give_up.passed());
   }
   ::shutdown(outcome_.duplicate.get(), SHUT_RDWR);

@@ -90,8 +90,9 @@ TEST_F(PqTypes, Bytes) {
   for (int b = 0; b < 256; ++b) all.push_back(static_cast<std::byte>(b));
   expect_back("bytea", all);
   expect_back("bytea", std::vector<std::byte>());
-  EXPECT_EQ(connection_.query_value<int>("select octet_length($1)", std::span<const std::byte>(all)),
-            256);
+  EXPECT_EQ(
+      connection_.query_value<int>("select octet_length($1)", std::span<const std::byte>(all)),
+      256);
   connection_.exec("set bytea_output = escape");
   expect_back("bytea", all);
 }
@@ -105,9 +106,9 @@ TEST_F(PqTypes, PointsInTimeWhateverTheSessionsTimeZone) {
     // Local mean time, with seconds in the offset.
     expect_back("timestamptz", sys_time<microseconds>(sys_days(std::chrono::May / 1 / 1800)));
     expect_back("timestamptz", sys_time<microseconds>(sys_days(std::chrono::May / 1 / 12345)));
-    expect_back("timestamptz", sys_time<microseconds>(sys_days(year_month_day(
-                                   std::chrono::year(-4000), std::chrono::May,
-                                   std::chrono::day(1)))));
+    expect_back("timestamptz",
+                sys_time<microseconds>(sys_days(year_month_day(
+                    std::chrono::year(-4000), std::chrono::May, std::chrono::day(1)))));
   }
   EXPECT_EQ(connection_.query_value<double>("select extract(epoch from $1::timestamptz)::float8",
                                             sys_time<microseconds>(1500ms)),
@@ -122,8 +123,8 @@ TEST_F(PqTypes, ADateStyleOtherThanIsoIsRefusedRatherThanMisread) {
 
 TEST_F(PqTypes, TimestampsWithoutZoneAndDates) {
   const auto day = std::chrono::February / 29 / 2024;
-  expect_back("timestamp", std::chrono::local_time<microseconds>(
-                               std::chrono::local_days(day) + 23h + 59min + 59s + 1us));
+  expect_back("timestamp", std::chrono::local_time<microseconds>(std::chrono::local_days(day) +
+                                                                 23h + 59min + 59s + 1us));
   expect_back("date", year_month_day(day));
   expect_back("date", year_month_day(std::chrono::year(0), std::chrono::May, std::chrono::day(1)));
   EXPECT_THROW(connection_.query_value<year_month_day>("select 'infinity'::date"), QueryError);

@@ -40,7 +40,7 @@ class ManualClock {
                             return !*s->awake && (s->deadline.is_never() || now_ < s->deadline.at());
                           }));
     };
-    if (!changed_.wait_for(lock, kPatience, there)) give_up("threads to sleep on the manual clock");
+    if (!changed_.wait_for(lock, patience(), there)) give_up("threads to sleep on the manual clock");
   }
 
  private:

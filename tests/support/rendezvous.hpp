@@ -4,8 +4,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -13,8 +16,12 @@
 
 namespace tidegate::test {
 
-// Far longer than any step takes, also on a loaded machine under a sanitizer.
-inline constexpr std::chrono::seconds kPatience{60};
+// Far longer than any step takes, also on a loaded machine under a sanitizer. TIDEGATE_TEST_PATIENCE
+// (seconds) shortens it for runs in which a planted fault is expected to hang.
+inline std::chrono::seconds patience() {
+  static const char* const seconds = std::getenv("TIDEGATE_TEST_PATIENCE");
+  return std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 60);
+}
 
 [[noreturn]] inline void give_up(std::string_view what) {
   std::fprintf(stderr, "gave up waiting for %.*s\n", static_cast<int>(what.size()), what.data());
@@ -24,11 +31,21 @@ inline constexpr std::chrono::seconds kPatience{60};
 // Waits until `condition` holds, looking again and again.
 template <class Condition>
 void await(std::string_view what, Condition&& condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + patience();
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) give_up(what);
     std::this_thread::yield();
   }
+}
+
+// Is the thread (of this process) asleep in the kernel? For steps that only mean something when it
+// is, and are right all the same when it is not.
+inline bool asleep(std::int32_t thread_id) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const auto name_end = stat.rfind(')');
+  return name_end != std::string::npos && stat.size() > name_end + 2 && stat[name_end + 2] == 'S';
 }
 
 // Lets `threads` threads go at the same moment, again and again.

@@ -181,6 +181,7 @@ class Acquirer {
  public:
   explicit Acquirer(TestPool<Sync>& pool, Search search = {}, unsigned gate = 0)
       : search_(std::move(search)), thread_([this, &pool, gate] {
+          id_ = core::current_thread_id();
           found_ = pool.acquire(search_, gate);
           done_ = true;
         }) {}
@@ -191,14 +192,20 @@ class Acquirer {
   Acquirer& operator=(const Acquirer&) = delete;
 
   Found end() {
+    await("an acquire to end", [this] { return done(); });
     thread_.join();
     return found_;
   }
   bool done() const { return done_; }
+  // Returns when it has ended or sleeps, on whatever.
+  void await_asleep() const {
+    await("an acquire to sleep", [this] { return done() || (id_ != 0 && asleep(id_)); });
+  }
 
  private:
   Search search_;
   Found found_;
+  std::atomic<std::int32_t> id_{0};
   std::atomic<bool> done_{false};
   std::thread thread_;
 };

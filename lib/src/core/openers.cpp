@@ -138,6 +138,7 @@ void Openers::stop() noexcept {
     stopped_ = true;
   }
   stop_.request_stop();
+  std::lock_guard joining(join_mutex_);
   for (Worker& worker : workers_) {
     if (worker.thread.joinable()) worker.thread.join();
   }

@@ -58,7 +58,10 @@ bool PoolImpl::check(const Found& found, const Search& search) {
   // the next one tried. Not for one who was granted it: it was in use a moment ago.
   if (found.waited) return true;
   const Deadline until = earlier(search.deadline, Deadline(config_.ping_timeout));
-  if (!search.deadline.passed() && connection.ping(until)) return true;
+  if (!search.deadline.passed()) {
+    maintenance_.count_ping();
+    if (connection.ping(until)) return true;
+  }
   if (!connection.is_open()) return replace(Retired::ping);
   // No answer yet. It may be our deadline that was short, so maintenance goes on waiting for it.
   core_->slots().set_aside(ticket);

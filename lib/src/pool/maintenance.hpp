@@ -36,6 +36,8 @@ class Maintenance {
   void wake() noexcept;
   // Pings the connection of a slot in `checking`, then puts it back or retires it.
   void ping(std::uint32_t slot) noexcept;
+  // An acquirer pings by itself.
+  void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
   // Does the chores at the next turn, whatever the health_period.
   void hurry() noexcept;
   // Ends the thread when nothing is retiring any more, or at the deadline, and joins it. Needs: the

@@ -157,12 +157,13 @@ void Session::end_copy(int status) {
   set_broken("the session went over to streaming replication");
 }
 
+// A session may end right after a statement that has succeeded, which shows as broken, too; the
+// next statement will tell.
 void Session::require_success(const PGresult* result, bool copied) {
   const bool lost = PQstatus(native()) != CONNECTION_OK;
   if (lost) set_broken(last_words(native()));
-  if (has(Flag::broken) || (result != nullptr && is_error(result) && !copied)) throw_error(result);
+  if (lost || result == nullptr || (is_error(result) && !copied)) throw_error(result);
   if (copied) throw_usage("COPY is not for exec()");
-  if (result == nullptr) throw_error(nullptr);
 }
 
 void Session::throw_error(const PGresult* result) {

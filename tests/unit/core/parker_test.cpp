@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -32,15 +31,6 @@ struct ParkerNames {
 using Parkers = testing::Types<FutexParker, CondvarParker>;
 TYPED_TEST_SUITE(ParkerTest, Parkers, ParkerNames);
 
-// Is the thread asleep in the kernel? For steps that are only interesting when it is.
-bool asleep(std::int32_t thread_id) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  const auto name_end = stat.rfind(')');
-  return name_end != std::string::npos && stat.size() > name_end + 2 && stat[name_end + 2] == 'S';
-}
-
 // A thread that parks, and what it found.
 template <class Parker>
 class Parked {
@@ -51,7 +41,7 @@ class Parked {
           word_ = parker.park(deadline);
           done_ = true;
         }) {
-    test::await("the thread to park", [this] { return done_ || (id_ != 0 && asleep(id_)); });
+    test::await("the thread to park", [this] { return done_ || (id_ != 0 && test::asleep(id_)); });
   }
   std::uint32_t end() {
     thread_.join();
@@ -145,7 +135,7 @@ TYPED_TEST(ParkerTest, ASpuriousWakeUpDoesNotEndAPark) {
   for (int i = 0; i < 20; ++i) {
     parker.wake();
     pthread_kill(parked.handle(), SIGUSR2);
-    test::await("it to sleep again", [&] { return parked.done() || asleep(parked.id()); });
+    test::await("it to sleep again", [&] { return parked.done() || test::asleep(parked.id()); });
   }
   EXPECT_FALSE(parked.done());
   ASSERT_TRUE(parker.decide(3));

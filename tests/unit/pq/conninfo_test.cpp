@@ -14,8 +14,8 @@ const ConninfoOption* find(const std::vector<ConninfoOption>& options, const std
 }
 
 TEST(Conninfo, BothFormsAreReadAndOnlyWhatIsGivenIsReturned) {
-  for (const char* text : {"host=h port=1 dbname='d b' password=secret",
-                           "postgresql://h:1/d%20b?password=secret"}) {
+  for (const char* text :
+       {"host=h port=1 dbname='d b' password=secret", "postgresql://h:1/d%20b?password=secret"}) {
     const auto options = parse_conninfo(text);
     ASSERT_TRUE(options) << text;
     EXPECT_EQ(options->size(), 4u);

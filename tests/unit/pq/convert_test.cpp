@@ -118,7 +118,10 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 }
 
 TEST(Convert, BytesAreReadFromBothTextFormsOfBytea) {
-  const auto wanted = bytes_of(std::string("\0\x01\\'\xff" "A", 6));
+  const auto wanted =
+      bytes_of(std::string("\0\x01\\'\xff"
+                           "A",
+                           6));
   EXPECT_EQ(read<std::vector<std::byte>>(kBytea, "\\x00015c27ff41"), wanted);
   EXPECT_EQ(read<std::vector<std::byte>>(kBytea, "\\x00015C27FF41"), wanted);
   EXPECT_EQ(read<std::vector<std::byte>>(kBytea, "\\000\\001\\\\'\\377A"), wanted);
@@ -158,11 +161,10 @@ TEST(Convert, UuidsAreReadAndWrittenInTheUsualForm) {
   EXPECT_EQ(sent(uuid), text);
   EXPECT_EQ(Uuid::parse("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), uuid);
   EXPECT_LT(Uuid(), uuid);
-  for (const char* wrong : {"", "a0eebc99", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1",
-                            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111",
-                            "a0eebc99x9c0b-4ef8-bb6d-6bb9bd380a11",
-                            "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-                            "a0eebc9-99c0b-4ef8-bb6d-6bb9bd380a11-"}) {
+  for (const char* wrong :
+       {"", "a0eebc99", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111", "a0eebc99x9c0b-4ef8-bb6d-6bb9bd380a11",
+        "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc9-99c0b-4ef8-bb6d-6bb9bd380a11-"}) {
     EXPECT_FALSE(Uuid::parse(wrong)) << wrong;
   }
   EXPECT_THAT(refusal<Uuid>(kText, "x"), HasSubstr("it is not a uuid"));

@@ -40,8 +40,8 @@ TEST(ConvertTime, FractionsOfASecondHaveUpToSixDigits) {
 }
 
 TEST(ConvertTime, YearsBeforeOneAndAfterNineThousandAreReadAndSent) {
-  const Point ides = sys_days(year_month_day(std::chrono::year(-43), std::chrono::March,
-                                             std::chrono::day(15)));
+  const Point ides =
+      sys_days(year_month_day(std::chrono::year(-43), std::chrono::March, std::chrono::day(15)));
   EXPECT_EQ(read<Point>(kTimestamptz, "0044-03-15 00:00:00+00 BC"), ides);
   EXPECT_EQ(sent(ides), "0044-03-15 00:00:00.000000+00 BC");
   const Point far = Point(sys_days(std::chrono::December / 31 / 12345)) + 1us;

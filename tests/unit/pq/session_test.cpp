@@ -78,6 +78,25 @@ TEST_F(IdleSession, AServerThatNeverStopsTalkingIsAlive) {
   EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
 }
 
+// As with a session time-out that is shorter than the way to the client. Found on a slow machine:
+// the FATAL was read together with the answer, and the statement was reported as lost.
+TEST_F(IdleSession, AStatementThatSucceededBeforeTheSessionEndedHasSucceeded) {
+  server_.send(message('1', "") + message('2', "") + message('n', "") +
+               message('C', c_string("SET")) + message('Z', "I") +
+               report('E', "FATAL", "57P05", "idle too long"));
+  EXPECT_EQ(connection_.exec("set x = 1").command_tag(), "SET");
+  EXPECT_FALSE(connection_.is_open());
+  EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
+}
+
+TEST_F(IdleSession, AStatementWhoseAnswerIsCutOffIsLost) {
+  server_.send(message('1', "") + message('2', "") + message('n', "") +
+               message('C', c_string("SET")));
+  server_.hang_up();
+  EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
+  EXPECT_FALSE(connection_.is_open());
+}
+
 TEST_F(IdleSession, ALeaseThatOnlyLooksCostsNothingAndEndsClean) {
   for (int lease = 0; lease < 3; ++lease) {
     connection_.begin_lease();

@@ -90,9 +90,9 @@ TEST_F(Targets, AConnectTimeoutThatIsNoPositiveNumberIsNone) {
 }
 
 TEST_F(Targets, AUnixSocketOrAGivenAddressNeedsNoLookUp) {
-  for (const Target& target : {Target{.host = "/run/sockets", .port = "1"},
-                               Target{.host = "@abstract", .port = "1"}, Target{.port = "1"},
-                               Target{.host = "name.invalid", .address = "::1", .port = "1"}}) {
+  for (const Target& target :
+       {Target{.host = "/run/sockets", .port = "1"}, Target{.host = "@abstract", .port = "1"},
+        Target{.port = "1"}, Target{.host = "name.invalid", .address = "::1", .port = "1"}}) {
     EXPECT_THAT(shown(look_up(target).found), ElementsAre(shown({target})[0]));
   }
 }

@@ -8,10 +8,11 @@ namespace tidegate::detail {
                                                 const char* file, int line) noexcept;
 }
 
-// TIDEGATE_ASSERT(I2, claimed): checks an invariant of docs/design.md where it is cheap enough to be
-// always on (slow paths). TIDEGATE_DEBUG_ASSERT: the same, in debug, test and sanitizer builds only.
-#define TIDEGATE_ASSERT(invariant, condition)                                                    \
-  ((condition) ? static_cast<void>(0)                                                            \
+// TIDEGATE_ASSERT(I2, claimed): checks an invariant of docs/design.md where it is cheap enough to
+// be always on (slow paths). TIDEGATE_DEBUG_ASSERT: the same, in debug, test and sanitizer builds
+// only.
+#define TIDEGATE_ASSERT(invariant, condition) \
+  ((condition) ? static_cast<void>(0)         \
                : ::tidegate::detail::invariant_broken(#invariant, #condition, __FILE__, __LINE__))
 
 #if defined(NDEBUG) && !defined(TIDEGATE_CHECKED)

@@ -18,7 +18,7 @@ class [[nodiscard]] Expected {
   using value_type = T;
   using error_type = ErrorValue;
 
-  Expected(T value) : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT
+  Expected(T value) : held_(std::in_place_index<0>, std::move(value)) {}           // NOLINT
   Expected(ErrorValue error) : held_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool has_value() const noexcept { return held_.index() == 0; }

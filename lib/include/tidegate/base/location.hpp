@@ -13,6 +13,12 @@
 
 namespace tidegate {
 
+#if !defined(__cpp_lib_source_location)
+// The class has another layout here, so it gets another name to the linker: a program without
+// std::source_location does not link with a library that was built with it, instead of crashing.
+inline namespace without_source_location {
+#endif
+
 // File, line and function of a call site, as `Location where = Location::current()` in the last
 // parameter of a public verb. Trivially copyable and cheap to pass (one pointer where
 // std::source_location exists); text is made only when somebody reads it.
@@ -65,6 +71,10 @@ class Location {
   unsigned long line_ = 0;
 #endif
 };
+
+#if !defined(__cpp_lib_source_location)
+}  // namespace without_source_location
+#endif
 
 namespace detail {
 // Cuts a compiler's pretty function ("void ns::Server::stop(int) const", "main()::<lambda()>") to

@@ -56,7 +56,8 @@ class TIDEGATE_API Openers {
 
   // There are `count` more slots to take. Where no thread can be created they fail as no_thread.
   void want(std::uint32_t count) noexcept;
-  // Aborts what is under way and joins all threads; later wants are ignored. Not from an opener.
+  // Aborts what is under way and joins all threads; later wants are ignored. Any thread but an
+  // opener, also several at once: each returns when the threads are gone.
   void stop() noexcept;
   // Runs one attempt, backoff step included, on the calling thread; false = it failed.
   bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
@@ -93,6 +94,8 @@ class TIDEGATE_API Openers {
   bool probing_ = false;  // with failures: somebody makes the one attempt
   Backoff backoff_;
   std::minstd_rand random_;
+
+  std::mutex join_mutex_;  // of stop()
 };
 
 }  // namespace tidegate::core

@@ -230,10 +230,12 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     } catch (...) {
       failure = ErrorValue::of(Error(Errc::unavailable, "an exception that is no std::exception"));
     }
-    const OpenFailure how = !failure                              ? OpenFailure::none
-                            : failure->code() == Errc::canceled   ? OpenFailure::aborted
-                            : failure->code() == Errc::rejected   ? OpenFailure::rejected
-                                                                  : OpenFailure::unavailable;
+    // Aborted only if we asked for it: it is repeated without a backoff while somebody waits.
+    const bool aborted = failure && failure->code() == Errc::canceled && stop.stop_requested();
+    const OpenFailure how = !failure                            ? OpenFailure::none
+                            : aborted                           ? OpenFailure::aborted
+                            : failure->code() == Errc::rejected ? OpenFailure::rejected
+                                                                : OpenFailure::unavailable;
     std::lock_guard lock(failure_mutex_);
     last_failure_ = std::move(failure);
     return how;

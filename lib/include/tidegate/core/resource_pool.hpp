@@ -181,7 +181,8 @@ class ResourcePool {
     core_->openers().stop();
     const bool drained = core_->slots().await_drained(drain);
     std::call_once(closed_, [&] {
-      if (!drained) core_->slots().abandon();
+      // Also when drained: another closer, a reset or a create_resource may still have a slot in hand.
+      core_->slots().abandon();
       keeper_.stop();
       finish_retiring();
     });

@@ -54,7 +54,7 @@ enum class OpenFailure : std::uint8_t {
   unavailable,  // try again; waiters go on waiting
   no_thread,    // as unavailable, but asked for again only by the next grow_to()
   rejected,     // hopeless for now: fails waiters at once while nothing is open
-  aborted,      // given up because the pool closes
+  aborted,      // given up: the pool closes, or whoever wanted it here does not any more
 };
 
 // What the protocol asks of its owner. Called with no lock held, unless it says otherwise.
@@ -134,9 +134,10 @@ class SlotPool {
   // The resource is there: to the oldest waiter, or idle; retired when the pool is closed (I4).
   void opened(std::uint32_t slot) noexcept;
   // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
-  // `rejected_until`: how long acquires that need a new resource are refused at once.
+  // `next_attempt`: when the other side is asked again. Until then acquires that need a new resource
+  // are refused at once if it rejected us; if it was unavailable, a deadline that passes is its fault.
   void open_failed(std::uint32_t slot, OpenFailure why,
-                   std::chrono::steady_clock::time_point rejected_until = {}) noexcept;
+                   std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
   // An empty slot to open on the calling thread, to be ended like one that was taken.
   std::optional<std::uint32_t> reserve_to_open() noexcept;
   // Asks for openings until `floor` resources exist or are on their way.
@@ -294,7 +295,7 @@ class SlotPool {
   std::uint32_t opening_ = 0;   // slots in `opening`, taken or not
   std::uint32_t retiring_ = 0;  // slots in `retiring`, taken or not
   OpenFailure last_failure_ = OpenFailure::none;
-  std::chrono::steady_clock::time_point rejected_until_{};
+  std::chrono::steady_clock::time_point next_attempt_{};
 
   // Statistics of the slow path; relaxed: each is a number of its own.
   std::atomic<std::uint64_t> openings_{0};

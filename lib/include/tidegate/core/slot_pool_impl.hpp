@@ -109,10 +109,8 @@ template <class Sync>
 Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
   const auto now = Sync::now();
   const bool first_turn = search.since == std::chrono::steady_clock::time_point{};
-  if (first_turn) search.since = now;
 
   Node node;
-  node.since = search.since;
   std::unique_lock lock(mutex_);
   if (first_turn) {
     search.failures_before = failures();
@@ -133,6 +131,8 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     return leave_with(gate, first_turn ? Errc::timeout : timeout_reason(search), !first_turn);
   }
 
+  if (first_turn) search.since = now;
+  node.since = search.since;
   search.resumed ? waiters_.push_front(node) : waiters_.push_back(node);
   if (waiters_.size() > peak_waiting()) {
     peak_waiting_.store(waiters_.size(), std::memory_order_relaxed);
@@ -164,7 +164,7 @@ template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   if (closed_) return Errc::closed;
   if (open_count() == 0 && last_failure_ == OpenFailure::rejected &&
-      Sync::now() < rejected_until_) {
+      Sync::now() < next_attempt_) {
     return Errc::rejected;
   }
   const bool waits = !search.deadline.passed();
@@ -260,14 +260,14 @@ void SlotPool<Sync>::disarm() noexcept {
 }
 
 // A passed deadline is the server's fault when the pool could have grown and every opening since
-// the wait began has failed as unavailable (I9).
+// the wait began has failed as unavailable, or none was made because of an earlier such failure (I9).
 template <class Sync>
 Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
   std::lock_guard lock(mutex_);
   const bool could_grow = empty_.size > 0 || opening_ > 0;
-  const bool all_failed = failures() > search.failures_before &&
-                          openings() == search.openings_before &&
-                          last_failure_ == OpenFailure::unavailable;
+  const bool all_failed =
+      last_failure_ == OpenFailure::unavailable && openings() == search.openings_before &&
+      (failures() > search.failures_before || Sync::now() < next_attempt_);
   return could_grow && all_failed ? Errc::unavailable : Errc::timeout;
 }
 
@@ -293,19 +293,22 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
     if (gate_word::waiting(word)) {
       std::unique_lock lock(mutex_);
       if (waiters_.strict() > 0 && grant(ticket.slot(), lock)) return leave(ticket.gate());
+      TIDEGATE_TEST_POINT("release.before_disarm");
       disarm();
     }
     if (gate.try_leave_and_dock(ticket.slot())) return;
     if (!gate_word::has_dock(gate.load())) continue;  // a flag, or the dock came free meanwhile
 
-    // The dock is taken: idle first, then leave; a waiter or closer that sets its flag between
-    // the two is met by the CAS, and the slot claimed back for it:
+    // The dock is taken: idle first, then leave; a waiter or closer that has set its flag since we
+    // looked is met by the CAS, and the slot claimed back for it:
     //     releaser                        waiter (or closer)
+    //     sees the dock taken
+    //                                     waiting on all gates; scan finds nothing; parks
     //     state := idle
-    //                                     waiting on all gates; scan; parks
     //     CAS leave: sees `waiting`
     //     claims the slot back, grants it
     // If the claim fails, somebody has it, which is as good.
+    TIDEGATE_TEST_POINT("release.before_idle");
     if (states_.make_idle(ticket.slot(), SlotState::out)) enqueue(ticket.slot(), ticket.gate());
     TIDEGATE_TEST_POINT("release.idle_before_leave");
     if (gate.try_leave(gate_word::kClosed | gate_word::kWaiting)) return;
@@ -465,7 +468,7 @@ void SlotPool<Sync>::opened(std::uint32_t slot) noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
-                                 std::chrono::steady_clock::time_point rejected_until) noexcept {
+                                 std::chrono::steady_clock::time_point next_attempt) noexcept {
   std::unique_lock lock(mutex_);
   --opening_;
   states_.move(slot, SlotState::opening, SlotState::empty);
@@ -474,12 +477,12 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
   if (why != OpenFailure::aborted) {
     failures_.fetch_add(1, std::memory_order_relaxed);
     last_failure_ = why == OpenFailure::rejected ? why : OpenFailure::unavailable;
-    rejected_until_ = rejected_until;
-    if (why == OpenFailure::rejected && open_count() == 0) {
-      while (Node* node = waiters_.decide_oldest(wait_word::kRejected)) node->parker.wake();
-    } else if (!closed_ && why != OpenFailure::no_thread) {
-      openings = plan_openings();
-    }
+    next_attempt_ = next_attempt;
+  }
+  if (why == OpenFailure::rejected && open_count() == 0) {
+    while (Node* node = waiters_.decide_oldest(wait_word::kRejected)) node->parker.wake();
+  } else if (!closed_ && why != OpenFailure::no_thread) {
+    openings = plan_openings();
   }
   lock.unlock();
   tell_openings(openings);

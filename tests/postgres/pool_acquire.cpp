@@ -1,0 +1,166 @@
+// Acquire and release, against a real server.
+#include <atomic>
+#include <stop_token>
+#include <thread>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+TEST(Pool, RunsAQueryWithTenLines) {
+  Pool pool("pool_max_conns=2");
+  EXPECT_EQ(pool.query_value<int>("select $1::int4 + 1", 41), 42);
+  const auto [number, text] = pool.query_row<int, std::string>("select 7, 'seven'");
+  EXPECT_EQ(number, 7);
+  EXPECT_EQ(text, "seven");
+  EXPECT_EQ(pool.with([](Connection& c) { return c.exec("select 1").rows(); }), 1);
+}
+
+TEST(Pool, ConnectsOnlyWhenAConnectionIsWanted) {
+  Pool pool(PoolConfig{.max_size = 4});
+  EXPECT_EQ(pool.stats().created, 0);
+  { const Lease lease = pool.acquire(); }
+  EXPECT_EQ(pool.stats().created, 1);
+}
+
+TEST(Pool, ReusesTheConnectionThatCameBack) {
+  Pool pool(PoolConfig{.max_size = 4});
+  const auto pid = [&] { return pool.with([](Connection& c) { return c.backend_pid(); }); };
+  EXPECT_EQ(pid(), pid());
+  EXPECT_EQ(pool.stats().created, 1);
+}
+
+TEST(Pool, SixteenThreadsShareFourConnectionsAndEachGetsItsOwnAnswers) {
+  Pool pool(PoolConfig{.name = "sixteen", .max_size = 4});
+  std::atomic<int> wrong{0};
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 16; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 200; ++i) {
+          if (pool.query_value<int>("select $1::int4", 1000 * t + i) != 1000 * t + i) ++wrong;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+  const Stats stats = pool.stats();
+  EXPECT_EQ(stats.acquired(), 3200);
+  EXPECT_EQ(stats.released, 3200);
+  EXPECT_LE(stats.created, 4);
+  EXPECT_EQ(stats.idle, stats.created);
+  EXPECT_EQ(stats.attempts(), stats.acquired());
+}
+
+TEST(Pool, ATimeoutNamesWhatItWaitedForAndWhoHoldsIt) {
+  Pool pool(PoolConfig{.name = "orders", .max_size = 2});
+  const auto held = lease_all(pool);
+  std::jthread([&] {
+    try {
+      const Lease none = pool.acquire(20ms);
+      FAIL() << "there was no connection to be had";
+    } catch (const AcquireTimeout& error) {
+      EXPECT_EQ(error.cause(), AcquireTimeout::Cause::exhausted);
+      EXPECT_EQ(error.counts().leased, 2);
+      EXPECT_GE(error.waited(), 20ms);
+      const std::string text = error.what();
+      EXPECT_NE(text.find("pool \"orders\": no connection within 20 ms"), std::string::npos) << text;
+      EXPECT_NE(text.find("pool_support.hpp"), std::string::npos) << text;  // the holder's line
+      EXPECT_NE(text.find("pool_acquire.cpp"), std::string::npos) << text;  // this acquire's
+    }
+  }).join();
+  EXPECT_EQ(pool.stats().outcomes.timeout, 1);
+}
+
+TEST(Pool, TryAcquireNeverWaitsButWhatItLackedIsOpened) {
+  Pool pool(PoolConfig{.max_size = 1});
+  auto first = pool.try_acquire();
+  ASSERT_FALSE(first.has_value());
+  EXPECT_EQ(first.error().code(), Errc::timeout);
+  EXPECT_EQ(first.error().as<AcquireTimeout>()->waited(), 0ns);
+  EXPECT_TRUE(eventually([&] { return pool.try_acquire().has_value(); }));
+}
+
+TEST(Pool, AStopWakesAWaitingAcquire) {
+  Pool pool(PoolConfig{.max_size = 1});
+  const Lease held = pool.acquire();
+  std::stop_source stop;
+  std::jthread waiter([&] {
+    EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled);
+  });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  stop.request_stop();
+  waiter.join();
+  EXPECT_EQ(pool.stats().outcomes.canceled, 1);
+  EXPECT_THROW(pool.acquire(stop.get_token()), AcquireCanceled);  // before it does anything
+}
+
+TEST(Pool, ShedsAcquiresAboveMaxWaiters) {
+  Pool pool(PoolConfig{.max_size = 1, .max_waiters = 1});
+  Lease held = pool.acquire();
+  std::jthread waiter([&] { const Lease lease = pool.acquire(); });
+  ASSERT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  std::jthread([&] { EXPECT_THROW(pool.acquire(10s), Overloaded); }).join();
+  held.release();
+}
+
+TEST(Pool, AThreadThatHoldsEverythingIsToldInsteadOfHanging) {
+  Pool pool(PoolConfig{.max_size = 2});
+  const auto held = lease_all(pool);
+  try {
+    const Lease none = pool.acquire();
+    FAIL() << "nobody could ever have released one";
+  } catch (const WouldDeadlock& error) {
+    EXPECT_EQ(error.situation(), WouldDeadlock::Situation::acquire);
+    EXPECT_NE(std::string(error.what()).find("pool_support.hpp"), std::string::npos);
+  }
+}
+
+TEST(Pool, ALeaseMayBeReleasedByAnotherThread) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  std::jthread([&] {
+    lease.adopt();
+    EXPECT_EQ(lease->query_value<int>("select 5"), 5);
+    lease.release();
+  }).join();
+  EXPECT_EQ(pool.query_value<int>("select 6"), 6);
+}
+
+TEST(Lease, IsEmptyAfterItsEndAndSaysSoWhenUsed) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  Lease moved = std::move(lease);
+  EXPECT_FALSE(lease);
+  EXPECT_THROW(lease->exec("select 1"), UsageError);
+  moved.release();
+  moved.release();
+  EXPECT_THROW(*moved, UsageError);
+  EXPECT_THROW(std::move(moved).hijack(), UsageError);
+  EXPECT_EQ(pool.stats().released, 1);
+}
+
+TEST(Lease, HijackFreesTheSlotAtOnceAndTheConnectionLivesOn) {
+  Connection mine;
+  {
+    Pool pool(PoolConfig{.max_size = 1});
+    mine = pool.acquire().hijack();
+    EXPECT_EQ(pool.query_value<int>("select 1"), 1);  // in the freed slot
+    EXPECT_EQ(pool.stats().hijacked, 1);
+    EXPECT_EQ(pool.stats().created, 2);
+  }
+  EXPECT_EQ(mine.query_value<int>("select 2"), 2);
+}
+
+TEST(Lease, DiscardReplacesTheConnection) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  const int pid = lease->backend_pid();
+  lease.discard();
+  EXPECT_NE(pool.with([](Connection& c) { return c.backend_pid(); }), pid);
+  EXPECT_EQ(pool.stats().discarded, 1);
+}
+
+}  // namespace
+}  // namespace tidegate::test

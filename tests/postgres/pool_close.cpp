@@ -1,0 +1,142 @@
+// Close: fence, drain, report; and nothing is left.
+#include <atomic>
+#include <optional>
+
+#include "pool_support.hpp"
+#include "pq_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+TEST(Close, TellsEveryLaterAcquireWhoClosedWhereAndWhy) {
+  Pool pool(PoolConfig{.name = "orders", .max_size = 2});
+  pool.exec("select 1");
+  const CloseReport report = pool.close({.reason = "maintenance window"});
+  EXPECT_EQ(report.outcome, CloseReport::Outcome::drained);
+  EXPECT_EQ(report.idle_closed, 1);
+  EXPECT_TRUE(pool.closed());
+  try {
+    const Lease none = pool.acquire();
+    FAIL() << "the pool is closed";
+  } catch (const PoolClosed& error) {
+    EXPECT_EQ(error.closer().reason, "maintenance window");
+    const std::string text = error.what();
+    EXPECT_NE(text.find("pool \"orders\" is closed: closed by"), std::string::npos) << text;
+    EXPECT_NE(text.find("pool_close.cpp"), std::string::npos) << text;
+    EXPECT_NE(text.find("maintenance window"), std::string::npos) << text;
+  }
+  EXPECT_EQ(pool.stats().outcomes.closed, 1);
+}
+
+TEST(Close, WakesEveryWaiterAndWaitsForTheLeases) {
+  Pool pool(PoolConfig{.max_size = 2});
+  auto held = lease_all(pool);
+  std::atomic<int> told{0};
+  std::vector<std::jthread> waiters;
+  for (int i = 0; i < 8; ++i) {
+    waiters.emplace_back([&] {
+      const auto lease = pool.try_acquire(Deadline::never());
+      if (!lease && lease.error().code() == Errc::closed) ++told;
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return pool.stats().waiting == 8; }));
+  std::optional<CloseReport> report;
+  std::jthread closer([&] { report = pool.close({.drain = 30s}); });
+  waiters.clear();
+  EXPECT_EQ(told, 8);
+  EXPECT_FALSE(report.has_value());  // the leases are out
+  EXPECT_EQ(held[0]->query_value<int>("select 1"), 1);  // and keep working
+  held.clear();
+  closer.join();
+  ASSERT_TRUE(report.has_value());
+  EXPECT_EQ(report->outcome, CloseReport::Outcome::drained);
+  EXPECT_EQ(report->leases_at_close, 2);
+  EXPECT_EQ(report->waiters_rejected, 8);
+}
+
+TEST(Close, EndsInTimeWithALeaseThatDoesNotComeBack) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  std::jthread([&] {
+    const CloseReport report = pool.close({.drain = 20ms});
+    EXPECT_EQ(report.outcome, CloseReport::Outcome::orphaned);
+    EXPECT_EQ(report.leases_orphaned, 1);
+  }).join();
+  EXPECT_EQ(lease->query_value<int>("select 1"), 1);
+}
+
+TEST(Close, IsIdempotentAndConcurrentCallersGetTheSameReport) {
+  Pool pool(PoolConfig{.max_size = 1});
+  pool.exec("select 1");
+  std::vector<std::optional<CloseReport>> reports(8);
+  {
+    std::vector<std::jthread> closers;
+    for (auto& report : reports) closers.emplace_back([&] { report = pool.close(); });
+  }
+  for (const auto& report : reports) {
+    EXPECT_EQ(report->closer.when, reports[0]->closer.when);
+    EXPECT_EQ(report->total, reports[0]->total);
+  }
+}
+
+TEST(Close, ByAThreadThatHoldsALeaseIsRefusedAndHarmsNothing) {
+  Pool pool(PoolConfig{.max_size = 2});
+  Lease lease = pool.acquire();
+  EXPECT_THROW(pool.close(), WouldDeadlock);
+  EXPECT_FALSE(pool.closed());
+  lease.release();
+  EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
+}
+
+TEST(Close, RefusesANegativeDrain) {
+  Pool pool(PoolConfig{.max_size = 1});
+  EXPECT_THROW(pool.close({.drain = -1ms}), UsageError);
+  EXPECT_FALSE(pool.closed());
+}
+
+TEST(Close, AbortsAConnectThatIsUnderWay) {
+  const pq_test::Listener silent;
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=" + silent.port()});
+  std::jthread waiter([&] { EXPECT_THROW(pool.acquire(Deadline::never()), PoolClosed); });
+  ASSERT_TRUE(eventually([&] { return pool.stats().connecting == 1; }));
+  EXPECT_EQ(pool.close({.drain = 30s}).outcome, CloseReport::Outcome::drained);
+}
+
+TEST(Close, DoesNotWaitForABackoffStep) {
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=1",
+                       .connect_backoff_min = 60s,
+                       .connect_backoff_max = 60s});
+  std::jthread waiter([&] { EXPECT_THROW(pool.acquire(Deadline::never()), PoolClosed); });
+  ASSERT_TRUE(eventually([&] { return pool.stats().create_errors == 1; }));
+  EXPECT_LT(pool.close().total, 25s);
+}
+
+TEST(Lease, MayOutliveItsPool) {
+  Lease lease;
+  {
+    Pool pool(PoolConfig{.max_size = 2, .close_drain = 0ms});
+    lease = pool.acquire();
+    lease->exec("begin");
+  }
+  EXPECT_EQ(lease->query_value<int>("select 3"), 3);
+}
+
+TEST(Close, LeavesNoThreadAndNoDescriptorBehind) {
+  { Pool warm_up(PoolConfig{.max_size = 1}); warm_up.exec("select 1"); }  // libpq's own first-time things
+  const std::size_t files = open_files();
+  const std::size_t running = threads();
+  {
+    Pool pool(PoolConfig{.name = "leftovers", .max_size = 4});
+    auto leases = lease_all(pool);
+    leases[0].discard();
+    const Connection hijacked = std::move(leases[1]).hijack();
+    leases.clear();
+  }
+  EXPECT_EQ(open_files(), files);
+  EXPECT_TRUE(eventually([&] { return threads() == running; }));  // joined, but /proc lags
+  Observer observer;
+  EXPECT_TRUE(eventually([&] { return observer.backends("leftovers") == 0; }));
+}
+
+}  // namespace
+}  // namespace tidegate::test

@@ -1,0 +1,75 @@
+// A server that is down, or refuses: the constructor is lazy, acquire says which it is.
+#include "password_role.hpp"
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+TEST(ConnectFailure, AnUnreachableServerIsNamedAtTheDeadlineWithTheSystemsText) {
+  Pool pool("host=127.0.0.1 port=1 pool_name=down pool_connect_backoff_min=5ms");
+  try {
+    const Lease none = pool.acquire(200ms);
+    FAIL() << "nobody listens on port 1";
+  } catch (const ConnectError& error) {
+    EXPECT_EQ(error.code(), Errc::unavailable);
+    EXPECT_GE(error.attempts(), 1);
+    const std::string text = error.what();
+    EXPECT_NE(text.find("pool \"down\": server unreachable"), std::string::npos) << text;
+    EXPECT_NE(text.find("refused"), std::string::npos) << text;
+    EXPECT_NE(text.find("no connection within 200 ms"), std::string::npos) << text;
+  }
+  EXPECT_EQ(pool.stats().outcomes.unavailable, 1);
+}
+
+TEST(ConnectFailure, ARefusedDatabaseFailsAtOnceWithTheServersText) {
+  Pool pool(PoolConfig{.conninfo = "dbname=no_such_database"});
+  try {
+    const Lease none = pool.acquire(Deadline::never());
+    FAIL() << "there is no such database";
+  } catch (const ConnectError& error) {
+    EXPECT_EQ(error.code(), Errc::rejected);
+    EXPECT_EQ(error.sqlstate(), "3D000");
+    EXPECT_NE(std::string(error.what()).find("no_such_database"), std::string::npos);
+  }
+}
+
+TEST(ConnectFailure, AWrongPasswordFailsAtOnceAndIsNeverPrinted) {
+  const pq_test::PasswordRole role;
+  Pool pool("host=127.0.0.1 user=careful password=S3cretMarker");
+  try {
+    const Lease none = pool.acquire(Deadline::never());
+    FAIL() << "the password is wrong";
+  } catch (const ConnectError& error) {
+    EXPECT_EQ(error.code(), Errc::rejected);
+    EXPECT_EQ(error.sqlstate(), "28P01");
+    const std::string text = error.what();
+    EXPECT_NE(text.find("password authentication failed"), std::string::npos) << text;
+    EXPECT_EQ(text.find("S3cretMarker"), std::string::npos) << text;
+  }
+}
+
+TEST(ConnectFailure, TheRightPasswordIsTaken) {
+  const pq_test::PasswordRole role;
+  Pool pool("host=127.0.0.1 user=careful password=right");
+  EXPECT_EQ(pool.query_value<std::string>("select current_user::text"), "careful");
+}
+
+TEST(ConnectFailure, OneAttemptPerBackoffStepHoweverManyWait) {
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=1",
+                       .max_size = 8,
+                       .max_connecting = 8,
+                       .connect_backoff_min = 50ms,
+                       .connect_backoff_max = 50ms});
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 16; ++i) {
+      threads.emplace_back([&] { EXPECT_FALSE(pool.try_acquire(500ms).has_value()); });
+    }
+  }
+  // The first attempts may be under way together; then at least 25 ms lie between two.
+  EXPECT_LE(pool.stats().create_errors, 8 + 500 / 25 + 1);
+  EXPECT_EQ(pool.stats().outcomes.unavailable, 16);
+}
+
+}  // namespace
+}  // namespace tidegate::test

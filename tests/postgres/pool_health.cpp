@@ -1,0 +1,156 @@
+// What is handed out works: release checks, checks before hand-out, lifetime, reaping.
+#include <csignal>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+int pid_of(Pool& pool) {
+  return pool.with([](Connection& c) { return c.backend_pid(); });
+}
+
+TEST(Release, AnOpenTransactionNeverReachesTheNextUser) {
+  Pool pool(PoolConfig{.max_size = 1});
+  int dirty = 0;
+  {
+    Lease lease = pool.acquire();
+    dirty = lease->backend_pid();
+    lease->exec("begin");
+  }
+  Lease next = pool.acquire();
+  EXPECT_NE(next->backend_pid(), dirty);
+  EXPECT_EQ(next->transaction_status(), TransactionStatus::idle);
+  EXPECT_EQ(pool.stats().destroyed.dirty, 1);
+}
+
+TEST(Release, AFailedTransactionNeverReachesTheNextUser) {
+  Pool pool(PoolConfig{.max_size = 1});
+  {
+    Lease lease = pool.acquire();
+    lease->exec("begin");
+    EXPECT_THROW(lease->exec("select 1/0"), QueryError);
+  }
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+}
+
+TEST(Release, AnSqlErrorDoesNotCostTheConnection) {
+  Pool pool(PoolConfig{.max_size = 1});
+  const int pid = pid_of(pool);
+  EXPECT_THROW(pool.exec("select nonsense"), QueryError);
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+TEST(Check, TerminatedIdleBackendsCostNoUserAnError) {
+  Pool pool(PoolConfig{.name = "idle-kill", .max_size = 4});
+  std::vector<int> pids;
+  for (Lease& lease : lease_all(pool)) pids.push_back(lease->backend_pid());
+  Observer observer;
+  for (const int pid : pids) observer.terminate(pid);
+  await_idle_long_enough();
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i);
+  EXPECT_GE(pool.stats().destroyed.broken, 1);
+}
+
+TEST(Check, ABackendTerminatedUnderALeaseIsReportedAndReplaced) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  Observer().terminate(lease->backend_pid());
+  EXPECT_THROW(lease->exec("select 1"), ConnectionLost);
+  lease.release();
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().destroyed.broken, 1);
+}
+
+TEST(Check, AConnectionIdleForLongIsPingedBeforeItIsHandedOut) {
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms});
+  const int pid = pid_of(pool);
+  await_idle_long_enough();
+  EXPECT_EQ(pid_of(pool), pid);
+  EXPECT_GE(pool.stats().pings, 1);
+}
+
+// A server process that does not answer: its socket looks well, so only the ping finds out.
+TEST(Check, AFrozenBackendIsReplacedWhenThePingTimesOut) {
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 50ms});
+  const int frozen = pid_of(pool);
+  await_idle_long_enough();
+  ASSERT_EQ(::kill(frozen, SIGSTOP), 0);
+  EXPECT_NE(pid_of(pool), frozen);
+  EXPECT_EQ(pool.stats().destroyed.ping, 1);
+  ::kill(frozen, SIGCONT);
+}
+
+TEST(Maintenance, AConnectionPastItsLifetimeIsReplaced) {
+  Pool pool(PoolConfig{.max_size = 1,
+                       .max_lifetime = 30ms,
+                       .max_lifetime_jitter = 0ms,
+                       .health_period = 10ms});
+  const int pid = pid_of(pool);
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.lifetime >= 1; }));
+  EXPECT_NE(pid_of(pool), pid);
+}
+
+TEST(Maintenance, ReapsWhatIsIdleForTooLongDownToTheFloor) {
+  Pool pool(PoolConfig{.max_size = 4, .min_size = 1, .max_idle_time = 30ms, .health_period = 10ms});
+  lease_all(pool).clear();
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
+  EXPECT_GE(pool.stats().destroyed.idle, 3);
+}
+
+TEST(Maintenance, KeepsTheMinimumOpenWithoutBeingAsked) {
+  Pool pool(PoolConfig{.max_size = 4, .min_size = 3, .health_period = 20ms});
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 3; }));
+  Observer observer;
+  observer.terminate(pid_of(pool));
+  await_idle_long_enough();
+  EXPECT_TRUE(eventually([&] {
+    pool.exec("select 1");  // finds the dead one sooner or later
+    return pool.stats().destroyed.broken == 1 && pool.stats().idle == 3;
+  }));
+}
+
+TEST(Maintenance, KeepsSpareConnectionsOnTopOfTheLeasedOnes) {
+  Pool pool(PoolConfig{.max_size = 4, .min_idle = 2, .health_period = 10ms});
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
+  const Lease one = pool.acquire();
+  const Lease two = pool.acquire();
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
+}
+
+TEST(Reset, ReplacesIdleConnectionsNowAndLeasedOnesWhenTheyComeBack) {
+  Pool pool(PoolConfig{.max_size = 2});
+  Lease leased = pool.acquire();
+  const int leased_pid = leased->backend_pid();
+  const int idle_pid = pid_of(pool);
+  pool.reset();
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == 1; }));
+  leased.release();
+  for (Lease& lease : lease_all(pool)) {
+    EXPECT_NE(lease->backend_pid(), leased_pid);
+    EXPECT_NE(lease->backend_pid(), idle_pid);
+  }
+}
+
+TEST(Size, TheServerNeverSeesMoreThanMaxSizeConnections) {
+  Pool pool(PoolConfig{.name = "bounded",
+                       .max_size = 3,
+                       .max_lifetime = 1ms,
+                       .max_lifetime_jitter = 0ms,
+                       .health_period = 5ms});
+  Observer observer;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 8; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) pool.exec("select 1");
+      });
+    }
+    for (int i = 0; i < 50; ++i) EXPECT_LE(observer.backends("bounded"), 3);
+  }
+  EXPECT_GT(pool.stats().created, 3);
+  EXPECT_EQ(pool.stats().backends_abandoned, 0);
+}
+
+}  // namespace
+}  // namespace tidegate::test

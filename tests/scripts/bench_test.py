@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""scripts/bench refuses wrong flags, and judges targets as it says."""
+
+import contextlib
+import io
+import pathlib
+import subprocess
+import sys
+import unittest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from benchlib import targets  # noqa: E402
+
+
+def bench(*arguments):
+    return subprocess.run([SCRIPTS / "bench", *arguments], capture_output=True, text=True)
+
+
+class Usage(unittest.TestCase):
+    def expect_wrong(self, words, *arguments):
+        done = bench(*arguments)
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn("usage: scripts/bench", done.stderr)
+        self.assertIn(words, done.stderr)
+
+    def test_help_names_every_exit_status(self):
+        for arguments in (["--help"], ["micro", "--help"]):
+            done = bench(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("exit status:", done.stdout)
+
+    def test_no_command(self):
+        self.expect_wrong("COMMAND")
+
+    def test_unknown_command(self):
+        self.expect_wrong("'macro'", "macro")
+
+    def test_unknown_flag(self):
+        self.expect_wrong("--slow", "micro", "--slow")
+
+    def test_filter_without_a_value(self):
+        self.expect_wrong("--filter", "micro", "--filter")
+
+    def test_filter_that_is_no_regular_expression(self):
+        self.expect_wrong("no regular expression", "micro", "--filter", "(")
+
+
+class Judging(unittest.TestCase):
+    FASTER = targets.Target("fast in slow", "fast", targets.AT_LEAST, 2, "slow")
+    TIME = targets.Target("fast's time in slow's", "fast", targets.AT_MOST, 0.6, "slow",
+                          of_rates=False)
+
+    def report(self, target, *samples):
+        runs = [{name: {"items_per_second": rate} for name, rate in sample.items()}
+                for sample in samples]
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            return targets.report([target], runs), text.getvalue()
+
+    def test_a_ratio_at_the_limit_passes(self):
+        met, text = self.report(self.FASTER, {"fast": 20, "slow": 10})
+        self.assertTrue(met)
+        self.assertIn("PASS", text)
+
+    def test_a_ratio_beyond_it_is_a_miss(self):
+        met, text = self.report(self.FASTER, {"fast": 19, "slow": 10})
+        self.assertFalse(met)
+        self.assertIn("MISS", text)
+
+    def test_times_are_the_inverse_of_rates(self):
+        self.assertTrue(self.report(self.TIME, {"fast": 20, "slow": 10})[0])
+        self.assertFalse(self.report(self.TIME, {"fast": 15, "slow": 10})[0])
+
+    def test_the_median_of_the_ratios_is_judged_not_one_lucky_sample(self):
+        slow = {"fast": 10, "slow": 10}
+        self.assertFalse(self.report(self.FASTER, slow, {"fast": 90, "slow": 10}, slow)[0])
+
+    def test_rows_of_different_samples_are_never_compared(self):
+        met, text = self.report(self.FASTER, {"fast": 20}, {"slow": 10})
+        self.assertTrue(met)
+        self.assertIn("1 not judged", text)
+
+    def test_a_row_that_failed_is_not_judged(self):
+        runs = [{"fast": {"error_occurred": True}, "slow": {"items_per_second": 10}}]
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertTrue(targets.report([self.FASTER], runs))
+
+
+if __name__ == "__main__":
+    unittest.main()
