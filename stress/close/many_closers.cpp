@@ -26,6 +26,9 @@ class ManyClosers {
     shape.sampled = false;
     pool_.emplace(shape, run_.seed(), size_ + 1);
     closers_ = 2 + run_.random.below(size_ - 1);
+    for (std::uint32_t i = run_.random.below(run_.pool() + 1); i > 0; --i) {
+      pool_->create_resource(self_, Deadline::never());
+    }
     team_.round([this] {
       spin(self_.random, 3000);
       if (self_.random.chance(1, 4)) pool_->reset(self_);

@@ -3,12 +3,12 @@
 #include <fcntl.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <thread>
 
 #include <gmock/gmock.h>
 
+#include "postgres/password_role.hpp"
 #include "postgres/pq_support.hpp"
 
 namespace tidegate::pq_test {

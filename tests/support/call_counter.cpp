@@ -44,8 +44,9 @@ int NoThreads::refused() const noexcept { return threads_refused; }
 #if defined(TIDEGATE_TEST_SANITIZED)
 
 // The sanitizers own malloc, and offer hooks.
-extern "C" int __sanitizer_install_malloc_and_free_hooks(
-    void (*on_malloc)(const volatile void*, std::size_t), void (*on_free)(const volatile void*));
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*,
+                                                                           std::size_t),
+                                                         void (*on_free)(const volatile void*));
 
 namespace {
 [[maybe_unused]] const int installed = __sanitizer_install_malloc_and_free_hooks(

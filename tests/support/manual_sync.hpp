@@ -35,12 +35,14 @@ class ManualClock {
   static void await_sleepers(std::size_t count) {
     std::unique_lock lock(mutex_);
     const auto there = [&] {
-      return count == static_cast<std::size_t>(std::count_if(
-                          sleepers_.begin(), sleepers_.end(), [](const Sleeper* s) {
-                            return !*s->awake && (s->deadline.is_never() || now_ < s->deadline.at());
+      return count == static_cast<std::size_t>(
+                          std::count_if(sleepers_.begin(), sleepers_.end(), [](const Sleeper* s) {
+                            return !*s->awake &&
+                                   (s->deadline.is_never() || now_ < s->deadline.at());
                           }));
     };
-    if (!changed_.wait_for(lock, patience(), there)) give_up("threads to sleep on the manual clock");
+    if (!changed_.wait_for(lock, patience(), there))
+      give_up("threads to sleep on the manual clock");
   }
 
  private:

@@ -16,8 +16,9 @@
 
 namespace tidegate::test {
 
-// Far longer than any step takes, also on a loaded machine under a sanitizer. TIDEGATE_TEST_PATIENCE
-// (seconds) shortens it for runs in which a planted fault is expected to hang.
+// Far longer than any step takes, also on a loaded machine under a sanitizer.
+// TIDEGATE_TEST_PATIENCE (seconds) shortens it for runs in which a planted fault is expected to
+// hang.
 inline std::chrono::seconds patience() {
   static const char* const seconds = std::getenv("TIDEGATE_TEST_PATIENCE");
   return std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 60);

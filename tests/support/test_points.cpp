@@ -35,7 +35,8 @@ Hold::~Hold() {
 
 void Hold::await() {
   std::unique_lock lock(mutex);
-  if (!changed.wait_for(lock, patience(), [this] { return reached_ || released_; })) give_up(point_);
+  if (!changed.wait_for(lock, patience(), [this] { return reached_ || released_; }))
+    give_up(point_);
 }
 
 void Hold::release() {

@@ -1,5 +1,5 @@
-// Hold: stops a thread at one of the library's test points, so that an interleaving which is drawn in
-// the code can be walked step by step. Only in builds with TIDEGATE_CHECKED.
+// Hold: stops a thread at one of the library's test points, so that an interleaving which is drawn
+// in the code can be walked step by step. Only in builds with TIDEGATE_CHECKED.
 #pragma once
 
 #include <string_view>

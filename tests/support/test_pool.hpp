@@ -28,8 +28,8 @@ using core::Search;
 using core::SlotState;
 using core::Ticket;
 
-// The core on the heap, freed by its last reference (free_core), which ASan watches. Each slot has a
-// plain int for a resource: TSan sees two owners, and a life that ends twice is counted.
+// The core on the heap, freed by its last reference (free_core), which ASan watches. Each slot has
+// a plain int for a resource: TSan sees two owners, and a life that ends twice is counted.
 template <class Sync>
 class TestPool : private core::SlotOwner {
  public:
@@ -123,7 +123,8 @@ class TestPool : private core::SlotOwner {
     pool_->unref();
   }
 
-  // Openings asked for (on_open_wanted), retirements announced, late leases ended, cores freed: so far.
+  // Openings asked for (on_open_wanted), retirements announced, late leases ended, cores freed: so
+  // far.
   int opens_wanted() const { return opens_wanted_; }
   int retires_wanted() const { return retires_wanted_; }
   std::vector<std::pair<std::uint32_t, std::thread::id>> finished_late() const {

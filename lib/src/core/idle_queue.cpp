@@ -42,7 +42,6 @@ constexpr std::size_t kIndexSize = 128;  // blocks that one producer can index w
 struct Traits : moodycamel::ConcurrentQueueDefaultTraits {
   static constexpr std::size_t BLOCK_SIZE = kBlockSize;
   static constexpr std::size_t EXPLICIT_INITIAL_INDEX_SIZE = kIndexSize;
-  static constexpr bool RECYCLE_ALLOCATED_BLOCKS = true;
 };
 using Queue = moodycamel::ConcurrentQueue<Element, Traits>;
 

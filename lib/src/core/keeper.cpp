@@ -16,13 +16,10 @@ void Keeper::run() noexcept {
   std::unique_lock lock(mutex_);
   for (;;) {
     const auto due = [this] { return woken_ || stopped_; };
-    if (again) {
-      wake_.wait_until(lock, std::chrono::steady_clock::now() + period_, due);
-    } else {
-      wake_.wait(lock, due);
-    }
+    if (!again) wake_.wait(lock, [this] { return woken_ || soon_ || stopped_; });
+    wake_.wait_until(lock, std::chrono::steady_clock::now() + period_, due);
     if (stopped_) return;
-    woken_ = false;
+    woken_ = soon_ = false;
     lock.unlock();
     again = turn_();
     lock.lock();
@@ -33,6 +30,14 @@ void Keeper::wake() noexcept {
   {
     std::lock_guard lock(mutex_);
     woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Keeper::soon() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    soon_ = true;
   }
   wake_.notify_one();
 }

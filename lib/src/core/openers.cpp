@@ -70,7 +70,8 @@ bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
 }
 
 bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept {
-  if (!await_turn(stop, deadline)) {
+  const Turn turn = await_turn(stop, deadline);
+  if (turn == Turn::none) {
     client_.open_failed(slot, OpenFailure::aborted, {});
     return false;
   }
@@ -82,7 +83,7 @@ bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline 
   auto next_attempt = std::chrono::steady_clock::now();
   {
     std::lock_guard lock(mutex_);
-    probing_ = false;
+    if (turn == Turn::probe) probing_ = false;  // not one that began before the first failure
     if (failure == OpenFailure::none) {
       backoff_ = {};
     } else if (failure != OpenFailure::aborted) {
@@ -103,22 +104,22 @@ bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline 
 }
 
 // While attempts fail: waits for the end of the backoff step and for the one turn.
-bool Openers::await_turn(const std::stop_token& stop, Deadline deadline) noexcept {
+Openers::Turn Openers::await_turn(const std::stop_token& stop, Deadline deadline) noexcept {
   std::unique_lock lock(mutex_);
   while (backoff_.failures > 0) {
-    if (stop.stop_requested() || deadline.passed()) return false;
+    if (stop.stop_requested() || deadline.passed()) return Turn::none;
     if (probing_) {
       turn_.wait_until(lock, stop, earlier(deadline, Deadline(std::chrono::hours(1))).at(),
                        [this] { return !probing_ || backoff_.failures == 0; });
     } else if (Deadline(backoff_.next).passed()) {
       probing_ = true;
-      break;
+      return Turn::probe;
     } else {
       turn_.wait_until(lock, stop, earlier(deadline, Deadline(backoff_.next)).at(),
                        [this] { return probing_ || backoff_.failures == 0; });
     }
   }
-  return !stop.stop_requested();
+  return stop.stop_requested() ? Turn::none : Turn::free;
 }
 
 void Openers::reset_backoff() noexcept {

@@ -34,6 +34,10 @@ class Maintenance {
   // Something is to be done: a slot stands in `retiring`, or a connection was opened. Any thread,
   // also under the wait mutex: one write to an eventfd.
   void wake() noexcept;
+  // An opening found no thread to run on: it is asked for again at the next tick.
+  void no_thread() noexcept {
+    if (std::this_thread::get_id() != thread_.get_id()) wake();
+  }
   // Pings the connection of a slot in `checking`, then puts it back or retires it.
   void ping(std::uint32_t slot) noexcept;
   // An acquirer pings by itself.

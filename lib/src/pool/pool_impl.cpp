@@ -53,6 +53,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                },
            .expires = expiry(config_),
            .retire_wanted = [this] { maintenance_.wake(); },
+           .no_thread = [this] { maintenance_.no_thread(); },
            // Called for late leases, too: it must not refer to the pool.
            .destroy = [](PooledConnection&& connection) { end_now(connection); }})),
       maintenance_(config_, *core_) {}

@@ -33,29 +33,21 @@ std::size_t find_code(std::string_view line) noexcept {
   return line.npos;
 }
 
-bool is_continuation(std::string_view line) noexcept {
-  return line.empty() || line.front() == ' ' || line.front() == '\t';
-}
-
 }  // namespace
 
 ServerText server_text(std::string_view message) {
-  ServerText coded;
-  std::string_view plain;
+  ServerText said{.sqlstate = {}, .text = std::string(message.substr(0, message.find('\n')))};
   while (!message.empty()) {
     const std::size_t end = message.find('\n');
     const std::string_view line = message.substr(0, end);
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
     const std::size_t code = find_code(line);
     if (code != line.npos) {
-      coded = {.sqlstate = std::string(line.substr(code, kCodeSize)),
-               .text = std::string(line.substr(code + kCodeSize + kAfterCode.size()))};
-    } else if (!is_continuation(line)) {
-      plain = line;
+      said = {.sqlstate = std::string(line.substr(code, kCodeSize)),
+              .text = std::string(line.substr(code + kCodeSize + kAfterCode.size()))};
     }
   }
-  if (!coded.sqlstate.empty()) return coded;
-  return {.sqlstate = {}, .text = std::string(plain)};
+  return said;
 }
 
 ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept {

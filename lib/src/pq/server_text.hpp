@@ -16,7 +16,8 @@ struct ServerText {
 // libpq has no accessor for the SQLSTATE of a failed connect. In verbose mode it builds the text
 // from severity, ":  ", code, ": ", message, then lines for detail, hint and location; of these
 // only the punctuation is never translated. The message may hold several reports (TLS refused, then
-// tried without): the last counts. Without a code: the last line that is not a continuation.
+// tried without): the last counts. Without a code the first line says what happened, the others
+// what to do.
 ServerText server_text(std::string_view verbose_message);
 
 // How a connect ended, besides its SQLSTATE.

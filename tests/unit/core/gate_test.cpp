@@ -51,7 +51,8 @@ constexpr std::uint64_t word_of(const Parts& p) {
 }
 constexpr Parts parts_of(std::uint64_t w) {
   return {(w >> 63 & 1) != 0, (w >> 62 & 1) != 0, (w >> 31 & 1) != 0,
-          static_cast<std::uint32_t>(w >> 32 & 0x3fff'ffff), static_cast<std::uint32_t>(w & 0x1'ffff)};
+          static_cast<std::uint32_t>(w >> 32 & 0x3fff'ffff),
+          static_cast<std::uint32_t>(w & 0x1'ffff)};
 }
 std::ostream& operator<<(std::ostream& out, const Parts& p) {
   return out << (p.closed ? "closed " : "") << (p.waiting ? "waiting " : "")

@@ -34,7 +34,7 @@ class IdleQueueOfSize : public testing::TestWithParam<std::uint32_t> {
   IdleQueue queue{size, 4};
 };
 INSTANTIATE_TEST_SUITE_P(Sizes, IdleQueueOfSize, testing::Values(1U, 4U, 64U, 4096U, 65535U),
-                         [](const auto& info) { return std::to_string(info.param); });
+                         [](const auto& size) { return std::to_string(size.param); });
 
 TEST_P(IdleQueueOfSize, EverythingThatGoesInComesOutOnce) {
   // Spread over the producers, and all through one of them.
@@ -143,7 +143,9 @@ TEST(IdleQueue, ManyThreadsExchangeSlotsAndNoneIsLostOrDoubled) {
 TEST(CallCounter, SeesEveryKindOfAllocation) {
   const test::CallCounter counter;
   std::size_t seen = 0;
-  const auto counted = [&] { return counter.allocations() - std::exchange(seen, counter.allocations()); };
+  const auto counted = [&] {
+    return counter.allocations() - std::exchange(seen, counter.allocations());
+  };
   const auto plain = std::make_unique<std::uint64_t>();
   EXPECT_GE(counted(), 1u);
   struct alignas(128) Wide {

@@ -27,11 +27,25 @@ TEST(GateCount, IsAPowerOfTwoPerCoreAsFarAsTheSlotsGoRound) {
   struct Row {
     std::uint32_t cores, max_size, gates;
   };
-  for (const Row& r : std::vector<Row>{
-           {0, 0, 1},     {0, 4, 1},      {1, 1, 1},     {1, 65535, 1}, {2, 1, 1},
-           {2, 2, 2},     {2, 65535, 2},  {3, 4, 4},     {3, 65535, 4}, {4, 3, 2},
-           {4, 7, 4},     {4, 8, 4},      {8, 5, 4},     {63, 100, 64}, {64, 64, 64},
-           {64, 63, 32},  {65, 65535, 64}, {4096, 65535, 64}, {kMost, 1, 1}}) {
+  for (const Row& r : std::vector<Row>{{0, 0, 1},
+                                       {0, 4, 1},
+                                       {1, 1, 1},
+                                       {1, 65535, 1},
+                                       {2, 1, 1},
+                                       {2, 2, 2},
+                                       {2, 65535, 2},
+                                       {3, 4, 4},
+                                       {3, 65535, 4},
+                                       {4, 3, 2},
+                                       {4, 7, 4},
+                                       {4, 8, 4},
+                                       {8, 5, 4},
+                                       {63, 100, 64},
+                                       {64, 64, 64},
+                                       {64, 63, 32},
+                                       {65, 65535, 64},
+                                       {4096, 65535, 64},
+                                       {kMost, 1, 1}}) {
     EXPECT_EQ(gate_count(r.cores, r.max_size), r.gates) << r.cores << " cores, " << r.max_size;
   }
 }
@@ -48,28 +62,35 @@ TEST(ToOpen, FollowsDemandFloorRoomAndEmptySlots) {
            {"one per waiter", {.waiting = 3, .empty = 4, .max_opening = 4}, 3},
            {"one is on its way", {.waiting = 1, .opening = 1, .empty = 3, .max_opening = 4}, 0},
            {"for those that none is on its way for",
-            {.waiting = 3, .opening = 2, .empty = 2, .max_opening = 4}, 1},
+            {.waiting = 3, .opening = 2, .empty = 2, .max_opening = 4},
+            1},
            {"more on their way than waiters",
-            {.waiting = 1, .opening = 3, .empty = 2, .max_opening = 4}, 0},
+            {.waiting = 1, .opening = 3, .empty = 2, .max_opening = 4},
+            0},
            {"no more than are empty", {.waiting = 9, .empty = 2, .max_opening = 4}, 2},
            {"none is empty", {.waiting = 9, .max_opening = 4}, 0},
            {"no more than may open at once", {.waiting = 9, .empty = 9, .max_opening = 4}, 4},
            {"all turns are taken", {.waiting = 9, .opening = 4, .empty = 9, .max_opening = 4}, 0},
            {"more than all turns are taken",
-            {.waiting = 9, .opening = 5, .empty = 9, .max_opening = 4}, 0},
+            {.waiting = 9, .opening = 5, .empty = 9, .max_opening = 4},
+            0},
            {"the floor", {.floor = 3, .empty = 4, .max_opening = 4}, 3},
            {"what the floor lacks", {.floor = 3, .open = 2, .empty = 4, .max_opening = 4}, 1},
            {"what is on its way counts",
-            {.floor = 3, .open = 1, .opening = 1, .empty = 4, .max_opening = 4}, 1},
+            {.floor = 3, .open = 1, .opening = 1, .empty = 4, .max_opening = 4},
+            1},
            {"the floor is reached", {.floor = 3, .open = 3, .empty = 4, .max_opening = 4}, 0},
            {"above the floor", {.floor = 3, .open = 5, .empty = 4, .max_opening = 4}, 0},
            {"waiters and floor: whichever is more, floor",
-            {.waiting = 1, .floor = 3, .empty = 4, .max_opening = 4}, 3},
+            {.waiting = 1, .floor = 3, .empty = 4, .max_opening = 4},
+            3},
            {"waiters and floor: whichever is more, waiters",
-            {.waiting = 3, .floor = 1, .empty = 4, .max_opening = 4}, 3},
+            {.waiting = 3, .floor = 1, .empty = 4, .max_opening = 4},
+            3},
            {"nothing may open", {.waiting = 3, .floor = 3, .empty = 4, .max_opening = 0}, 0},
            {"everything at its most",
-            {.waiting = kMost, .floor = kMost, .empty = kMost, .max_opening = kMost}, kMost},
+            {.waiting = kMost, .floor = kMost, .empty = kMost, .max_opening = kMost},
+            kMost},
        }) {
     EXPECT_EQ(to_open(r.growth), r.open) << r.why;
   }
@@ -112,9 +133,11 @@ TEST(GrantsWindow, UnlessItCouldOnlyCost) {
            {"a resource is on its way", {.window = 50us, .growing = true}, false},
            {"others wait, none insists", {.window = 50us, .oldest_wait = 1s}, true},
            {"one insists, but not for long",
-            {.window = 50us, .somebody_strict = true, .oldest_wait = 200us - 1ns}, true},
+            {.window = 50us, .somebody_strict = true, .oldest_wait = 200us - 1ns},
+            true},
            {"one has insisted for long: holds are long",
-            {.window = 50us, .somebody_strict = true, .oldest_wait = 200us}, false},
+            {.window = 50us, .somebody_strict = true, .oldest_wait = 200us},
+            false},
        }) {
     EXPECT_EQ(grants_window(r.window), r.granted) << r.why;
   }

@@ -1,4 +1,5 @@
-// Close: the fence, what becomes of waiters, openings, idle slots and leases, and who frees the core.
+// Close: the fence, what becomes of waiters, openings, idle slots and leases, and who frees the
+// core.
 #include <tidegate/core/slot_pool.hpp>
 
 #include <memory>
@@ -63,7 +64,8 @@ TYPED_TEST(SlotPoolClose, TellsEveryWaiter) {
   std::vector<std::unique_ptr<Acquirer<TypeParam>>> waiters;
   for (unsigned i = 0; i < 5; ++i) {
     waiters.push_back(std::make_unique<Acquirer<TypeParam>>(
-        pool, Search{.deadline = i % 2 == 0 ? Deadline::never() : Deadline(TypeParam::now() + 1h)}, i % 2));
+        pool, Search{.deadline = i % 2 == 0 ? Deadline::never() : Deadline(TypeParam::now() + 1h)},
+        i % 2));
   }
   pool.await_waiting(5);
   pool->close();

@@ -32,8 +32,7 @@ TYPED_TEST(SlotPoolLease, TakesItsGatesFromTheNumberOfCoresUnlessTold) {
   TestPool<TypeParam> eight({.max_size = 8, .gates = 8});
   EXPECT_EQ(eight->gate_count(), 8u);
   TestPool<TypeParam> computed({.max_size = 64});
-  EXPECT_EQ(computed->gate_count(),
-            policy::gate_count(std::thread::hardware_concurrency(), 64));
+  EXPECT_EQ(computed->gate_count(), policy::gate_count(std::thread::hardware_concurrency(), 64));
 }
 
 TYPED_TEST(SlotPoolLease, AnOpenedSlotIsIdleAndIsFound) {

@@ -1,4 +1,5 @@
-// Growth: who asks for openings and how many, what their success and their failure mean for waiters.
+// Growth: who asks for openings and how many, what their success and their failure mean for
+// waiters.
 #include <tidegate/core/slot_pool.hpp>
 
 #include <gtest/gtest.h>
@@ -209,8 +210,8 @@ TYPED_TEST(SlotPoolOpen, AnOpeningWithoutAThreadIsRepeatedByTheNextGrow) {
   pool->release(waiter.end().ticket);
 }
 
-// An opening can be given up while the pool stays open: create_resource() whose deadline passes. Its
-// slot is capacity that somebody may be waiting for (I3).
+// An opening can be given up while the pool stays open: create_resource() whose deadline passes.
+// Its slot is capacity that somebody may be waiting for (I3).
 TYPED_TEST(SlotPoolOpen, AnOpeningThatIsGivenUpPassesItsSlotOn) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   const auto reserved = pool->reserve_to_open();
@@ -317,8 +318,7 @@ TEST_F(DeadlineVerdict, IsUnavailableWhenEveryOpeningFailed) {
 }
 
 TEST_F(DeadlineVerdict, IsUnavailableWhenNoThreadCouldBeHad) {
-  EXPECT_EQ(wait_while([this] { pool.fail_one(OpenFailure::no_thread); }).error,
-            Errc::unavailable);
+  EXPECT_EQ(wait_while([this] { pool.fail_one(OpenFailure::no_thread); }).error, Errc::unavailable);
 }
 
 TEST_F(DeadlineVerdict, IsTimeoutWhenAnOpeningSucceededMeanwhile) {

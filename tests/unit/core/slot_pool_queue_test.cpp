@@ -129,8 +129,7 @@ TYPED_TEST(SlotPoolQueue, WaitersAreServedWhateverTheQueueDoes) {
     pool.open(2);
     test::run_threads(4, [&](int thread) {
       for (int i = 0; i < 300; ++i) {
-        const Found found =
-            pool.acquire(Deadline::never(), static_cast<unsigned>(thread + i) % 2);
+        const Found found = pool.acquire(Deadline::never(), static_cast<unsigned>(thread + i) % 2);
         ASSERT_FALSE(found.error);
         pool->release(found.ticket);
       }

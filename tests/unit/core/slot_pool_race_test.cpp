@@ -3,6 +3,8 @@
 
 #if defined(TIDEGATE_CHECKED)
 
+#include <atomic>
+#include <cstdint>
 #include <stop_token>
 #include <thread>
 
@@ -453,6 +455,32 @@ TYPED_TEST(SlotPoolRace, AWaiterThatComesRightAfterTheFenceIsToldClosed) {
   waiter.join();
   closer.join();
   pool->release(lease);
+}
+
+//     closer                        another closer
+//     its sweep takes a slot
+//                                   finds nothing left, all drained: returns
+//     retires the slot
+// Planted: sweep() without its mutex. The other closer's caller thinks that everything has ended.
+TYPED_TEST(SlotPoolRace, NoCloserReturnsWhileAnotherHasASlotInHand) {
+  TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  Hold sweeping("close.sweeping");
+  std::thread first([&] { pool->close(); });
+  sweeping.await();
+  std::atomic<std::int32_t> id{0};
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    id = current_thread_id();
+    pool->close();
+    EXPECT_TRUE(pool->await_drained(Deadline::never()));
+    EXPECT_EQ(pool.slots_in(SlotState::retiring), 1u);
+    done = true;
+  });
+  test::await("the other closer", [&] { return done || (id != 0 && test::asleep(id)); });
+  sweeping.release();
+  first.join();
+  other.join();
 }
 
 // ---- the life of the core --------------------------------------------------------------------

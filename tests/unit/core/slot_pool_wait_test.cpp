@@ -73,7 +73,8 @@ TYPED_TEST(SlotPoolWait, AWaiterIsServedThroughAnyGate) {
   }
 }
 
-// Planted: disarm() left out of release_slowly(). Every release then goes by the slow path for ever.
+// Planted: disarm() left out of release_slowly(). Every release then goes by the slow path for
+// ever.
 TYPED_TEST(SlotPoolWait, WhenNobodyWaitsAnyMoreReleasesDockAgain) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool.open(1);

@@ -1,5 +1,5 @@
-// The barge window, on the manual clock: a waiter sleeps in it without insisting; after it, releases
-// are handed over in FIFO order.
+// The barge window, on the manual clock: a waiter sleeps in it without insisting; after it,
+// releases are handed over in FIFO order.
 #include <tidegate/core/slot_pool.hpp>
 
 #include <stop_token>

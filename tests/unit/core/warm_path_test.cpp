@@ -1,20 +1,22 @@
 // What acquire and release cost on a warm pool (I14): no allocation, no lock, no system call.
 #include <tidegate/core/resource_pool.hpp>
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstddef>
 #include <fstream>
+#include <memory>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <support/call_counter.hpp>
+#include <support/no_system_calls.hpp>
 #include <support/rendezvous.hpp>
 
 namespace tidegate::core {
@@ -131,26 +133,10 @@ TEST(WarmPath, LocksNothingWhereTheQueueIsUsedEither) {
   EXPECT_EQ(counter.locks(), 0u);
 }
 
-// From here every system call of the calling thread but exit_group ends the process. The kernel does
-// the watching, so nothing slips by.
-void forbid_system_calls() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-  };
-  const sock_fprog filter{std::size(program), program};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
-    _exit(9);
-  }
-}
-
 TEST(WarmPathDeathTest, TheFilterSeesASystemCall) {
   EXPECT_EXIT(
       {
-        forbid_system_calls();
+        test::forbid_system_calls();
         syscall(SYS_getppid);
         _exit(0);
       },
@@ -163,7 +149,7 @@ TEST(WarmPathDeathTest, CallsTheSystemForNothing) {
       {
         Pool pool(of_size(4));
         warm_up(pool);
-        forbid_system_calls();
+        test::forbid_system_calls();
         cycle(pool, 100'000);
         _exit(0);
       },
@@ -177,7 +163,7 @@ TEST(WarmPathDeathTest, CallsTheSystemForNothingWhereTheQueueIsUsedEither) {
         warm_up(pool);
         std::vector<Pool::Lease> leases;
         leases.reserve(64);
-        forbid_system_calls();
+        test::forbid_system_calls();
         for (int round = 0; round < 200; ++round) {
           for (int i = 0; i < 64; ++i) leases.push_back(std::move(pool.acquire().lease));
           leases.clear();
@@ -240,22 +226,20 @@ TEST(NoThreads, TheConstructorThrows) {
 }
 
 // The keeper asks again, and once there is a thread the waiter is served (I3).
-// Planted: ResourcePool without open_wanted. The keeper sleeps, and the waiter for ever.
+// Planted: ResourcePool that leaves out no_thread. The keeper sleeps, and the waiter for ever.
 TEST(NoThreads, AWaiterIsServedAsSoonAsThereIsOne) {
   Pool pool(of_size(1));
-  auto none = std::make_unique<test::NoThreads>();
-  std::atomic<bool> waiting{true};
-  // Made on a thread of its own before there are no more.
-  none.reset();
+  std::atomic<bool> begin{false};
   std::thread waiter([&] {
-    test::await("the moment without threads", [&] { return !waiting; });
+    test::await("the moment without threads", [&] { return begin.load(); });
     EXPECT_TRUE(pool.acquire());
   });
-  none = std::make_unique<test::NoThreads>();
-  waiting = false;
-  test::await("two refusals", [&] { return none->refused() >= 2; });
-  EXPECT_EQ(pool.counts().waiting, 1u);
-  none.reset();
+  {
+    const test::NoThreads none;
+    begin = true;
+    test::await("the second refusal", [&] { return none.refused() >= 2; });
+    EXPECT_EQ(pool.counts().waiting, 1u);
+  }
   waiter.join();
 }
 

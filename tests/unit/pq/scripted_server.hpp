@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <tidegate/pq/connect.hpp>
 
@@ -41,8 +42,9 @@ inline std::string welcome() {
 
 class ScriptedServer {
  public:
-  // Accepts one client and answers its startup message with `answer`.
-  explicit ScriptedServer(std::string answer) {
+  // Accepts one client and gives one answer to each of its messages: first the startup message, or
+  // the request for TLS if connect() makes one.
+  explicit ScriptedServer(std::vector<std::string> answers) {
     address_.sin_family = AF_INET;
     address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address_;
@@ -51,23 +53,25 @@ class ScriptedServer {
         ::getsockname(listener_.get(), address, &size) != 0) {
       throw std::runtime_error("cannot listen");
     }
-    handshake_ = std::jthread([this, answer = std::move(answer)] {
+    handshake_ = std::jthread([this, answers = std::move(answers)] {
       client_ = pq::FileDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      std::uint32_t length = 0;
-      receive(&length, sizeof length);
-      std::string startup(ntohl(length) - sizeof length, ' ');
-      receive(startup.data(), startup.size());
-      send(answer);
+      for (const std::string& answer : answers) {
+        char message[4096];  // libpq sends each of these by one call
+        if (::recv(client_.get(), message, sizeof message, 0) <= 0) {
+          throw std::runtime_error("the client hung up");
+        }
+        send(answer);
+      }
     });
   }
 
-  pq::ConnectOutcome connect() {
+  pq::ConnectOutcome connect(const std::string& sslmode = "disable") {
     pq::ConnectOutcome outcome =
         pq::connect({.params = {{"host", "127.0.0.1"},
                                 {"port", std::to_string(ntohs(address_.sin_port))},
                                 {"user", "somebody"},
                                 {"dbname", "something"},
-                                {"sslmode", "disable"},
+                                {"sslmode", sslmode},
                                 {"gssencmode", "disable"}}},
                     {}, std::chrono::seconds(30));
     handshake_.join();
@@ -84,12 +88,6 @@ class ScriptedServer {
   void hang_up() { client_.reset(); }
 
  private:
-  void receive(void* data, std::size_t size) {
-    if (::recv(client_.get(), data, size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
-      throw std::runtime_error("the client hung up");
-    }
-  }
-
   pq::FileDescriptor listener_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   pq::FileDescriptor client_{};
   sockaddr_in address_{};

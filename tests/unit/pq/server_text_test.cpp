@@ -48,12 +48,16 @@ TEST(ServerText, ANameThatLooksLikeACodeIsNotTakenForOne) {
   EXPECT_EQ(server_text("cut off:  28P01").sqlstate, "");
 }
 
-TEST(ServerText, WithoutACodeTheLastLineThatIsNoContinuationIsTaken) {
+TEST(ServerText, WithoutACodeTheFirstLineIsTaken) {
   const auto said = server_text(
       "connection to server at \"127.0.0.1\", port 1 failed: Connection refused\n"
       "\tIs the server running on that host and accepting TCP/IP connections?\n");
   EXPECT_EQ(said.sqlstate, "");
   EXPECT_EQ(said.text, "connection to server at \"127.0.0.1\", port 1 failed: Connection refused");
+  EXPECT_EQ(
+      server_text("root certificate file \"x\" does not exist\nEither provide the file or ...\n")
+          .text,
+      "root certificate file \"x\" does not exist");
   EXPECT_EQ(server_text("").text, "");
 }
 

@@ -16,7 +16,7 @@ using pq::SocketCheck;
 
 class IdleSession : public testing::Test {
  protected:
-  ScriptedServer server_{welcome()};
+  ScriptedServer server_{{welcome()}};
   pq::ConnectOutcome outcome_ = server_.connect();
   Connection& connection_ = outcome_.connection;
 };
@@ -127,7 +127,7 @@ TEST(ScriptedConnect, TheServersRefusalHasItsKindCodeAndText) {
       {"XX000", ConnectFault::unreachable},
   };
   for (const auto& row : table) {
-    ScriptedServer server(report('E', "FATAL", row.code, "the server's words"));
+    ScriptedServer server({report('E', "FATAL", row.code, "the server's words")});
     const auto outcome = server.connect();
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.failure->cause.kind, row.kind) << row.code;
@@ -136,8 +136,24 @@ TEST(ScriptedConnect, TheServersRefusalHasItsKindCodeAndText) {
   }
 }
 
+TEST(ScriptedConnect, AServerWithoutTlsIsARejectionWhereTlsIsRequired) {
+  ScriptedServer server({"N"});
+  const auto outcome = server.connect("require");
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure->cause.kind, ConnectFault::rejected);
+  EXPECT_EQ(outcome.failure->cause.sqlstate, "");
+}
+
+TEST(ScriptedConnect, ATlsHandshakeThatFailsIsARejection) {
+  const std::string handshake_failure("\x15\x03\x03\x00\x02\x02\x28", 7);  // a TLS alert
+  ScriptedServer server({"S", handshake_failure});
+  const auto outcome = server.connect("require");
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.failure->cause.kind, ConnectFault::rejected);
+}
+
 TEST(ScriptedConnect, WhatIsNoPostgresqlIsUnreachable) {
-  ScriptedServer server("HTTP/1.1 400 Bad Request\r\n\r\n");
+  ScriptedServer server({"HTTP/1.1 400 Bad Request\r\n\r\n"});
   const auto outcome = server.connect();
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.failure->cause.kind, ConnectFault::unreachable);

@@ -22,6 +22,8 @@ class TIDEGATE_API Keeper {
   Keeper& operator=(const Keeper&) = delete;
 
   void wake() noexcept;
+  // As wake(), but the turn comes a period from now, unless there is one before.
+  void soon() noexcept;
   // Ends and joins the thread; idempotent. Not from the keeper itself.
   void stop() noexcept;
 
@@ -33,6 +35,7 @@ class TIDEGATE_API Keeper {
   std::mutex mutex_;
   std::condition_variable wake_;
   bool woken_ = false;
+  bool soon_ = false;
   bool stopped_ = false;
   std::thread thread_;
 };

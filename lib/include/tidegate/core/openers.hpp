@@ -81,7 +81,8 @@ class TIDEGATE_API Openers {
   void start_worker();
   void run(Worker& self) noexcept;
   bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
-  bool await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
+  enum class Turn : std::uint8_t { none, free, probe };
+  Turn await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
 
   const OpenersConfig config_;
   OpenerClient& client_;

@@ -31,6 +31,9 @@ struct ResourceMaker {
   // A slot stands in `retiring`: call take_to_retire() and finish() soon. Any thread, under the wait
   // mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
+  // An opening found no thread to run on: call slots().grow_to() in a while, or those who wait for it
+  // do so in vain. Any thread that acquires or keeps; must not block.
+  std::function<void()> no_thread{};
   // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
   // thread that brings a late lease back. Unset: ~T.
   std::function<void(T&&)> destroy{};
@@ -106,6 +109,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.replace(ticket);
   }
 
+  // The calling thread holds the lease from here on.
+  void adopt(Ticket ticket) noexcept { slots_.slot(ticket.slot()).adopt(current_thread_id()); }
   // The lease begins (I6): the record is there before the caller sees the resource.
   void begin_lease(Ticket ticket, Location site) noexcept {
     slots_.slot(ticket.slot()).begin_lease(current_thread_id(), site, slots_.tick());
@@ -244,6 +249,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   void open_failed(std::uint32_t slot, OpenFailure why,
                    std::chrono::steady_clock::time_point next_attempt) noexcept override {
     slots_.open_failed(slot, why, next_attempt);
+    if (why == OpenFailure::no_thread && maker_.no_thread) maker_.no_thread();
   }
 
   // Fixed after construction.

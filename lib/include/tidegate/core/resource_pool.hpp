@@ -74,7 +74,11 @@ class ResourcePool {
 
     explicit operator bool() const noexcept { return core_ != nullptr; }
     // Need a lease that is not empty.
-    T& operator*() const noexcept { return core_->resource(ticket_.slot()); }
+    // Who uses the resource holds the lease, wherever it was acquired (would_deadlock).
+    T& operator*() const noexcept {
+      core_->adopt(ticket_);
+      return core_->resource(ticket_.slot());
+    }
     T* operator->() const noexcept { return &**this; }
 
     // Back to the pool; does nothing on an empty lease.
@@ -114,8 +118,14 @@ class ResourcePool {
                           .open_timeout = config.open_timeout,
                           .backoff_min = config.backoff_min,
                           .backoff_max = config.backoff_max},
-                         {.create = std::move(config.create),
+                         {.create =
+                              [this, create = std::move(config.create)](std::stop_token stop,
+                                                                        Deadline deadline) {
+                                keeper_.soon();  // the tick stands still while nothing is open
+                                return create(std::move(stop), deadline);
+                              },
                           .retire_wanted = [this] { keeper_.wake(); },
+                          .no_thread = [this] { keeper_.soon(); },
                           .destroy = std::move(config.destroy),
                           .unfit = unfit(std::move(config.is_reusable))})),
         keeper_("tidegate-keep", kTickPeriod, [this] { return keep(); }) {}
@@ -157,7 +167,12 @@ class ResourcePool {
       if (entered.entry == Entry::docked) ticket = entered.ticket;
       if (!ticket) ticket = core_->slots().find_idle(entered.ticket.gate());
       if (!ticket) break;
-      leases.push_back(begin(*ticket, where).lease);
+      if (core_->fresh(ticket->slot())) {
+        leases.push_back(begin(*ticket, where).lease);
+      } else {
+        core_->count_retired(core_->stale_reason(ticket->slot()));
+        core_->slots().discard(*ticket);
+      }
     }
     return leases;
   }

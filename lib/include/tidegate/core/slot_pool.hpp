@@ -304,6 +304,7 @@ class SlotPool {
   std::atomic<std::uint32_t> peak_waiting_{0};
 
   // Close.
+  Mutex sweep_mutex_;
   Mutex drain_mutex_;
   typename Sync::Condition drain_;
   typename Sync::template Atomic<std::uint64_t> refs_{1};

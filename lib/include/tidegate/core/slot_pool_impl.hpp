@@ -564,11 +564,14 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
 }
 
 // After the fence nothing becomes idle for good: a release that makes its slot idle meets `closed`
-// and claims it back. What the sweep finds it retires; it is repeated when all leases are back.
+// and claims it back. What the sweep finds it retires; it is repeated when all leases are back. One
+// closer at a time, or one could return while another has a slot in hand that it has yet to retire.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::sweep() noexcept {
+  std::lock_guard lock(sweep_mutex_);
   std::uint32_t count = 0;
   for (std::uint32_t slot = 0; take_any_dock(0, slot) || scan(slot); ++count) {
+    TIDEGATE_TEST_POINT("close.sweeping");
     shut_down(slot, SlotState::out);
   }
   return count;

@@ -24,8 +24,8 @@ namespace detail {
 inline thread_local constinit std::int32_t cached_thread_id
     __attribute__((tls_model("initial-exec"))) = 0;
 // Out of line and cold: the warm path then needs no frame of its own for them.
-TIDEGATE_API [[gnu::cold]] std::int32_t ask_thread_id() noexcept;
-TIDEGATE_API [[gnu::cold]] unsigned ask_cpu() noexcept;
+[[gnu::cold]] TIDEGATE_API std::int32_t ask_thread_id() noexcept;
+[[gnu::cold]] TIDEGATE_API unsigned ask_cpu() noexcept;
 }  // namespace detail
 
 // The kernel's id of the calling thread, cached; never 0.

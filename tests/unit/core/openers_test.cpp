@@ -1,0 +1,326 @@
+#include <tidegate/core/openers.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <support/rendezvous.hpp>
+
+namespace tidegate::core {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+
+// Hands out slots; each attempt goes as the test says, at once or when the test says so.
+class FakeClient final : public OpenerClient {
+ public:
+  // Slots that wait to be taken.
+  void add(std::uint32_t slot) {
+    std::lock_guard lock(mutex_);
+    to_open_.push_back(slot);
+  }
+  // How the attempts on `slot` go. Without a word they succeed at once.
+  void let(std::uint32_t slot, OpenFailure how) {
+    std::lock_guard lock(mutex_);
+    verdicts_[slot] = how;
+    held_[slot] = false;
+    changed_.notify_all();
+  }
+  // Attempts on `slot` do not end before a let(), or their stop.
+  void hold(std::uint32_t slot) {
+    std::lock_guard lock(mutex_);
+    held_[slot] = true;
+  }
+
+  bool is_open_under_way(std::uint32_t slot) {
+    std::lock_guard lock(mutex_);
+    return under_way_[slot] > 0;
+  }
+  int most_at_once() {
+    std::lock_guard lock(mutex_);
+    return most_at_once_;
+  }
+  std::vector<std::uint32_t> opened_slots() {
+    std::lock_guard lock(mutex_);
+    return opened_;
+  }
+  struct Failed {
+    std::uint32_t slot;
+    OpenFailure why;
+    steady_clock::time_point next_attempt;
+  };
+  std::vector<Failed> failed_slots() {
+    std::lock_guard lock(mutex_);
+    return failed_;
+  }
+  std::vector<steady_clock::time_point> began() {
+    std::lock_guard lock(mutex_);
+    return began_;
+  }
+  std::thread::id last_thread() {
+    std::lock_guard lock(mutex_);
+    return last_thread_;
+  }
+
+ private:
+  std::optional<std::uint32_t> take_to_open() noexcept override {
+    std::lock_guard lock(mutex_);
+    if (to_open_.empty()) return std::nullopt;
+    const std::uint32_t slot = to_open_.front();
+    to_open_.pop_front();
+    return slot;
+  }
+  OpenFailure open(std::uint32_t slot, const std::stop_token& stop, Deadline) noexcept override {
+    std::unique_lock lock(mutex_);
+    began_.push_back(steady_clock::now());
+    last_thread_ = std::this_thread::get_id();
+    ++under_way_[slot];
+    most_at_once_ = std::max(most_at_once_, ++at_once_);
+    changed_.wait(lock, stop, [&] { return !held_[slot]; });
+    --under_way_[slot];
+    --at_once_;
+    return held_[slot] ? OpenFailure::aborted : verdicts_[slot];
+  }
+  void opened(std::uint32_t slot) noexcept override {
+    std::lock_guard lock(mutex_);
+    opened_.push_back(slot);
+  }
+  void open_failed(std::uint32_t slot, OpenFailure why,
+                   steady_clock::time_point next_attempt) noexcept override {
+    std::lock_guard lock(mutex_);
+    failed_.push_back({slot, why, next_attempt});
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<std::uint32_t> to_open_;
+  std::map<std::uint32_t, OpenFailure> verdicts_;
+  std::map<std::uint32_t, bool> held_;
+  std::map<std::uint32_t, int> under_way_;
+  int at_once_ = 0;
+  int most_at_once_ = 0;
+  std::vector<steady_clock::time_point> began_;
+  std::vector<std::uint32_t> opened_;
+  std::vector<Failed> failed_;
+  std::thread::id last_thread_;
+};
+
+class OpenersTest : public testing::Test {
+ protected:
+  static constexpr OpenersConfig quick(std::uint32_t threads) {
+    return {.max_threads = threads, .backoff_min = 1ms, .backoff_max = 4ms};
+  }
+  void want(Openers& openers, std::uint32_t slot) {
+    client.add(slot);
+    openers.want(1);
+  }
+  void await_opened(std::size_t count) {
+    test::await("slots to be opened", [&] { return client.opened_slots().size() == count; });
+  }
+  void await_failed(std::size_t count) {
+    test::await("slots to fail", [&] { return client.failed_slots().size() >= count; });
+  }
+  void await_under_way(std::uint32_t slot) {
+    test::await("an attempt to begin", [&] { return client.is_open_under_way(slot); });
+  }
+
+  FakeClient client;
+};
+
+TEST_F(OpenersTest, MakeWhatIsWantedOnThreadsOfTheirOwn) {
+  Openers openers(quick(2), client);
+  for (std::uint32_t slot = 0; slot < 20; ++slot) want(openers, slot);
+  await_opened(20);
+  EXPECT_NE(client.last_thread(), std::this_thread::get_id());
+  EXPECT_LE(client.most_at_once(), 2);
+}
+
+TEST_F(OpenersTest, WorkAtMostSoManyAtOnce) {
+  Openers openers(quick(3), client);
+  for (std::uint32_t slot = 0; slot < 5; ++slot) {
+    client.hold(slot);
+    want(openers, slot);
+  }
+  for (std::uint32_t slot = 0; slot < 3; ++slot) await_under_way(slot);
+  EXPECT_FALSE(client.is_open_under_way(3));
+  client.let(1, OpenFailure::none);
+  await_under_way(3);
+  for (std::uint32_t slot = 0; slot < 5; ++slot) client.let(slot, OpenFailure::none);
+  await_opened(5);
+  EXPECT_EQ(client.most_at_once(), 3);
+}
+
+TEST_F(OpenersTest, ComeBackAfterTheyHaveGone) {
+  Openers openers(quick(1), client);
+  for (std::uint32_t round = 1; round <= 50; ++round) {
+    want(openers, round);
+    await_opened(round);
+  }
+}
+
+// I13. Planted: await_turn() that does not wait for the end of the step.
+TEST_F(OpenersTest, MakeOneAttemptPerStepWhileTheyFail) {
+  Openers openers({.max_threads = 4, .backoff_min = 20ms, .backoff_max = 20ms}, client);
+  client.let(0, OpenFailure::unavailable);
+  want(openers, 0);
+  await_failed(1);
+  for (std::uint32_t slot = 1; slot <= 4; ++slot) {
+    client.let(slot, OpenFailure::unavailable);
+    want(openers, slot);
+  }
+  await_failed(5);
+  const auto began = client.began();
+  const auto failed = client.failed_slots();
+  ASSERT_EQ(began.size(), 5u);
+  for (std::size_t i = 1; i < 5; ++i) {
+    EXPECT_GE(began[i], failed[i - 1].next_attempt) << "attempt " << i;
+    EXPECT_GE(began[i] - began[i - 1], 10ms) << "half of the smallest step";
+  }
+  EXPECT_EQ(client.most_at_once(), 1);
+  EXPECT_EQ(openers.backoff().failures, 5u);
+}
+
+// An attempt from before the first failure ends while the one probe is under way: that does not
+// make room for a second probe. Planted: attempt() that ends the turn whoever had it.
+TEST_F(OpenersTest, AnOlderAttemptThatFailsDoesNotEndTheTurnOfTheProbe) {
+  Openers openers(quick(3), client);
+  for (std::uint32_t slot = 0; slot < 4; ++slot) client.hold(slot);
+  want(openers, 0);
+  await_under_way(0);
+  want(openers, 1);
+  await_under_way(1);
+  client.let(0, OpenFailure::unavailable);
+  await_failed(1);
+  want(openers, 2);
+  await_under_way(2);  // the probe
+  client.let(1, OpenFailure::unavailable);
+  await_failed(2);
+  want(openers, 3);
+  // Longer than any step: enough for a second probe to begin, were it let.
+  const auto end = steady_clock::now() + 30ms;
+  while (steady_clock::now() < end && !client.is_open_under_way(3)) std::this_thread::yield();
+  EXPECT_FALSE(client.is_open_under_way(3));
+  client.let(2, OpenFailure::none);
+  await_under_way(3);
+  client.let(3, OpenFailure::none);
+  await_opened(2);
+}
+
+TEST_F(OpenersTest, ASuccessEndsTheBackoffForAll) {
+  Openers openers({.max_threads = 2, .backoff_min = 1ms, .backoff_max = 1h}, client);
+  client.let(0, OpenFailure::unavailable);
+  want(openers, 0);
+  await_failed(1);
+  EXPECT_EQ(openers.backoff().failures, 1u);
+  EXPECT_LE(openers.backoff().since, openers.backoff().next);
+  want(openers, 1);
+  await_opened(1);
+  EXPECT_EQ(openers.backoff().failures, 0u);
+}
+
+TEST_F(OpenersTest, ForgettingTheFailuresMakesTheNextAttemptAtOnce) {
+  Openers openers({.max_threads = 1, .backoff_min = 1h, .backoff_max = 1h}, client);
+  client.let(0, OpenFailure::unavailable);
+  want(openers, 0);
+  await_failed(1);
+  want(openers, 1);
+  openers.reset_backoff();
+  await_opened(1);
+}
+
+TEST_F(OpenersTest, AnAbortedAttemptIsNoFailure) {
+  Openers openers({.max_threads = 1, .backoff_min = 1h, .backoff_max = 1h}, client);
+  client.let(0, OpenFailure::aborted);
+  want(openers, 0);
+  await_failed(1);
+  EXPECT_EQ(openers.backoff().failures, 0u);
+  want(openers, 1);
+  await_opened(1);
+}
+
+// ---- on the calling thread -------------------------------------------------------------------
+
+TEST_F(OpenersTest, OpenHereRunsHere) {
+  Openers openers(quick(1), client);
+  EXPECT_TRUE(openers.open_here(7, {}, Deadline::never()));
+  EXPECT_EQ(client.last_thread(), std::this_thread::get_id());
+  EXPECT_EQ(client.opened_slots(), std::vector{7U});
+  client.let(8, OpenFailure::rejected);
+  EXPECT_FALSE(openers.open_here(8, {}, Deadline::never()));
+  ASSERT_EQ(client.failed_slots().size(), 1u);
+  EXPECT_EQ(client.failed_slots()[0].why, OpenFailure::rejected);
+}
+
+TEST_F(OpenersTest, OpenHereGivesUpItsWaitForATurnAtItsDeadlineAndWhenItIsStopped) {
+  Openers openers({.max_threads = 1, .backoff_min = 1h, .backoff_max = 1h}, client);
+  client.let(0, OpenFailure::unavailable);
+  EXPECT_FALSE(openers.open_here(0, {}, Deadline::never()));
+  EXPECT_FALSE(openers.open_here(1, {}, Deadline::now()));
+  EXPECT_FALSE(openers.open_here(1, {}, 5ms));
+  std::stop_source stop;
+  std::thread stopper([&] { stop.request_stop(); });
+  EXPECT_FALSE(openers.open_here(1, stop.get_token(), Deadline::never()));
+  stopper.join();
+  const auto failed = client.failed_slots();
+  ASSERT_EQ(failed.size(), 4u);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(failed[i].why, OpenFailure::aborted);
+  EXPECT_EQ(client.began().size(), 1u);
+}
+
+// ---- stop ------------------------------------------------------------------------------------
+
+TEST_F(OpenersTest, StopAbortsWhatIsUnderWayAndWhatWaitsForItsTurn) {
+  Openers openers({.max_threads = 3, .backoff_min = 1h, .backoff_max = 1h}, client);
+  client.hold(0);
+  want(openers, 0);
+  await_under_way(0);
+  client.let(1, OpenFailure::unavailable);
+  want(openers, 1);
+  await_failed(1);
+  want(openers, 2);  // sits out the step
+  openers.stop();
+  EXPECT_FALSE(client.is_open_under_way(0));
+  EXPECT_EQ(client.opened_slots().size(), 0u);
+
+  want(openers, 3);
+  EXPECT_EQ(client.began().size(), 2u) << "later wants are ignored";
+  openers.stop();
+}
+
+TEST_F(OpenersTest, StopMayBeCalledByManyAtOnce) {
+  for (int round = 0; round < 50; ++round) {
+    FakeClient round_client;
+    Openers openers(quick(4), round_client);
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      round_client.hold(slot);
+      round_client.add(slot);
+      openers.want(1);
+    }
+    test::run_threads(3, [&](int) {
+      openers.stop();
+      for (std::uint32_t slot = 0; slot < 4; ++slot) {
+        EXPECT_FALSE(round_client.is_open_under_way(slot)) << "stop() returned before its thread";
+      }
+    });
+  }
+}
+
+TEST_F(OpenersTest, EndWithTheirOwner) {
+  client.hold(0);
+  {
+    Openers openers(quick(1), client);
+    want(openers, 0);
+    await_under_way(0);
+  }
+  EXPECT_FALSE(client.is_open_under_way(0));
+}
+
+}  // namespace
+}  // namespace tidegate::core
