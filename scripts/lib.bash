@@ -34,3 +34,12 @@ end_by_signal() {
 trap 'end_by_signal 129' HUP
 trap 'end_by_signal 130' INT
 trap 'end_by_signal 143' TERM
+
+# fix_addresses "$@": starts the script again with address randomisation off where it goes too far:
+# g++'s ThreadSanitizer cannot place its shadow where the kernel moves mappings by more than 28 bits.
+fix_addresses() {
+  if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] &&
+      [ -z "${TIDEGATE_FIXED_ADDRESSES:-}" ] && setarch -R true 2>/dev/null; then
+    TIDEGATE_FIXED_ADDRESSES=1 exec setarch -R "$0" "$@"
+  fi
+}

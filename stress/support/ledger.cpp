@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "support/verdict.hpp"
-#include "support/watchdog.hpp"
 
 namespace tidegate::stress {
 namespace {
@@ -241,7 +240,7 @@ void Ledger::note(const PoolCounts& counts) noexcept {
   }
 }
 
-std::string Ledger::describe() const {
+Watchdog::Progress Ledger::progress() const {
   static constexpr const char* kParts[] = {"leased", "idle", "making", "checking", "waiting"};
   std::ostringstream text;
   for (std::size_t i = 0; i < sampled_.size(); ++i) {
@@ -253,7 +252,7 @@ std::string Ledger::describe() const {
     const auto code = static_cast<Errc>(i);
     if (const std::uint64_t n = failed(code)) text << ", " << to_string(code) << ' ' << n;
   }
-  return text.str();
+  return {attempts_so_far() + sum(&Books::attempts), text.str()};
 }
 
 }  // namespace tidegate::stress

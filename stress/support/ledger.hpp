@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/error.hpp>
@@ -14,6 +13,7 @@
 
 #include "support/actor.hpp"
 #include "support/thing.hpp"
+#include "support/watchdog.hpp"
 
 namespace tidegate::stress {
 
@@ -90,7 +90,7 @@ class Ledger {
   static std::uint64_t attempts_so_far() noexcept;
   // For the progress line: counts as the sampler last saw them, and outcomes so far.
   void note(const PoolCounts& counts) noexcept;
-  std::string describe() const;
+  Watchdog::Progress progress() const;
   std::uint32_t max_size() const noexcept { return max_size_; }
 
  private:

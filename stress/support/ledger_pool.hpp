@@ -68,7 +68,7 @@ class LedgerPool {
       : ledger_(shape.max_size, shape.max_waiters, actors),
         factory_(ledger_, shape.weather, seed),
         pool_(std::make_unique<Pool>(config_of(shape))),
-        status_([this] { return ledger_.describe(); }) {
+        status_([this] { return ledger_.progress(); }) {
     if (shape.sampled) start_sampler(actors, seed);
   }
   ~LedgerPool() {
@@ -165,23 +165,23 @@ class LedgerPool {
 
   // ---- audits ------------------------------------------------------------------------------------
   // Nobody is in a verb and no lease is out: the pool must come to rest, and then show every thing
-  // there is as idle, and nothing else (I1, I2, I7). Whatever is idle can be had.
+  // there is as idle, and nothing else (I1, I2, I7). Whatever is idle can be had, or is destroyed
+  // because a reset came while it was in the making.
   void audit_at_rest(Actor& actor) {
     const Actor::InCall call(actor, "audit");
-    const auto rests = [this](const PoolCounts& c) {
-      return c.leased + c.connecting + c.checking + c.waiting == 0 && c.idle == ledger_.live();
-    };
-    PoolCounts counts = pool_->counts();
-    for (Deadline limit(Watchdog::instance().limit() / 2); !rests(counts) && !limit.passed();) {
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    PoolCounts counts;
+    const bool rests = comes_true([&] {
       counts = pool_->counts();
-    }
-    require(rests(counts), "I2", "at rest the pool shows leased ", counts.leased, ", connecting ",
+      return counts.leased + counts.connecting + counts.checking + counts.waiting == 0 &&
+             counts.idle == ledger_.live();
+    });
+    require(rests, "I2", "at rest the pool shows leased ", counts.leased, ", connecting ",
             counts.connecting, ", checking ", counts.checking, ", waiting ", counts.waiting,
             ", idle ", counts.idle, "; there are ", ledger_.live(), " things");
     ledger_.compare(pool_->stats(), false);
     auto all = acquire_all_idle(actor);
-    require(all.size() == counts.idle, "I2", counts.idle, " are idle, ", all.size(), " can be had");
+    require(comes_true([&] { return ledger_.live() == all.size(); }), "I2", ledger_.live(),
+            " things exist at rest, ", all.size(), " can be had");
     for (Held& held : all) release(std::move(held), &actor);
   }
   // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11).
@@ -205,6 +205,16 @@ class LedgerPool {
             .barge_window = shape.barge_window,
             .backoff_min = std::chrono::milliseconds(1),
             .backoff_max = std::chrono::milliseconds(4)};
+  }
+
+  // What the pool's own threads bring about sooner or later.
+  template <class Condition>
+  static bool comes_true(Condition&& condition) {
+    for (Deadline limit(Watchdog::instance().limit() / 2); !condition();) {
+      if (limit.passed()) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return true;
   }
 
   template <class Finish>
@@ -250,5 +260,7 @@ class LedgerPool {
   Status status_;
   std::jthread sampler_;
 };
+
+extern template class LedgerPool<core::StdSync>;
 
 }  // namespace tidegate::stress

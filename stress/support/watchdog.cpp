@@ -59,9 +59,9 @@ void Watchdog::remove(Actor& actor) {
   std::erase_if(watched_, [&](const Watched& w) { return w.actor == &actor; });
 }
 
-void Watchdog::set_status(std::function<std::string()> describe) {
+void Watchdog::set_status(Look look) {
   std::lock_guard lock(mutex_);
-  describe_ = std::move(describe);
+  look_ = std::move(look);
 }
 
 void Watchdog::run() {
@@ -69,15 +69,22 @@ void Watchdog::run() {
   for (int turn = 1; !stopped_; ++turn) {
     stop_.wait_until(lock, std::chrono::steady_clock::now() + kTurn, [this] { return stopped_; });
     if (stopped_) return;
-    look();
-    if (turn % kTurnsPerProgress == 0 && describe_) {
-      std::printf("%4d s  %s\n", turn / 10, describe_().c_str());
-      std::fflush(stdout);
-    }
+    check();
+    if (turn % kTurnsPerProgress == 0 && look_) print_progress(turn / 10);
   }
 }
 
-void Watchdog::look() {
+void Watchdog::print_progress(int seconds) {
+  const Progress progress = look_();
+  const std::uint64_t per_second =
+      (progress.acquires - acquires_) * 1000 / (kTurnsPerProgress * static_cast<std::uint64_t>(kTurn.count()));
+  acquires_ = progress.acquires;
+  std::printf("%4d s  %llu acquires/s; %s\n", seconds,
+              static_cast<unsigned long long>(per_second), progress.text.c_str());
+  std::fflush(stdout);
+}
+
+void Watchdog::check() {
   const auto limit = static_cast<int>(limit_ / kTurn);
   for (Watched& w : watched_) {
     const std::uint64_t calls = w.actor->calls();
@@ -94,7 +101,7 @@ void Watchdog::hang(const Watched& stuck) {
   std::ostringstream text;
   text << "actor " << stuck.actor->index << " is in " << stuck.actor->verb() << " for more than "
        << limit_.count() << " s";
-  if (describe_) text << "\n  " << describe_();
+  if (look_) text << "\n  " << look_().text;
   for (const Watched& w : watched_) {
     const char* verb = w.actor->verb();
     text << "\n  actor " << w.actor->index << " (thread " << w.actor->thread_id() << "): ";

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -27,9 +28,14 @@ class Watchdog {
   void add(Actor& actor);
   void remove(Actor& actor);
 
-  // What the run is at. `describe` is called on the watchdog's thread until the next set_status(), and
-  // must not call into a pool, which may be what hangs.
-  void set_status(std::function<std::string()> describe);
+  // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread until the
+  // next set_status(), and must not call into a pool, which may be what hangs.
+  struct Progress {
+    std::uint64_t acquires;
+    std::string text;
+  };
+  using Look = std::function<Progress()>;
+  void set_status(Look look);
 
  private:
   struct Watched {
@@ -39,7 +45,8 @@ class Watchdog {
   };
 
   void run();
-  void look();
+  void check();
+  void print_progress(int seconds);
   [[noreturn]] void hang(const Watched& stuck);
 
   std::chrono::seconds limit_{10};
@@ -47,16 +54,15 @@ class Watchdog {
   std::condition_variable stop_;
   bool stopped_ = false;
   std::vector<Watched> watched_;
-  std::function<std::string()> describe_;
+  Look look_;
+  std::uint64_t acquires_ = 0;  // at the last progress line
   std::thread thread_;
 };
 
-// While it lives, the progress line and the report of a hang show `describe`.
+// While it lives, the progress line and the report of a hang show what `look` says.
 class Status {
  public:
-  explicit Status(std::function<std::string()> describe) {
-    Watchdog::instance().set_status(std::move(describe));
-  }
+  explicit Status(Watchdog::Look look) { Watchdog::instance().set_status(std::move(look)); }
   ~Status() { Watchdog::instance().set_status({}); }
   Status(const Status&) = delete;
   Status& operator=(const Status&) = delete;

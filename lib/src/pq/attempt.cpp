@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <string_view>
@@ -52,7 +53,7 @@ std::string_view name_of(ConnStatusType phase) noexcept {
 // The handshake, step by step.
 class Handshake {
  public:
-  enum class End { connected, failed, woken, timed_out };
+  enum class End : std::uint8_t { connected, failed, woken, timed_out };
 
   explicit Handshake(PGconn* connection) noexcept : connection_(connection) {}
 

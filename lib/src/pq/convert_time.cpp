@@ -73,7 +73,8 @@ class Scanner {
       ++length;
     }
     if (length < least) return false;
-    std::from_chars(rest_.data(), rest_.data() + length, value);
+    const char* digits = rest_.data();
+    std::from_chars(digits, digits + length, value);
     rest_.remove_prefix(length);
     return true;
   }

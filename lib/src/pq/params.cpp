@@ -15,7 +15,7 @@ namespace {
 // The largest value PostgreSQL takes.
 constexpr std::size_t kLargestValue = (std::size_t{1} << 30) - 1;
 // What one connection keeps for the next call; a larger statement's memory is given back.
-constexpr std::size_t kKeptText = 64 * 1024;
+constexpr std::size_t kKeptText = std::size_t{64} * 1024;
 constexpr std::size_t kKeptParams = 1024;
 
 constexpr char kHex[] = "0123456789abcdef";

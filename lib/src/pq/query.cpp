@@ -4,12 +4,14 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <chrono>
 #include <string>
 #include <utility>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/encryption.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
 
@@ -17,7 +19,9 @@ namespace tidegate::pq {
 namespace {
 
 // What a connection keeps of the text buffer from call to call.
-constexpr std::size_t kKeptStatement = 64 * 1024;
+constexpr std::size_t kKeptStatement = std::size_t{64} * 1024;
+// How long an answer may lie in an encryption layer that does not tell of it.
+constexpr std::chrono::milliseconds kLookAgain{10};
 
 // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
 // the connection in blocking mode.
@@ -121,12 +125,21 @@ ResultPtr Session::collect() {
 // failed connection makes it return, too: then PQgetResult() says so.
 bool Session::await_result(Deadline deadline) noexcept {
   int unsent = PQflush(native());
+  bool began_to_read = false;
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
+    const HeldBack held = began_to_read ? held_back(native()) : HeldBack::nothing;
     // Reading while there is something to write: else both sides might wait for the other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
+    const Deadline look_again =
+        held == HeldBack::unknown ? earlier(deadline, Deadline(kLookAgain)) : deadline;
     short seen = 0;
-    if (wait_for(PQsocket(native()), events, -1, deadline, seen) == Waited::timed_out) return false;
+    if (held != HeldBack::something &&
+        wait_for(PQsocket(native()), events, -1, look_again, seen) == Waited::timed_out &&
+        deadline.passed()) {
+      return false;
+    }
     if (PQconsumeInput(native()) == 0) return true;
+    began_to_read = true;
     unsent = PQflush(native());
   }
   return true;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -140,6 +142,9 @@ TEST(IdleQueue, ManyThreadsExchangeSlotsAndNoneIsLostOrDoubled) {
 
 // ---- the counter itself ----------------------------------------------------------------------
 
+// What escapes, the compiler cannot leave out.
+void* volatile escaped = nullptr;
+
 TEST(CallCounter, SeesEveryKindOfAllocation) {
   const test::CallCounter counter;
   std::size_t seen = 0;
@@ -147,20 +152,22 @@ TEST(CallCounter, SeesEveryKindOfAllocation) {
     return counter.allocations() - std::exchange(seen, counter.allocations());
   };
   const auto plain = std::make_unique<std::uint64_t>();
+  escaped = plain.get();
   EXPECT_GE(counted(), 1u);
   struct alignas(128) Wide {
     char bytes[128];
   };
   const auto aligned = std::make_unique<Wide>();
+  escaped = aligned.get();
   EXPECT_GE(counted(), 1u);
-  void* volatile raw = std::malloc(10);
+  escaped = std::malloc(10);
   EXPECT_GE(counted(), 1u);
-  raw = std::realloc(raw, 100'000);
+  escaped = std::realloc(escaped, 100'000);
   EXPECT_GE(counted(), 1u);
-  std::free(raw);
-  raw = std::calloc(3, 5);
+  std::free(escaped);
+  escaped = std::calloc(3, 5);
   EXPECT_GE(counted(), 1u);
-  std::free(raw);
+  std::free(escaped);
   EXPECT_EQ(counted(), 0u);
 }
 
