@@ -16,13 +16,14 @@ constexpr core::Tick kRecentlyUsed = 20'000'000;
 // The warm path: begins the lease if the docked connection needs no more than a look at what is known
 // of it. The connection itself was looked at when it was given back (Connection::reusable), and
 // nobody touches one that is docked; it learns of the lease when the lease is first used.
-inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::Ticket ticket,
+inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, std::int32_t thread,
                            Location where) noexcept {
+  const PoolCore::Glance seen = core.glance();
   core::Slot& slot = seen.slots[ticket.slot()];
   if (!core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed) [[unlikely]] {
     return false;
   }
-  slot.begin_lease(core::current_thread_id(), where, seen.now);
+  slot.begin_lease(thread, where, seen.now);
   return true;
 }
 
@@ -41,16 +42,22 @@ Pool::~Pool() {
 
 Lease Pool::acquire(Location where) {
   PoolCore& core = *core_;
-  const PoolCore::Glance seen = core.glance();
-  const auto entered = core.slots().enter();
-  if (entered.entry == Entry::docked && begin_if_ready(core, seen, entered.ticket, where))
-      [[likely]] {
-    return Lease(&core, entered.ticket);
+  const std::int32_t thread = core::known_thread_id();
+  core::Ticket ticket;
+  if (thread == 0 || !core.slots().try_enter_docked(ticket)) [[unlikely]] {
+    return acquire_slowly(where);
   }
-  return acquire_slowly(entered, where);
+  if (begin_if_ready(core, ticket, thread, where)) [[likely]] {
+    return Lease(&core, ticket);
+  }
+  return acquire_slowly({Entry::docked, ticket}, where);
 }
 
 // Out of line, to keep the warm path short.
+Lease Pool::acquire_slowly(Location where) {
+  return acquire_slowly(core_->slots().enter(), where);
+}
+
 Lease Pool::acquire_slowly(core::Entered entered, Location where) {
   auto ticket = impl_->acquire(entered, {.where = where});
   core_->begin_lease(ticket.value(), where);
@@ -75,10 +82,9 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   const detail::AcquireWish wish{.deadline = deadline, .stop = std::move(stop), .where = where};
   if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
   PoolCore& core = *core_;
-  const PoolCore::Glance seen = core.glance();
   const auto entered = core.slots().enter();
-  if (entered.entry == Entry::docked && begin_if_ready(core, seen, entered.ticket, where))
-      [[likely]] {
+  if (entered.entry == Entry::docked &&
+      begin_if_ready(core, entered.ticket, core::current_thread_id(), where)) [[likely]] {
     return Lease(&core, entered.ticket);
   }
   auto ticket = impl_->acquire(entered, wish);

@@ -71,6 +71,19 @@ class alignas(kCacheLine) Gate {
     std::uint32_t slot;  // with docked
   };
 
+  // The warm half of enter(): the docked slot with an admission. False: nothing was done.
+  bool try_enter_docked(std::uint32_t& slot) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
+    if (gate_word::closed(word) || !gate_word::has_dock(word)) [[unlikely]] {
+      return false;
+    }
+    // From the word as read, not as the CAS leaves it: the slot's address is known that much sooner.
+    slot = gate_word::docked_slot(word);
+    // [dock] acquire
+    return word_.compare_exchange_strong(word, gate_word::admit_and_undock(word),
+                                         std::memory_order_acquire, std::memory_order_relaxed);
+  }
+
   // Acquire, step 1: the docked slot with an admission, or an admission alone, or nothing.
   Passed enter() noexcept {
     std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides

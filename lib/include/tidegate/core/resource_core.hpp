@@ -64,8 +64,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Needs: the caller owns the slot, and it is not empty.
   T& resource(std::uint32_t slot) noexcept { return *resources_[slot]; }
 
-  // What the warm path reads of the pool itself. Taken before the gate's read-modify-write, which
-  // no later load can pass: so these loads cost nothing, and the slot's come one step after it.
+  // What the warm path reads of the pool itself, each once.
   struct Glance {
     Slot* slots;
     Tick now;
@@ -130,10 +129,13 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     const Glance seen = glance();
     Slot& slot = seen.slots[ticket.slot()];
     if (!fresh(slot, seen)) [[unlikely]] {
-      return discard(ticket, stale_reason(ticket.slot()));
+      return discard_stale(ticket);
     }
     slot.end_lease(seen.now);
     slots_.release(ticket);
+  }
+  [[gnu::cold, gnu::noinline]] void discard_stale(Ticket ticket) noexcept {
+    discard(ticket, stale_reason(ticket.slot()));
   }
   [[gnu::noinline]] void discard(Ticket ticket, Retired reason) noexcept {
     count_retired(reason);

@@ -141,16 +141,23 @@ class ResourcePool {
     if (stop.stop_requested()) [[unlikely]] {
       return fail(core_->slots().closed() ? Errc::closed : Errc::canceled);
     }
-    const auto seen = core_->glance();
-    const auto entered = core_->slots().enter();
-    if (entered.entry == Entry::docked) [[likely]] {
+    Core& core = *core_;
+    const std::int32_t thread = known_thread_id();
+    Entered entered{Entry::docked, {}};
+    if (thread != 0 && core.slots().try_enter_docked(entered.ticket)) [[likely]] {
+      const auto seen = core.glance();
       Slot& slot = seen.slots[entered.ticket.slot()];
-      if (core_->fresh(slot, seen)) [[likely]] {
-        slot.begin_lease(current_thread_id(), where, seen.now);
-        return {std::nullopt, Lease(core_.get(), entered.ticket)};
+      if (core.fresh(slot, seen)) [[likely]] {
+        slot.begin_lease(thread, where, seen.now);
+        return {std::nullopt, Lease(&core, entered.ticket)};
       }
+    } else {
+      entered = core.slots().enter();
     }
-    return acquire_slowly(entered, deadline, stop, where);
+    // Comes back by value: an Acquired that is made in there would have to live in memory.
+    const Found found = acquire_slowly(entered, deadline, stop);
+    if (found.error) return {found.error, {}};
+    return begin(found.ticket, where);
   }
   // As acquire with a passed deadline; what it lacked is made in the background.
   Acquired try_acquire(Location where = Location::current()) {
@@ -242,18 +249,15 @@ class ResourcePool {
     core_->count_failed({error, {}, false});
     return {error, {}};
   }
-  [[gnu::noinline]] Acquired acquire_slowly(Entered entered,
-                                            Deadline deadline, const std::stop_token& stop,
-                                            Location where) {
+  [[gnu::cold, gnu::noinline]] Found acquire_slowly(Entered entered, Deadline deadline,
+                                                    const std::stop_token& stop) {
     Search search{.deadline = deadline, .stop = stop};
-    const Found found = core_->acquire(entered, search, [this](const Found& at) {
+    return core_->acquire(entered, search, [this](const Found& at) {
       const std::uint32_t slot = at.ticket.slot();
       if (core_->fresh(slot)) return true;
       core_->replace(at.ticket, core_->stale_reason(slot));
       return false;
     });
-    if (found.error) return {found.error, {}};
-    return begin(found.ticket, where);
   }
 
   // The keeper's turn; true: again after a tick.

@@ -101,6 +101,16 @@ class SlotPool {
     const auto entered = gates_[gate].enter();
     return {entered.entry, Ticket(entered.slot, gate)};
   }
+  // The warm half of enter(). False: nothing was done; enter() does the rest.
+  bool try_enter_docked(Ticket& ticket) noexcept {
+    const std::uint32_t gate = Sync::cpu() & gate_mask_;
+    std::uint32_t slot = 0;
+    if (!gates_[gate].try_enter_docked(slot)) [[unlikely]] {
+      return false;
+    }
+    ticket = Ticket(slot, gate);
+    return true;
+  }
   // Steps 2 to 5, for one who was admitted at `gate`: takes an idle slot, or waits for whatever
   // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
   // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.

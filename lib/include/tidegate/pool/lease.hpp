@@ -63,6 +63,8 @@ class TIDEGATE_API Lease {
   friend class PoolAccess;
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
   void give_back() noexcept;
+  static void give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept;
+  [[gnu::cold]] Connection& use_slowly() const;
 
   detail::PoolCore* core_ = nullptr;
   core::Ticket ticket_{};

@@ -104,7 +104,8 @@ class TIDEGATE_API Pool {
   const PoolConfig& config() const noexcept;
 
  private:
-  [[gnu::cold]] Lease acquire_slowly(core::Entered entered, Location where);
+  [[gnu::cold, gnu::noinline]] Lease acquire_slowly(Location where);
+  [[gnu::cold, gnu::noinline]] Lease acquire_slowly(core::Entered entered, Location where);
 
   // Fixed after construction. The core by itself, to spare the warm path a look into impl_.
   std::unique_ptr<detail::PoolImpl> impl_;

@@ -99,9 +99,10 @@ class TIDEGATE_API Connection {
   // Promises: when true, blocking mode and libpq's callbacks are as the library keeps them, also
   //           after native_handle(), and the lease's notice handler is gone.
   bool reusable() noexcept {
-    if (state_ == nullptr) return false;
-    return state_->end_untouched_lease() || end_touched_lease();
+    return untouched() || (state_ != nullptr && end_touched_lease());
   }
+  // The cheap half of it: the lease did nothing to the connection, so the next one may have it.
+  bool untouched() noexcept { return state_ != nullptr && state_->end_untouched_lease(); }
   // Neither doomed nor broken. Field reads only.
   bool usable() const noexcept {
     return state_ != nullptr && !state_->has(Flag::doomed) &&
