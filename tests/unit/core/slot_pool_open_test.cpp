@@ -37,11 +37,10 @@ TYPED_TEST(SlotPoolOpen, AWaiterAsksForAnOpeningAndGetsIt) {
 TYPED_TEST(SlotPoolOpen, OneOpeningPerWaiterAndNoMoreThanMayOpenAtOnce) {
   TestPool<TypeParam> pool({.max_size = 8, .gates = 1, .max_opening = 2});
   Acquirer first(pool);
-  pool.await_waiting(1);
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  // A waiter asks after it is in the list, outside the wait mutex.
+  test::await("the first opening", [&] { return pool.opens_wanted() == 1; });
   Acquirer second(pool);
-  pool.await_waiting(2);
-  EXPECT_EQ(pool.opens_wanted(), 2);
+  test::await("the second opening", [&] { return pool.opens_wanted() == 2; });
   Acquirer third(pool);
   pool.await_waiting(3);
   EXPECT_EQ(pool.opens_wanted(), 2) << "both turns are taken";
