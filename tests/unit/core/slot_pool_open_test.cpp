@@ -29,7 +29,7 @@ TYPED_TEST(SlotPoolOpen, AWaiterAsksForAnOpeningAndGetsIt) {
   ASSERT_FALSE(found.error);
   EXPECT_TRUE(found.waited);
   EXPECT_EQ(pool->openings(), 1u);
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
   pool->release(found.ticket);
 }
 
@@ -43,7 +43,7 @@ TYPED_TEST(SlotPoolOpen, OneOpeningPerWaiterAndNoMoreThanMayOpenAtOnce) {
   test::await("the second opening", [&] { return pool.opens_wanted() == 2; });
   Acquirer third(pool);
   pool.await_waiting(3);
-  EXPECT_EQ(pool.opens_wanted(), 2) << "both turns are taken";
+  EXPECT_EQ(pool.opens_wanted_at_last(2), 2) << "both turns are taken";
 
   ASSERT_TRUE(pool.open_one());
   const Ticket a = first.end().ticket;
@@ -52,7 +52,7 @@ TYPED_TEST(SlotPoolOpen, OneOpeningPerWaiterAndNoMoreThanMayOpenAtOnce) {
   const Ticket b = second.end().ticket;
   ASSERT_TRUE(pool.open_one());
   const Ticket c = third.end().ticket;
-  EXPECT_EQ(pool.opens_wanted(), 3);
+  EXPECT_EQ(pool.opens_wanted_at_last(3), 3);
   EXPECT_EQ(pool.slots_in(SlotState::empty), 5u);
   for (const Ticket lease : {a, b, c}) pool->release(lease);
 }
@@ -90,14 +90,14 @@ TYPED_TEST(SlotPoolOpen, AnOpeningIsNotBoundToTheOneWhoCausedIt) {
 TYPED_TEST(SlotPoolOpen, AskingForAFloorCountsWhatIsThereAndWhatIsOnItsWay) {
   TestPool<TypeParam> pool({.max_size = 4, .gates = 1, .max_opening = 4});
   pool->grow_to(2);
-  EXPECT_EQ(pool.opens_wanted(), 2);
+  EXPECT_EQ(pool.opens_wanted_at_last(2), 2);
   pool->grow_to(2);
-  EXPECT_EQ(pool.opens_wanted(), 2);
+  EXPECT_EQ(pool.opens_wanted_at_last(2), 2);
   ASSERT_TRUE(pool.open_one());
   pool->grow_to(3);
-  EXPECT_EQ(pool.opens_wanted(), 3);
+  EXPECT_EQ(pool.opens_wanted_at_last(3), 3);
   pool->grow_to(9);
-  EXPECT_EQ(pool.opens_wanted(), 4) << "no more than max_size";
+  EXPECT_EQ(pool.opens_wanted_at_last(4), 4) << "no more than max_size";
   while (pool.open_one()) {
   }
   EXPECT_EQ(pool->counts().idle, 4u);
@@ -123,7 +123,7 @@ TYPED_TEST(SlotPoolOpen, AFailedOpeningLeavesWaitersWaitingAndAsksAgain) {
   pool.await_waiting(1);
   for (int failures = 1; failures <= 3; ++failures) {
     ASSERT_TRUE(pool.fail_one(OpenFailure::unavailable));
-    EXPECT_EQ(pool.opens_wanted(), failures + 1);
+    EXPECT_EQ(pool.opens_wanted_at_last(failures + 1), failures + 1);
     EXPECT_EQ(pool->failures(), static_cast<std::uint64_t>(failures));
     EXPECT_FALSE(waiter.done());
   }
@@ -135,7 +135,7 @@ TYPED_TEST(SlotPoolOpen, AFailedOpeningThatNobodyWaitsForIsNotRepeated) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   EXPECT_EQ(pool.acquire(Deadline::now()).error, Errc::timeout);
   ASSERT_TRUE(pool.fail_one(OpenFailure::unavailable));
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
   EXPECT_EQ(pool.slots_in(SlotState::empty), 1u);
 }
 
@@ -176,7 +176,7 @@ TYPED_TEST(SlotPoolOpen, WhileARejectionLastsAcquiresAreRefusedAtOnce) {
   const int before = pool.opens_wanted();
   EXPECT_EQ(pool.acquire(Deadline::never()).error, Errc::rejected);
   EXPECT_EQ(pool.acquire(Deadline::now()).error, Errc::rejected);
-  EXPECT_EQ(pool.opens_wanted(), before) << "the server is not asked again";
+  EXPECT_EQ(pool.opens_wanted_at_last(before), before) << "the server is not asked again";
 
   pool->clear_rejection();
   Acquirer waiter(pool);
@@ -202,9 +202,9 @@ TYPED_TEST(SlotPoolOpen, AnOpeningWithoutAThreadIsRepeatedByTheNextGrow) {
   Acquirer waiter(pool);
   pool.await_waiting(1);
   ASSERT_TRUE(pool.fail_one(OpenFailure::no_thread));
-  EXPECT_EQ(pool.opens_wanted(), 1) << "or it would be repeated at once, without end";
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1) << "or it would be repeated at once, without end";
   pool->grow_to(0);
-  EXPECT_EQ(pool.opens_wanted(), 2);
+  EXPECT_EQ(pool.opens_wanted_at_last(2), 2);
   ASSERT_TRUE(pool.open_one());
   pool->release(waiter.end().ticket);
 }
@@ -217,9 +217,9 @@ TYPED_TEST(SlotPoolOpen, AnOpeningThatIsGivenUpPassesItsSlotOn) {
   ASSERT_TRUE(reserved.has_value());
   Acquirer waiter(pool);
   pool.await_waiting(1);
-  EXPECT_EQ(pool.opens_wanted(), 0) << "the pool is full";
+  EXPECT_EQ(pool.opens_wanted_at_last(0), 0) << "the pool is full";
   pool->open_failed(*reserved, OpenFailure::aborted);
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
   EXPECT_EQ(pool->failures(), 0u) << "nothing is known about the server";
   if (pool.open_one()) {
     pool->release(waiter.end().ticket);
@@ -239,9 +239,9 @@ TYPED_TEST(SlotPoolOpen, TheCapacityOfARetiredSlotWakesAWaiterThroughANewOpening
   Acquirer waiter(pool);
   pool.await_waiting(1);
   pool->discard(lease);
-  EXPECT_EQ(pool.opens_wanted(), 0) << "not before the old resource is gone";
+  EXPECT_EQ(pool.opens_wanted_at_last(0), 0) << "not before the old resource is gone";
   EXPECT_EQ(pool.retire_all().size(), 1u);
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
   ASSERT_TRUE(pool.open_one());
   pool->release(waiter.end().ticket);
 }
@@ -265,7 +265,7 @@ TYPED_TEST(SlotPoolOpen, TheCapacityOfAForgottenSlotIsThereAtOnce) {
   Acquirer waiter(pool);
   pool.await_waiting(1);
   pool.forget(lease);
-  EXPECT_EQ(pool.opens_wanted(), 1);
+  EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
   ASSERT_TRUE(pool.open_one());
   pool->release(waiter.end().ticket);
 }
@@ -367,7 +367,7 @@ TEST_F(DeadlineVerdict, ARejectionIsForgottenWhenItsTimeIsOver) {
   ManualClock::advance(10s);
   Acquirer waiter(pool);
   pool.await_waiting(1);
-  EXPECT_EQ(pool.opens_wanted(), 2) << "the server is asked again";
+  EXPECT_EQ(pool.opens_wanted_at_last(2), 2) << "the server is asked again";
   ASSERT_TRUE(pool.open_one());
   pool->release(waiter.end().ticket);
 }
