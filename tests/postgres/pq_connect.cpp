@@ -191,10 +191,10 @@ TEST(PqConnect, AHostThatSaysNothingCostsItsShareOfTheTimeOnly) {
   const std::string host = environment("TIDEGATE_PG_TCP_HOST");
   const auto began = Deadline::Clock::now();
   pq::ConnectOutcome outcome = try_connect(
-      {{"host", "127.0.0.1," + host}, {"port", silent.port() + "," + environment("PGPORT")}}, 2s);
+      {{"host", "127.0.0.1," + host}, {"port", silent.port() + "," + environment("PGPORT")}}, 4s);
   EXPECT_TRUE(outcome);
-  EXPECT_GE(Deadline::Clock::now() - began, 1s);
-  EXPECT_LT(Deadline::Clock::now() - began, 2s);
+  EXPECT_GE(Deadline::Clock::now() - began, 2s);
+  EXPECT_LT(Deadline::Clock::now() - began, 4s);
 }
 
 TEST(PqConnect, LibpqsConnectTimeoutBoundsEachAddress) {
@@ -212,7 +212,7 @@ TEST(PqConnect, EveryAddressIsListedWithItsReason) {
   const std::string refused = Listener().close();
   const auto failure = failure_of({{"host", "127.0.0.1,127.0.0.1,/no/such/directory"},
                                    {"port", refused + "," + silent.port() + ",5432"}},
-                                  200ms);
+                                  2s);
   ASSERT_EQ(failure.attempts.size(), 3u);
   EXPECT_THAT(failure.attempts[0].text, HasSubstr("Connection refused"));
   EXPECT_THAT(failure.attempts[1].text, StartsWith("no answer for "));

@@ -12,11 +12,11 @@ namespace tidegate::pq_test {
 // tests/support/tls_server.py, its output.
 class TlsServer {
  public:
-  explicit TlsServer(int size) {
+  explicit TlsServer(const std::string& held_back) {
     const auto repository =
         std::filesystem::path(TIDEGATE_WITH_POSTGRES).parent_path().parent_path();
     const std::string command =
-        (repository / "tests/support/tls_server.py").string() + " " + std::to_string(size);
+        (repository / "tests/support/tls_server.py").string() + " " + held_back;
     output_.reset(::popen(command.c_str(), "re"));
     if (!output_ || std::fscanf(output_.get(), "%15s", port_) != 1) {
       throw std::runtime_error("no TLS server");
@@ -32,20 +32,18 @@ class TlsServer {
   char port_[16] = {};
 };
 
-// libpq fetches 8 KiB at a time, and what is left of a larger TLS record shows in no poll(2). The
-// sizes are such that the last part of the answer is left behind; it is known to hang other users
-// of libpq's asynchronous calls.
-TEST(PqTls, AnAnswerInTlsRecordsLargerThanLibpqsReadsArrives) {
-  for (const int size : {10'000, 24'500, 40'900, 81'840, 300'000}) {
-    TlsServer server(size);
+// What is left of a TLS record when libpq's buffer is full shows in no poll(2). Known to hang other
+// users of libpq's asynchronous calls.
+TEST(PqTls, AnAnswerOfWhichTheTlsLibraryHoldsTheEndBackArrives) {
+  for (const char* held_back : {"all", "end"}) {
+    TlsServer server(held_back);
     Connection connection = std::move(connected({{"host", "127.0.0.1"},
                                                  {"port", server.port()},
                                                  {"user", "somebody"},
                                                  {"sslmode", "require"},
                                                  {"sslrootcert", "/no/such/file"}})
                                           .connection);
-    EXPECT_EQ(connection.query_value<std::string>("select a value").size(),
-              static_cast<std::size_t>(size));
+    EXPECT_EQ(connection.query_value<std::string>("select a value").size(), 15'000u);
   }
 }
 

@@ -59,8 +59,13 @@ class FakeResources {
             .backoff_max = std::chrono::milliseconds(2)};
   }
 
-  // Called at each creation, before it; what it returns or throws takes the place of a Thing.
-  std::function<std::optional<ErrorValue>(const std::stop_token&)> before_create;
+  // From now on called at each creation, before it; the error that it returns, or what it throws,
+  // takes the place of a Thing. None: every creation succeeds.
+  using BeforeCreate = std::function<std::optional<ErrorValue>(const std::stop_token&)>;
+  void before_create(BeforeCreate call) {
+    std::lock_guard lock(mutex_);
+    before_create_ = std::move(call);
+  }
 
   int created() const {
     std::lock_guard lock(mutex_);
@@ -76,8 +81,13 @@ class FakeResources {
 
  private:
   Expected<Thing> create(const std::stop_token& stop) {
-    if (before_create) {
-      if (auto error = before_create(stop)) return *std::move(error);
+    BeforeCreate before;
+    {
+      std::lock_guard lock(mutex_);
+      before = before_create_;
+    }
+    if (before) {
+      if (auto error = before(stop)) return *std::move(error);
     }
     const int now = ++alive_;
     for (int most = most_alive_; most < now && !most_alive_.compare_exchange_weak(most, now);) {
@@ -100,6 +110,7 @@ class FakeResources {
   std::atomic<int> alive_{0};
   std::atomic<int> most_alive_{0};
   mutable std::recursive_mutex mutex_;
+  BeforeCreate before_create_;
   std::vector<int> ends_;  // of each thing ever made: how often it ended
   std::vector<std::thread::id> destroyers_;
 };

@@ -79,6 +79,7 @@ void Session::begin(const Sql& sql) {
 std::unique_ptr<Result> Session::run() {
   const NonBlocking mode(native());
   params_.seal();
+  mid_answer_ = false;
   if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(params_.count()),
                         params_.types(), params_.values(), params_.lengths(), params_.formats(),
                         0) == 0) {
@@ -94,6 +95,7 @@ std::unique_ptr<Result> Session::run() {
 void Session::run_script(const Sql& sql) {
   begin(sql);
   const NonBlocking mode(native());
+  mid_answer_ = false;
   if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
   collect();
 }
@@ -125,49 +127,50 @@ ResultPtr Session::collect() {
 // failed connection makes it return, too: then PQgetResult() says so.
 bool Session::await_result(Deadline deadline) noexcept {
   int unsent = PQflush(native());
-  bool began_to_read = false;
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
-    const HeldBack held = began_to_read ? held_back(native()) : HeldBack::nothing;
     // Reading while there is something to write: else both sides might wait for the other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
-    const Deadline look_again =
-        held == HeldBack::unknown ? earlier(deadline, Deadline(kLookAgain)) : deadline;
-    short seen = 0;
-    if (held != HeldBack::something &&
-        wait_for(PQsocket(native()), events, -1, look_again, seen) == Waited::timed_out &&
-        deadline.passed()) {
-      return false;
-    }
-    if (PQconsumeInput(native()) == 0) return true;
-    began_to_read = true;
+    if (!wait_and_read(events, deadline)) return false;
     unsent = PQflush(native());
   }
+  return true;
+}
+
+// Waits until the socket is ready for `events`, then reads what there is; false when the deadline
+// passed first. What breaks meanwhile shows in PQstatus().
+bool Session::wait_and_read(short events, Deadline deadline) noexcept {
+  const HeldBack held = mid_answer_ ? held_back(native()) : HeldBack::nothing;
+  if (held != HeldBack::something) {
+    const Deadline look =
+        held == HeldBack::unknown ? earlier(deadline, Deadline(kLookAgain)) : deadline;
+    short seen = 0;
+    const Waited waited = wait_for(PQsocket(native()), events, -1, look, seen);
+    if (waited == Waited::timed_out && deadline.passed()) return false;
+  }
+  PQconsumeInput(native());
+  mid_answer_ = true;
   return true;
 }
 
 // A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
 // away, what it waits for is refused.
 void Session::end_copy(int status) {
-  short seen = 0;
   if (status == PGRES_COPY_OUT) {
-    for (;;) {
+    while (PQstatus(native()) == CONNECTION_OK) {
       char* data = nullptr;
       const int size = PQgetCopyData(native(), &data, 1);
       if (size < 0) return;
       PQfreemem(data);
-      if (size > 0) continue;
-      wait_for(PQsocket(native()), POLLIN, -1, Deadline::never(), seen);
-      if (PQconsumeInput(native()) == 0) return;
+      if (size == 0) wait_and_read(POLLIN, Deadline::never());
     }
-  }
-  if (status == PGRES_COPY_IN) {
+  } else if (status == PGRES_COPY_IN) {
     while (PQputCopyEnd(native(), "refused by the client: exec() cannot COPY") == 0) {
-      wait_for(PQsocket(native()), POLLOUT, -1, Deadline::never(), seen);
+      wait_and_read(POLLIN | POLLOUT, Deadline::never());
       if (PQflush(native()) < 0) return;
     }
-    return;
+  } else {
+    set_broken("the session went over to streaming replication");
   }
-  set_broken("the session went over to streaming replication");
 }
 
 // A session may end right after a statement that has succeeded, which shows as broken, too; the
@@ -228,6 +231,7 @@ PingResult Session::ping(Deadline deadline) noexcept {
       return PingResult::dead;
     }
     set(Flag::pinging);
+    mid_answer_ = false;
   }
   for (;;) {
     if (!await_result(deadline)) return PingResult::pending;

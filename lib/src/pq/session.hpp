@@ -60,6 +60,7 @@ class Session final : public SessionState {
   ResultPtr collect();
   void end_copy(int status);
   bool await_result(Deadline deadline) noexcept;
+  bool wait_and_read(short events, Deadline deadline) noexcept;
   [[noreturn]] void throw_unsent();
   [[noreturn]] void throw_error(const pg_result* result);
   [[noreturn]] void throw_lost(QueryReport report);
@@ -81,6 +82,7 @@ class Session final : public SessionState {
   std::string statement_{};
   Location where_{};
   Params params_{};
+  bool mid_answer_ = false;  // something was read since it was sent
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};

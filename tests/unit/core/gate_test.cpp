@@ -204,6 +204,32 @@ TEST(Gate, AWatchedGateCanStillBeEntered) {
   EXPECT_EQ(parts_of(gate), (Parts{.waiting = true, .leases = 1}));
 }
 
+TEST(Gate, TheWarmHalfOfEnteringTakesTheDockAsEnteringDoes) {
+  for (const std::uint64_t flag : {std::uint64_t{0}, gate_word::kWaiting}) {
+    TestGate gate;
+    gate.enter();
+    gate.enter();
+    ASSERT_TRUE(gate.try_leave_and_dock(7));
+    gate.set(flag);
+    std::uint32_t slot = 99;
+    EXPECT_TRUE(gate.try_enter_docked(slot));
+    EXPECT_EQ(slot, 7u);
+    EXPECT_EQ(parts_of(gate), (Parts{.waiting = flag != 0, .leases = 2}));
+  }
+}
+
+TEST(Gate, TheWarmHalfOfEnteringDoesNothingWithoutADockOrWhereTheGateIsClosed) {
+  TestGate gate;
+  std::uint32_t slot = 99;
+  EXPECT_FALSE(gate.try_enter_docked(slot));
+  EXPECT_EQ(parts_of(gate), Parts{});
+  gate.enter();
+  ASSERT_TRUE(gate.try_leave_and_dock(3));
+  gate.set(gate_word::kClosed);
+  EXPECT_FALSE(gate.try_enter_docked(slot));
+  EXPECT_EQ(parts_of(gate), (Parts{.closed = true, .dock = 4}));
+}
+
 TEST(Gate, LeavingDoesNotDockWhereTheDockIsTaken) {
   TestGate gate;
   gate.enter();
@@ -320,8 +346,8 @@ TEST(Gate, ADockedSlotBelongsToOneOfManyThreadsAtATime) {
   test::run_threads(kThreads, [&](int thread) {
     for (int i = 0; i < kRounds; ++i) {
       std::uint32_t slot = 0;
-      const auto entered = gate.enter();
-      if (entered.entry == Entry::docked || (thread % 2 == 0 && gate.take_dock(slot))) {
+      const bool docked = gate.try_enter_docked(slot) || gate.enter().entry == Entry::docked;
+      if (docked || (thread % 2 == 0 && gate.take_dock(slot))) {
         EXPECT_EQ(owners.fetch_add(1, std::memory_order_relaxed), 0);
         ++plain;
         taken.fetch_add(1, std::memory_order_relaxed);

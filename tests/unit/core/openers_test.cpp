@@ -1,5 +1,6 @@
 #include <tidegate/core/openers.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -177,10 +178,12 @@ TEST_F(OpenersTest, MakeOneAttemptPerStepWhileTheyFail) {
   }
   await_failed(5);
   const auto began = client.began();
-  const auto failed = client.failed_slots();
+  std::vector<steady_clock::time_point> next;
+  for (const auto& failed : client.failed_slots()) next.push_back(failed.next_attempt);
+  std::sort(next.begin(), next.end());  // they are told of after the turn has gone on
   ASSERT_EQ(began.size(), 5u);
   for (std::size_t i = 1; i < 5; ++i) {
-    EXPECT_GE(began[i], failed[i - 1].next_attempt) << "attempt " << i;
+    EXPECT_GE(began[i], next[i - 1]) << "attempt " << i;
     EXPECT_GE(began[i] - began[i - 1], 10ms) << "half of the smallest step";
   }
   EXPECT_EQ(client.most_at_once(), 1);

@@ -76,11 +76,11 @@ TEST_F(ResourcePoolClose, TellsWaiters) {
 
 TEST_F(ResourcePoolClose, StopsCreationsThatAreUnderWay) {
   std::atomic<bool> creating{false};
-  things.before_create = [&](const std::stop_token& stop) {
+  things.before_create([&](const std::stop_token& stop) {
     creating = true;
     test::await("the stop", [&] { return stop.stop_requested(); });
     return std::optional(test::error_value(Errc::canceled));
-  };
+  });
   Pool pool(things.config(1));
   std::thread waiter([&] { EXPECT_EQ(pool.acquire().error, Errc::closed); });
   test::await("the creation", [&] { return creating.load(); });
@@ -92,11 +92,11 @@ TEST_F(ResourcePoolClose, StopsCreationsThatAreUnderWay) {
 // Its maker ignores the stop: what it makes is ended, never handed out.
 TEST_F(ResourcePoolClose, ACreationThatFinishesAfterTheFenceIsEnded) {
   std::atomic<bool> creating{false};
-  things.before_create = [&](const std::stop_token& stop) {
+  things.before_create([&](const std::stop_token& stop) {
     creating = true;
     test::await("the stop", [&] { return stop.stop_requested(); });
     return std::optional<ErrorValue>();
-  };
+  });
   Pool pool(things.config(1));
   EXPECT_EQ(pool.try_acquire().error, Errc::timeout);
   test::await("the creation", [&] { return creating.load(); });
@@ -110,11 +110,11 @@ TEST_F(ResourcePoolClose, ACreateResourceThatFinishesAfterTheFenceIsEnded) {
   Pool pool(things.config(1));
   std::atomic<bool> creating{false};
   std::atomic<bool> go_on{false};
-  things.before_create = [&](auto&) {
+  things.before_create([&](auto&) {
     creating = true;
     test::await("the closer", [&] { return go_on.load(); });
     return std::optional<ErrorValue>();
-  };
+  });
   std::thread creator([&] { pool.create_resource(); });
   test::await("the creation", [&] { return creating.load(); });
   std::thread closer([&] { EXPECT_TRUE(pool.close()); });
@@ -128,7 +128,7 @@ TEST_F(ResourcePoolClose, ACreateResourceThatFinishesAfterTheFenceIsEnded) {
 }
 
 TEST_F(ResourcePoolClose, DuringABackoffStepDoesNotWaitForItsEnd) {
-  things.before_create = [&](auto&) { return std::optional(test::error_value(Errc::unavailable)); };
+  things.before_create([&](auto&) { return std::optional(test::error_value(Errc::unavailable)); });
   auto config = things.config(1);
   config.backoff_min = config.backoff_max = 1h;
   Pool pool(config);

@@ -85,6 +85,13 @@ class ScriptedServer {
       throw std::runtime_error("cannot send");
     }
   }
+  // Reads and drops that much of what the client has sent.
+  void receive(std::size_t size) {
+    std::string bytes(size, ' ');
+    if (::recv(client_.get(), bytes.data(), size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
+      throw std::runtime_error("the client hung up");
+    }
+  }
   void hang_up() { client_.reset(); }
 
  private:

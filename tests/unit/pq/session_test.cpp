@@ -1,5 +1,6 @@
 // What a server may say at any moment, and the connection's view of it.
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -52,6 +53,7 @@ TEST_F(IdleSession, AFatalBreaksItBeforeTheServerHasClosed) {
   EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
   EXPECT_EQ(connection_.broken_reason(), "57P01: terminating connection");
   EXPECT_FALSE(connection_.is_open());
+  server_.hang_up();
   EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
 }
 
@@ -86,7 +88,24 @@ TEST_F(IdleSession, AStatementThatSucceededBeforeTheSessionEndedHasSucceeded) {
                report('E', "FATAL", "57P05", "idle too long"));
   EXPECT_EQ(connection_.exec("set x = 1").command_tag(), "SET");
   EXPECT_FALSE(connection_.is_open());
+  server_.hang_up();
   EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
+}
+
+// Neither side's buffers hold what it has to say: whoever only writes waits for ever.
+TEST_F(IdleSession, AServerThatDoesNotReadBeforeItIsReadIsRead) {
+  const std::string large(10'000'000, 'x');
+  std::string chatter;
+  while (chatter.size() < large.size()) {
+    chatter += parameter_status("tide", std::string(20'000, 'x').c_str());
+  }
+  std::jthread server([&] {
+    server_.send(chatter);
+    server_.receive(large.size());
+    server_.send(message('1', "") + message('2', "") + message('n', "") +
+                 message('C', c_string("SET")) + message('Z', "I"));
+  });
+  EXPECT_EQ(connection_.exec("set x = $1", large).command_tag(), "SET");
 }
 
 TEST_F(IdleSession, AStatementWhoseAnswerIsCutOffIsLost) {
