@@ -32,7 +32,9 @@ pq::Session& Connection::open_session(Location where) const {
   return session();
 }
 
-Params& Connection::start(Sql sql) { return open_session(sql.where()).start(sql); }
+Params& Connection::start(Sql sql, const ExecOptions& options) {
+  return open_session(sql.where()).start(sql, options);
+}
 
 Rows Connection::run() { return Rows(session().run()); }
 
@@ -85,6 +87,10 @@ bool Connection::end_touched_lease() noexcept { return session().end_touched_lea
 
 bool Connection::native_ok() const noexcept {
   return PQstatus(session().native()) == CONNECTION_OK;
+}
+
+void Connection::bound(Deadline by, std::stop_token stop) noexcept {
+  if (state_ != nullptr) session().bound(by, std::move(stop));
 }
 
 std::string_view Connection::broken_reason() const noexcept {

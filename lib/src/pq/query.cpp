@@ -53,16 +53,17 @@ bool is_copy(ExecStatusType status) noexcept {
 
 }  // namespace
 
-Params& Session::start(const Sql& sql) {
-  begin(sql);
+Params& Session::start(const Sql& sql, const ExecOptions& options) {
+  begin(sql, options);
   params_.clear(where_);
   return params_;
 }
 
-void Session::begin(const Sql& sql) {
+void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
   set(Flag::touched);
   where_ = sql.where();
+  options_ = options;
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
   if (has(Flag::pinging)) ping(Deadline::never());
@@ -93,7 +94,7 @@ std::unique_ptr<Result> Session::run() {
 }
 
 void Session::run_script(const Sql& sql) {
-  begin(sql);
+  begin(sql, {});
   const NonBlocking mode(native());
   mid_answer_ = false;
   if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
+#include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/session_state.hpp>
@@ -42,9 +45,14 @@ class Session final : public SessionState {
 
   // A statement: start() gives the parameters to fill, run() sends them and returns the result.
   // Both throw as Connection's verbs.
-  Params& start(const Sql& sql);
+  Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
   void run_script(const Sql& sql);
+
+  void bound(Deadline by, std::stop_token stop) noexcept {
+    bound_by_ = by;
+    bound_stop_ = std::move(stop);
+  }
 
   PingResult ping(Deadline deadline) noexcept;
   SocketCheck check_socket() noexcept;
@@ -56,7 +64,7 @@ class Session final : public SessionState {
 
  private:
   // query.cpp
-  void begin(const Sql& sql);
+  void begin(const Sql& sql, const ExecOptions& options);
   ResultPtr collect();
   void end_copy(int status);
   bool await_result(Deadline deadline) noexcept;
@@ -82,7 +90,12 @@ class Session final : public SessionState {
   std::string statement_{};
   Location where_{};
   Params params_{};
+  ExecOptions options_{};
   bool mid_answer_ = false;  // something was read since it was sent
+
+  // What bounds every statement (bound()).
+  Deadline bound_by_{};
+  std::stop_token bound_stop_{};
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};

@@ -27,7 +27,8 @@ expect_message() {  # MESSAGE SOURCE
   fi
 }
 
-compile 'connection.query_value<int>("select 1", 1, "text", nullptr)' ||
+compile 'connection.query_value<int>("select 1", 1, "text", nullptr)' &&
+  compile 'connection.query_value<int>(tidegate::ExecOptions{}, "select 1", 1, "text")' ||
   { echo "correct use does not compile"; failed=1; }
 
 expect_message "tidegate: this type cannot be a query parameter; specialise tidegate::Convert" \
@@ -38,6 +39,8 @@ expect_message "tidegate: a Deadline is not a query parameter" \
   'connection.exec("select 1", tidegate::Deadline())'
 expect_message "tidegate: a Location is not a query parameter" \
   'connection.exec("select 1", tidegate::Location::current())'
+expect_message "tidegate: ExecOptions are not a query parameter; they come before" \
+  'connection.exec("select 1", tidegate::ExecOptions())'
 expect_message "tidegate: this type cannot be read from a result; specialise tidegate::Convert" \
   'connection.query_value<Unknown>("select 1")'
 expect_message "tidegate: this type cannot be read from a result" \

@@ -13,6 +13,7 @@
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/sql.hpp>
 #include <tidegate/pq/convert.hpp>
+#include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/session_state.hpp>
@@ -45,7 +46,11 @@ class TIDEGATE_API Connection {
   // Runs one statement. Parameters are $1, $2, ... in the text. COPY is refused with a UsageError.
   template <Bindable... Args>
   Rows exec(Sql sql, const Args&... args) {
-    Params& params = start(sql);
+    return exec(ExecOptions{}, sql, args...);
+  }
+  template <Bindable... Args>
+  Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
+    Params& params = start(sql, options);
     (params.bind(args), ...);
     return run();
   }
@@ -54,10 +59,18 @@ class TIDEGATE_API Connection {
   std::tuple<Ts...> query_row(Sql sql, const Args&... args) {
     return exec(sql, args...).only().template as<Ts...>();
   }
+  template <OwningReadable... Ts, Bindable... Args>
+  std::tuple<Ts...> query_row(const ExecOptions& options, Sql sql, const Args&... args) {
+    return exec(options, sql, args...).only().template as<Ts...>();
+  }
   // The only value of the result. Throws as query_row.
   template <OwningReadable T, Bindable... Args>
   T query_value(Sql sql, const Args&... args) {
     return std::get<0>(query_row<T>(sql, args...));
+  }
+  template <OwningReadable T, Bindable... Args>
+  T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
+    return std::get<0>(query_row<T>(options, sql, args...));
   }
   // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
   // Their rows are dropped. At the first error the rest is not run.
@@ -118,6 +131,9 @@ class TIDEGATE_API Connection {
   void doom() noexcept {
     if (state_ != nullptr) state_->set(Flag::doomed);
   }
+  // From here on every statement ends at `by` or `stop` at the latest, whatever its ExecOptions say
+  // (for hooks); bound({}, {}) ends that.
+  void bound(Deadline by, std::stop_token stop) noexcept;
   // Why it is broken: the server's last words where there were some ("57P01: terminating ...").
   // Empty when it is not; valid until close().
   std::string_view broken_reason() const noexcept;
@@ -128,7 +144,7 @@ class TIDEGATE_API Connection {
 
   pq::Session& session() const noexcept;
   pq::Session& open_session(Location where) const;
-  Params& start(Sql sql);
+  Params& start(Sql sql, const ExecOptions& options);
   Rows run();
   bool end_touched_lease() noexcept;
   bool native_ok() const noexcept;

@@ -14,6 +14,8 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/field.hpp>
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/types.hpp>
@@ -72,7 +74,12 @@ consteval bool check_bindable() {
                 "are the last arguments");
   static_assert(!std::same_as<T, Location>,
                 "tidegate: a Location is not a query parameter; the statement (Sql) carries it");
-  static_assert(std::same_as<T, Deadline> || std::same_as<T, Location> || Encodable<T>,
+  static_assert(!std::same_as<T, ExecOptions>,
+                "tidegate: ExecOptions are not a query parameter; they come before the statement");
+  // Softly: overload resolution tries the statement that follows ExecOptions as a parameter.
+  if constexpr (std::same_as<T, Sql>) return false;
+  static_assert(std::same_as<T, Deadline> || std::same_as<T, Location> ||
+                    std::same_as<T, ExecOptions> || std::same_as<T, Sql> || Encodable<T>,
                 "tidegate: this type cannot be a query parameter; specialise tidegate::Convert "
                 "with encode() for it");
   return true;
