@@ -39,9 +39,7 @@ void Lease::adopt() noexcept {
   if (core_ != nullptr) core_->slots().slot(ticket_.slot()).adopt(core::current_thread_id());
 }
 
-void Lease::give_back() noexcept {
-  detail::PoolCore& core = *std::exchange(core_, nullptr);
-  const core::Ticket ticket = ticket_;
+void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
   if (core.resource(ticket.slot()).connection.untouched()) {
     return core.give_back(ticket);
   }

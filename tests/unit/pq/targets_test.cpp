@@ -105,7 +105,9 @@ TEST_F(Targets, AnAddressAsHostIsItsOwnAddress) {
 
 TEST_F(Targets, ANameThatCannotBeLookedUpSaysSo) {
   // RFC 6761: .invalid never resolves; an overlong label needs not even be asked for.
-  const Addresses none = look_up({.host = std::string(300, 'x') + ".invalid", .port = "1"});
+  std::string overlong(300, 'x');
+  overlong += ".invalid";
+  const Addresses none = look_up({.host = overlong, .port = "1"});
   EXPECT_THAT(none.found, IsEmpty());
   EXPECT_THAT(none.error, testing::StartsWith("cannot look up the host name: "));
 }

@@ -36,7 +36,7 @@ class TIDEGATE_API Lease {
     return *this;
   }
   ~Lease() {
-    if (core_ != nullptr) give_back();
+    if (core_ != nullptr) give_back(*core_, ticket_);
   }
 
   // The connection; the calling thread counts as the lease's holder from here on.
@@ -50,7 +50,7 @@ class TIDEGATE_API Lease {
   // Gives the connection back. Never blocks, allocates or does I/O (but see docs/design.md for a
   // lease that outlives its pool). Does nothing on an empty lease.
   void release() noexcept {
-    if (core_ != nullptr) give_back();
+    if (core_ != nullptr) give_back(*std::exchange(core_, nullptr), ticket_);
   }
   // The connection is suspect: closed instead of given back.
   void discard() noexcept;
@@ -62,7 +62,8 @@ class TIDEGATE_API Lease {
   friend class Pool;
   friend class PoolAccess;
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
-  void give_back() noexcept;
+  // In registers: a lease that ends need not be written to once more.
+  static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;
   static void give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
 

@@ -1,0 +1,64 @@
+// Through PgBouncer in transaction mode: each transaction may meet another server connection.
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "postgres/pool_support.hpp"
+#include "support/companion.hpp"
+
+namespace tidegate::test {
+namespace {
+
+class PgBouncer : public testing::Test {
+ protected:
+  static constexpr int kServerConnections = 2;
+
+  std::string conninfo(const std::string& rest = "") const {
+    return "host=127.0.0.1 port=" + bouncer_.said(0) + " pool_name=bounced " + rest;
+  }
+
+  Companion bouncer_{{(repository() / "tests/support/pgbouncer.py").string(),
+                      std::to_string(kServerConnections)}};
+};
+
+TEST_F(PgBouncer, ManyClientsShareItsFewServerConnections) {
+  constexpr int kThreads = 8;
+  constexpr int kRounds = 50;
+  Observer observer;
+  Pool direct{"pool_max_conns=1"};
+  direct.exec_script("drop table if exists tally; create table tally (n int)");
+  direct.exec("insert into tally values (0)");
+  {
+    Pool pool{conninfo("pool_max_conns=" + std::to_string(kThreads))};
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < kThreads; ++i) {
+      workers.emplace_back([&pool] {
+        for (int round = 0; round < kRounds; ++round) {
+          Lease lease = pool.acquire();
+          lease->exec("begin");
+          const int before = lease->query_value<int>("select n from tally for update");
+          lease->exec("update tally set n = $1", before + 1);
+          lease->exec("commit");
+        }
+      });
+    }
+    workers.clear();
+    EXPECT_LE(observer.backends("bounced"), kServerConnections);
+    EXPECT_TRUE(pool.close().outcome == CloseReport::Outcome::drained);
+  }
+  EXPECT_EQ(direct.query_value<int>("select n from tally"), kThreads * kRounds);
+  direct.exec("drop table tally");
+}
+
+TEST_F(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
+  Pool pool{conninfo("pool_max_conns=1")};
+  pool.acquire()->exec("begin");
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.acquire()->transaction_status(), TransactionStatus::idle);
+}
+
+}  // namespace
+}  // namespace tidegate::test
