@@ -115,8 +115,10 @@ bool Maintenance::wait() noexcept {
   if (::poll(polled_.data(), polled_.size(), timeout) < 0 && errno != EINTR && errno != ENOMEM) {
     return false;
   }
-  std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t size = ::read(wake_.get(), &count, sizeof count);
+  if (polled_.front().revents != 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t size = ::read(wake_.get(), &count, sizeof count);
+  }
   return true;
 }
 
