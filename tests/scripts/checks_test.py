@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/check-includes and scripts/check-listed fail on what they are there for."""
+"""scripts/check-includes, check-listed and check-docs fail on what they are there for."""
 
 import pathlib
 import subprocess
@@ -141,6 +141,31 @@ class Listed(Planted):
         self.assertEqual(self.check("check-listed").returncode, 0)
         self.plant("stress/deeper/planted.cpp", "")
         self.expect_caught("check-listed", "stress/deeper/planted.cpp")
+
+
+class Docs(Planted):
+    def setUp(self):
+        super().setUp()
+        self.plant("examples/01/main.cpp", "#include <x>\nint main() {}")
+        self.plant("README.md", "<!-- code: examples/01/main.cpp -->\n```cpp\n#include <x>\n"
+                   "int main() {}\n```\nShown by `Gate.Closes` and all of `Gate.*`.")
+        self.plant("tests/unit/core/gate_test.cpp", "TEST(Gate, Closes) {}")
+
+    def test_clean_tree(self):
+        done = self.check("check-docs")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_an_example_that_has_changed(self):
+        self.plant("examples/01/main.cpp", "// more")
+        self.expect_caught("check-docs", "not as it is now")
+
+    def test_a_test_that_does_not_exist(self):
+        self.plant("docs/pgxpool.md", "`Gate.Opens` shows it.")
+        self.expect_caught("check-docs", "Gate.Opens")
+
+    def test_a_suite_that_does_not_exist(self):
+        self.plant("docs/pgxpool.md", "`Door.*` show it.")
+        self.expect_caught("check-docs", "Door.*")
 
 
 if __name__ == "__main__":
