@@ -10,6 +10,8 @@ class Session;
 enum class SocketCheck { ok, dead };
 // pending: no answer yet.
 enum class PingResult { alive, pending, dead };
+// doubtful: the server refused to write and does not say by itself what it is (before PostgreSQL 14).
+enum class Role { primary, standby, doubtful };
 
 // One small word of flags, so that a lease that runs no statement costs a load and a store here at
 // each end, and no call of libpq. For one thread at a time, so plain.
@@ -22,6 +24,7 @@ class SessionState {
     native = 8,    // native_handle() was handed out since the lease began
     pinging = 16,  // a ping's answer is still to come
     leased = 32,   // between begin_lease() and the end of that lease
+    inspected = 128,  // every end of a lease is looked at; stays set
   };
 
   bool has(Flag flag) const noexcept { return (flags_ & bit(flag)) != 0; }
