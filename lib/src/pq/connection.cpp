@@ -93,6 +93,14 @@ void Connection::bound(Deadline by, std::stop_token stop) noexcept {
   if (state_ != nullptr) session().bound(by, std::move(stop));
 }
 
+pq::CancelTrace Connection::cancel_trace() const noexcept {
+  return state_ == nullptr ? pq::CancelTrace::none : session().cancel_trace();
+}
+
+void Connection::cancel_settled() noexcept {
+  if (state_ != nullptr) session().cancel_settled();
+}
+
 std::string_view Connection::broken_reason() const noexcept {
   return state_ == nullptr ? std::string_view() : session().broken_reason();
 }
