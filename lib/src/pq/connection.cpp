@@ -101,6 +101,14 @@ pq::Role Connection::role() noexcept {
   return state_ == nullptr ? pq::Role::primary : session().role();
 }
 
+pq::CancelTrace Connection::cancel_trace() const noexcept {
+  return state_ == nullptr ? pq::CancelTrace::none : session().cancel_trace();
+}
+
+void Connection::cancel_settled() noexcept {
+  if (state_ != nullptr) session().cancel_settled();
+}
+
 std::string_view Connection::broken_reason() const noexcept {
   return state_ == nullptr ? std::string_view() : session().broken_reason();
 }

@@ -123,7 +123,7 @@ bool Session::end_touched_lease() noexcept {
   PGconn* connection = native_.get();
   lease_handler_ = nullptr;
   clear(Flag::leased);
-  if (has(Flag::doomed)) return false;
+  if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {
     set_broken(last_words(connection));
     return false;

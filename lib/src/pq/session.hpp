@@ -56,6 +56,10 @@ class Session final : public SessionState {
 
   PingResult ping(Deadline deadline) noexcept;
   SocketCheck check_socket() noexcept;
+  CancelTrace cancel_trace() const noexcept {
+    return has(Flag::canceled) ? CancelTrace::delivered : CancelTrace::none;
+  }
+  void cancel_settled() noexcept { clear(Flag::canceled); }
   bool end_touched_lease() noexcept;
   pg_conn* hand_out() noexcept;
   void watch_role() noexcept { watches_role_ = true; }

@@ -38,6 +38,11 @@ Wash::Result Wash::step(Connection& connection) noexcept {
       case Drained::done: break;
     }
     session.clear(Flag::pinging);
+    if (session.cancel_trace() == CancelTrace::doubtful) return Result::stray;
+    if (session.cancel_trace() == CancelTrace::pending) {
+      events_ = 0;
+      return Result::pending;
+    }
     const Result result = next(session);
     if (result != Result::pending) return result;
   }
@@ -120,6 +125,11 @@ Wash::Result Wash::next(Session& session) noexcept {
   switch (step_) {
     case Step::begin:
     case Step::drain:
+      // Every cancel has been delivered. What one of them still does, it does to this.
+      if (session.cancel_trace() != CancelTrace::none) return send(session, Step::absorb, "");
+      [[fallthrough]];
+    case Step::absorb:
+      session.cancel_settled();
       if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR) {
         return send(session, Step::roll_back, "rollback");
       }

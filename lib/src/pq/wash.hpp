@@ -5,8 +5,8 @@
 
 namespace tidegate::pq {
 
-// What is under way is read to its end (COPY and pipeline mode are ended), an open or failed
-// transaction is rolled back; then, as asked for, one round trip must report the session idle, and
+// What is under way is read to its end (COPY and pipeline mode are ended), cancel requests are waited
+// for and absorbed by an empty round trip, an open or failed transaction is rolled back; then, as asked for, one round trip must report the session idle, and
 // DISCARD ALL must succeed. A server that may have become a standby is asked.
 class Wash {
  public:
@@ -19,6 +19,7 @@ class Wash {
     clean,    // idle, as the library keeps it, and fit for the next lease
     failed,   // not to be used again
     demoted,  // the server is a standby by now; not to be used again
+    stray,    // a cancel request may still strike at any time; not to be used again
   };
 
   explicit Wash(Order order) noexcept : order_(order) {}
@@ -26,11 +27,11 @@ class Wash {
   // Does what can be done without waiting. Needs: the same connection each time, not in use by
   // anybody else.
   Result step(Connection& connection) noexcept;
-  // For poll(2).
+  // For poll(2). 0: it is not the server that is waited for; step() again in a while.
   short events() const noexcept { return events_; }
 
  private:
-  enum class Step : unsigned char { begin, drain, roll_back, verify, discard, ask_role };
+  enum class Step : unsigned char { begin, drain, absorb, roll_back, verify, discard, ask_role };
   enum class Drained : unsigned char { pending, done, dead };
 
   bool begin(Session& session) noexcept;

@@ -139,6 +139,11 @@ class TIDEGATE_API Connection {
   void watch_role() noexcept;
   // What the server is, as far as it has said; always primary unless watched. No system call.
   pq::Role role() noexcept;
+  // What cancel requests may still do. While it is not `none`, reusable() is false: wait until it is
+  // `delivered`, make one empty round trip (ping_step) that absorbs a late 57014, then call
+  // cancel_settled(). `doubtful` never ends: retire the connection. Non-blocking.
+  pq::CancelTrace cancel_trace() const noexcept;
+  void cancel_settled() noexcept;
   // It is not to be used again after this lease. The lease may go on with it.
   void doom() noexcept {
     if (state_ != nullptr) state_->set(Flag::doomed);
