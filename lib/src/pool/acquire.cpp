@@ -60,7 +60,7 @@ Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const Acqui
 std::optional<core::Ticket> PoolImpl::take_idle() {
   Search search;
   search.began = std::chrono::steady_clock::now();
-  search.no_ping = true;
+  search.only_idle = true;
   for (;;) {
     const Entered entered = core_->slots().enter();
     std::optional<core::Ticket> ticket;
@@ -81,7 +81,7 @@ Checked PoolImpl::check(const Found& found, Search& search) {
   Checked checked = check_state(found, search);
   if (checked == Checked::use && config_.hooks.prepare) checked = prepare(found.ticket, search);
   // Every connection of the pool and one more were unfit: so will be the next.
-  if (checked == Checked::next && search.dead > config_.max_size + 1 && !search.no_ping) {
+  if (checked == Checked::next && search.dead > config_.max_size && !search.only_idle) {
     core_->slots().give_up(found.ticket.gate());
     search.failure = ErrorValue::of(HookError(
         name_, "prepare/should_ping",
@@ -121,7 +121,7 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
     }
   }
   // Tier 3: a round trip. Not for one who was granted it: it was in use a moment ago.
-  if (search.no_ping || found.waited || !wants_ping(connection, idle)) return Checked::use;
+  if (search.only_idle || found.waited || !wants_ping(connection, idle)) return Checked::use;
   return check_by_ping(ticket, search);
 }
 

@@ -32,6 +32,10 @@ Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
   connection.begin_lease();
   const Verdict verdict = ask_prepare(connection, search);
   if (verdict.kind() == Verdict::Kind::use) return Checked::use;
+  if (search.only_idle) {
+    core_->discard_unleased(ticket, Retired::hook);
+    return Checked::fail;
+  }
   if (verdict.kind() == Verdict::Kind::retry) {
     ++search.dead;
     core_->replace(ticket, Retired::hook);

@@ -88,7 +88,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config)
 Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline deadline) const {
   const auto began = std::chrono::steady_clock::now();
   tell(rules_->observer, [](Observer& o) { o.connect_started(); });
-  Expected<PooledConnection> opened = connect(stop, deadline);
+  Expected<PooledConnection> opened = connect_or_tell(stop, deadline);
   tell(rules_->observer, [&](Observer& o) {
     const ErrorValue* const error = opened ? nullptr : &opened.error();
     o.connect_ended({.error = error,
@@ -96,6 +96,16 @@ Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline de
                      .backend_pid = opened ? opened->connection.backend_pid() : 0});
   });
   return opened;
+}
+
+// Whatever happens is an answer: the observer hears of the end, too.
+Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
+                                                   Deadline deadline) const {
+  try {
+    return connect(stop, deadline);
+  } catch (...) {
+    return unreachable(name_, what_is_handled());
+  }
 }
 
 Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline deadline) const {

@@ -26,6 +26,7 @@ class Opener {
   Expected<PooledConnection> open(const std::stop_token& stop, Deadline deadline) const;
 
  private:
+  Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
   Expected<PooledConnection> connect(const std::stop_token& stop, Deadline deadline) const;
   ErrorValue hook_failed(const char* hook) const;
 

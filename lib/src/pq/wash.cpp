@@ -28,7 +28,10 @@ Wash::Result Wash::step(Connection& connection) noexcept {
   if (!connection.is_open()) return Result::failed;
   Session& session = connection.session();
   session.mark_use();
-  if (step_ == Step::begin && !begin(session)) return Result::failed;
+  if (step_ == Step::begin) {
+    if (session.role() == Role::standby) return Result::demoted;
+    if (!begin(session)) return Result::failed;
+  }
   for (;;) {
     switch (drain(session)) {
       case Drained::dead: return Result::failed;
