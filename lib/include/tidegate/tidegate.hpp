@@ -10,7 +10,9 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/hooks.hpp>
 #include <tidegate/pool/lease.hpp>
+#include <tidegate/pool/observer.hpp>
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>

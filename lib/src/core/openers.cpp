@@ -12,7 +12,7 @@
 namespace tidegate::core {
 
 Openers::Openers(const OpenersConfig& config, OpenerClient& client)
-    : config_(config), client_(client), workers_(config.max_threads) {
+    : config_(config), client_(client), workers_(config.max_threads + config.chore_threads) {
   std::random_device seed;
   random_.seed(seed());
 }
@@ -37,6 +37,26 @@ void Openers::want(std::uint32_t count) noexcept {
   }
 }
 
+void Openers::want_chore() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    try {
+      if (!stopped_) return start_worker();
+    } catch (const std::system_error&) {
+      // A worker that runs takes it before it ends; without one it would be left behind.
+      if (chores_ > 0) return;
+    }
+  }
+  end_chores();
+}
+
+// On the calling thread, and none of them blocks.
+void Openers::end_chores() noexcept {
+  std::stop_source fired;
+  fired.request_stop();
+  while (const auto slot = client_.take_chore()) client_.do_chore(*slot, fired.get_token());
+}
+
 // Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
 void Openers::start_worker() {
   for (Worker& worker : workers_) {
@@ -50,17 +70,27 @@ void Openers::start_worker() {
 
 void Openers::run(Worker& self) noexcept {
   for (;;) {
+    std::optional<std::uint32_t> chore;
     std::optional<std::uint32_t> slot;
     {
       // Taking and ending are one step, so that a want() in between cannot be missed.
       std::lock_guard lock(mutex_);
-      slot = client_.take_to_open();
-      if (!slot) {
+      if (chores_ < config_.chore_threads) chore = client_.take_chore();
+      if (!chore) slot = client_.take_to_open();
+      if (!chore && !slot) {
         self.running = false;
         return;
       }
+      ++(chore ? chores_ : opening_);
     }
-    attempt(*slot, stop_.get_token(), Deadline::never());
+    if (chore) {
+      client_.do_chore(*chore, stop_chores_.get_token());
+    } else {
+      attempt(*slot, stop_.get_token(), Deadline::never());
+    }
+    std::lock_guard lock(mutex_);
+    --(chore ? chores_ : opening_);
+    turn_.notify_all();
   }
 }
 
@@ -133,16 +163,24 @@ Openers::Backoff Openers::backoff() const noexcept {
   return backoff_;
 }
 
+void Openers::stop_opening() noexcept {
+  stop_.request_stop();
+  std::unique_lock lock(mutex_);
+  turn_.wait(lock, [this] { return opening_ == 0; });
+}
+
 void Openers::stop() noexcept {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
   }
   stop_.request_stop();
+  stop_chores_.request_stop();
   std::lock_guard joining(join_mutex_);
   for (Worker& worker : workers_) {
     if (worker.thread.joinable()) worker.thread.join();
   }
+  end_chores();
 }
 
 }  // namespace tidegate::core

@@ -2,12 +2,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "events.hpp"
+#include "hook_scope.hpp"
 #include "pool_impl.hpp"
+#include "pq/ping.hpp"
 
 namespace tidegate::detail {
 namespace {
 
 using namespace std::chrono_literals;
+using core::Checked;
 using core::Found;
 using core::Retired;
 
@@ -19,26 +23,84 @@ constexpr std::chrono::nanoseconds kLookAfter = 20ms;
 Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wish) {
   Search search;
   search.began = std::chrono::steady_clock::now();
+  search.where = wish.where;
   search.stop = wish.stop;
+  search.may_not_wait = InHook::of(*this);
   if (wish.deadline) {
     search.deadline = *wish.deadline;
   } else if (config_.acquire_timeout.count() > 0) {
     search.deadline = Deadline(search.began) + config_.acquire_timeout;
   }
-  const Found found =
-      core_->acquire(entered, search, [&](const Found& at) { return check(at, search); });
-  if (found.error) return explain(*found.error, wish, search);
-  return found.ticket;
+  tell(config_.observer, [&](Observer& o) { o.acquire_started(wish.where); });
+  bool waited = false;
+  auto ticket = search_and_explain(entered, wish, search, waited);
+  tell(config_.observer, [&](Observer& o) {
+    const auto took = std::chrono::steady_clock::now() - search.began;
+    if (waited) o.waited(wish.where, took);
+    o.acquire_ended(
+        {.where = wish.where,
+         .error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code()),
+         .took = took,
+         .waited = waited});
+  });
+  return ticket;
 }
 
-// Check before hand-out, the cheapest sufficient tier. The clock is read here, not the tick: this
-// is the slow path, and the tick may have stood still.
-bool PoolImpl::check(const Found& found, const Search& search) {
+Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const AcquireWish& wish,
+                                                    Search& search, bool& waited) {
+  const Found found =
+      core_->acquire(entered, search, [&](const Found& at) { return check(at, search); });
+  waited = found.waited;
+  if (!found.error) return found.ticket;
+  if (search.failure) return *search.failure;
+  return explain(*found.error, wish, search);
+}
+
+// One that is idle now, for acquire_all_idle: nobody waits, nobody pings.
+std::optional<core::Ticket> PoolImpl::take_idle() {
+  Search search;
+  search.began = std::chrono::steady_clock::now();
+  search.only_idle = true;
+  for (;;) {
+    const Entered entered = core_->slots().enter();
+    std::optional<core::Ticket> ticket;
+    if (entered.entry == core::Entry::closed) return std::nullopt;
+    if (entered.entry == core::Entry::docked) ticket = entered.ticket;
+    if (!ticket) ticket = core_->slots().find_idle(entered.ticket.gate());
+    if (!ticket) return std::nullopt;
+    switch (check({std::nullopt, *ticket, false}, search)) {
+      case Checked::use: return ticket;
+      case Checked::next: core_->slots().give_up(ticket->gate()); break;
+      case Checked::fail: break;
+    }
+  }
+}
+
+// Check before hand-out, the cheapest sufficient tier, and then prepare.
+Checked PoolImpl::check(const Found& found, Search& search) {
+  Checked checked = check_state(found, search);
+  if (checked == Checked::use && config_.hooks.prepare) checked = prepare(found.ticket, search);
+  // Every connection of the pool and one more were unfit: so will be the next.
+  if (checked == Checked::next && search.dead > config_.max_size && !search.only_idle) {
+    core_->slots().give_up(found.ticket.gate());
+    search.failure = ErrorValue::of(HookError(
+        name_, "prepare/should_ping",
+        std::to_string(search.dead) + " connections in a row were found unfit: likely bug in "
+                                      "prepare/should_ping hook",
+        search.where));
+    return Checked::fail;
+  }
+  return checked;
+}
+
+// The clock is read here, not the tick: this is the slow path, and the tick may have stood still.
+Checked PoolImpl::check_state(const Found& found, Search& search) {
   const core::Ticket ticket = found.ticket;
   Connection& connection = core_->resource(ticket.slot()).connection;
   const auto replace = [&](Retired reason) {
+    ++search.dead;
     core_->replace(ticket, reason);
-    return false;
+    return Checked::next;
   };
   // Tier 1: what is known.
   if (!core_->fresh(ticket.slot())) return replace(core_->stale_reason(ticket.slot()));
@@ -47,26 +109,63 @@ bool PoolImpl::check(const Found& found, const Search& search) {
   const auto now = std::chrono::steady_clock::now();
   const std::chrono::nanoseconds idle(now.time_since_epoch().count() -
                                       core_->slots().slot(ticket.slot()).since());
-  if (idle < kLookAfter) return true;
-  // Tier 2: what the socket shows.
-  if (connection.check_socket() == pq::SocketCheck::dead) {
-    maintenance_.hurry();  // it will not be the only one
-    return replace(Retired::broken);
+  if (idle >= kLookAfter) {
+    // Tier 2: what the socket shows.
+    if (connection.check_socket() == pq::SocketCheck::dead) {
+      maintenance_.suspect();  // it will not be the only one
+      return replace(Retired::broken);
+    }
+    if (connection.role() == pq::Role::standby) {
+      set_aside(ticket, Task::wash);
+      return Checked::next;
+    }
   }
-  if (config_.ping_after.count() == 0 || idle <= config_.ping_after) return true;
-  // Tier 3: a round trip. Not for one who may not wait: the connection is pinged by maintenance and
-  // the next one tried. Not for one who was granted it: it was in use a moment ago.
-  if (found.waited) return true;
-  const Deadline until = earlier(search.deadline, Deadline(config_.ping_timeout));
+  // Tier 3: a round trip. Not for one who was granted it: it was in use a moment ago.
+  if (search.only_idle || found.waited || !wants_ping(connection, idle)) return Checked::use;
+  return check_by_ping(ticket, search);
+}
+
+bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const {
+  if (!config_.hooks.should_ping) {
+    return config_.ping_after.count() > 0 && idle > config_.ping_after;
+  }
+  try {
+    const InHook scope(*this);
+    return config_.hooks.should_ping(connection, idle);
+  } catch (...) {
+    return true;
+  }
+}
+
+// Not for one who may not wait: the connection is pinged by maintenance and the next one tried.
+Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
+  Connection& connection = core_->resource(ticket.slot()).connection;
   if (!search.deadline.passed()) {
     maintenance_.count_ping();
-    if (connection.ping(until)) return true;
+    const int backend_pid = connection.backend_pid();
+    tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
+    const auto result = pq::ping(connection, search.stop,
+                                 earlier(search.deadline, Deadline(config_.ping_timeout)));
+    tell(config_.observer, [&](Observer& o) {
+      o.ping_ended({.backend_pid = backend_pid, .answered = result == pq::PingResult::alive});
+    });
+    if (result == pq::PingResult::alive) return Checked::use;
   }
-  if (!connection.is_open()) return replace(Retired::ping);
-  // No answer yet. It may be our deadline that was short, so maintenance goes on waiting for it.
+  if (!connection.is_open()) {
+    maintenance_.suspect();
+    ++search.dead;
+    core_->replace(ticket, Retired::ping);
+  } else {
+    // No answer yet. It may be our deadline or stop that was early, so maintenance goes on waiting.
+    set_aside(ticket, Task::ping);
+  }
+  return Checked::next;
+}
+
+void PoolImpl::set_aside(core::Ticket ticket, Task task) noexcept {
+  core_->resource(ticket.slot()).task = task;
   core_->slots().set_aside(ticket);
-  maintenance_.ping(ticket.slot());
-  return false;
+  core_->slots().want_check(ticket.slot());
 }
 
 // ---- words -----------------------------------------------------------------------------------
@@ -74,7 +173,13 @@ bool PoolImpl::check(const Found& found, const Search& search) {
 ErrorValue PoolImpl::refuse_stopped(const AcquireWish& wish) {
   const Errc error = core_->slots().closed() ? Errc::closed : Errc::canceled;
   core_->count_failed({error, {}, false});
-  return explain(error, wish, Search{{}, std::chrono::steady_clock::now()});
+  tell(config_.observer, [&](Observer& o) {
+    o.acquire_started(wish.where);
+    o.acquire_ended({.where = wish.where, .error = error});
+  });
+  Search search;
+  search.began = std::chrono::steady_clock::now();
+  return explain(error, wish, search);
 }
 
 ErrorValue PoolImpl::explain(Errc error, const AcquireWish& wish, const Search& search) {
@@ -87,6 +192,10 @@ ErrorValue PoolImpl::explain(Errc error, const AcquireWish& wish, const Search& 
     case Errc::overloaded:
       return ErrorValue::of(Overloaded(report, config_.max_waiters, wish.where));
     case Errc::would_deadlock:
+      if (search.may_not_wait) {
+        return ErrorValue::of(
+            WouldDeadlock(name_, WouldDeadlock::Situation::acquire_in_hook, {}, wish.where));
+      }
       return ErrorValue::of(WouldDeadlock(name_, WouldDeadlock::Situation::acquire,
                                           holders(config_.max_size), wish.where));
     default: break;

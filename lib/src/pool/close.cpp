@@ -8,6 +8,8 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/core/sync.hpp>
 
+#include "events.hpp"
+#include "hook_scope.hpp"
 #include "pool_impl.hpp"
 
 namespace tidegate {
@@ -23,6 +25,9 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
     throw UsageError("close: drain is " + format_duration(*options.drain) +
                          "; it must be 0 (do not wait) or more",
                      where);
+  }
+  if (InHook::of(*this)) {
+    throw WouldDeadlock(name_, WouldDeadlock::Situation::close_on_pool_thread, {}, where);
   }
   const std::int32_t self = core::current_thread_id();
   std::vector<LeaseHolder> own = holders(config_.max_size);
@@ -64,11 +69,16 @@ CloseReport PoolImpl::close_anyway(const CloseOptions& options, Location where) 
     report.leases_at_close = static_cast<std::uint32_t>(oldest.size());
   }
 
+  const auto phase = [this](std::string_view name) {
+    tell(config_.observer, [name](Observer& o) { o.close_phase(name); });
+  };
+  phase("fence");
   const auto fenced = core_->slots().close();
   report.fence = Clock::now() - began;
   report.waiters_rejected = fenced.waiters;
   report.idle_closed = fenced.idle;
-  core_->openers().stop();
+  core_->openers().stop_opening();
+  phase("drain");
 
   const Deadline drain_end = Deadline(began) + options.drain.value_or(config_.close_drain);
   const bool drained = core_->slots().await_drained(drain_end);
@@ -78,6 +88,8 @@ CloseReport PoolImpl::close_anyway(const CloseOptions& options, Location where) 
     if (report.leases_orphaned > 0) report.outcome = CloseReport::Outcome::orphaned;
   }
   maintenance_.stop(drain_end);
+  core_->openers().stop();  // it was still there for before_close
+  phase(drained ? "done" : "orphaned");
   report.total = Clock::now() - began;
 
   std::lock_guard lock(close_mutex_);

@@ -115,6 +115,14 @@ std::string first_of(std::initializer_list<std::string> candidates) {
 
 }  // namespace
 
+bool operator==(const PoolConfig& a, const PoolConfig& b) {
+  const auto keys = detail::config_keys();
+  return a.conninfo == b.conninfo &&
+         std::all_of(keys.begin(), keys.end(), [&](const detail::ConfigKey& key) {
+           return std::visit([&](auto member) { return a.*member == b.*member; }, key.member);
+         });
+}
+
 PoolConfig PoolConfig::parse(std::string_view conninfo, Location where) {
   PoolConfig config;
   Problems problems;

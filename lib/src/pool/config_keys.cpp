@@ -34,8 +34,12 @@ constexpr ConfigKey kKeys[] = {
     {"pool_max_conn_lifetime_jitter", "max_lifetime_jitter", &C::max_lifetime_jitter, 0, kLong},
     {"pool_max_conn_idle_time", "max_idle_time", &C::max_idle_time, 0, kLong},
     {"pool_health_check_period", "health_period", &C::health_period, 1, kLong},
+    {"pool_keepalive", "keepalive", &C::keepalive, 0, kLong},
     {"pool_ping_after", "ping_after", &C::ping_after, 0, kLong},
     {"pool_ping_timeout", "ping_timeout", &C::ping_timeout, 1, kLong},
+    {"pool_reset", "reset", &C::reset},
+    {"pool_statement_cache", "statement_cache", &C::statement_cache, 0, kAnyCount},
+    {"pool_cancel_rate", "cancel_rate", &C::cancel_rate, 1, kAnyCount},
     {"pool_close_drain", "close_drain", &C::close_drain, 0, kLong},
     {"pool_gates", "gates", &C::gates, 1, 64},
 };
@@ -107,6 +111,24 @@ std::string write(const std::string& text) { return text; }
 Wrong read(std::string_view text, std::string& value, const ConfigKey& key) {
   Wrong wrong = check(std::string(text), key);
   if (!wrong) value = text;
+  return wrong;
+}
+
+// The reset policy, by its name.
+constexpr std::string_view kPolicies[] = {"none", "rollback", "discard_all", "destroy"};
+Wrong check(ResetPolicy policy, const ConfigKey&) {
+  if (static_cast<std::size_t>(policy) < std::size(kPolicies)) return {};
+  return "allowed: none, rollback, discard_all, destroy";
+}
+std::string write(ResetPolicy policy) {
+  const auto index = static_cast<std::size_t>(policy);
+  return index < std::size(kPolicies) ? std::string(kPolicies[index]) : std::to_string(index);
+}
+Wrong read(std::string_view text, ResetPolicy& value, const ConfigKey& key) {
+  const auto* const found = std::find(std::begin(kPolicies), std::end(kPolicies), text);
+  const auto policy = static_cast<ResetPolicy>(found - std::begin(kPolicies));
+  Wrong wrong = check(policy, key);
+  if (!wrong) value = policy;
   return wrong;
 }
 

@@ -23,7 +23,7 @@ struct ConfigKey {
       std::variant<MemberOf<std::uint32_t>, MemberOf<std::chrono::milliseconds>,
                    MemberOf<std::chrono::microseconds>, MemberOf<std::optional<std::uint32_t>>,
                    MemberOf<std::optional<std::chrono::milliseconds>>,
-                   MemberOf<std::optional<std::string>>>;
+                   MemberOf<std::optional<std::string>>, MemberOf<ResetPolicy>>;
 
   std::string_view key{};
   std::string_view field{};

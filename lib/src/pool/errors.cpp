@@ -22,6 +22,10 @@ std::string deadlock_text(const std::string& pool, WouldDeadlock::Situation situ
               (held.size() == 1 ? "the only lease" : "all " + counted(held.size(), "lease"));
       hint = "release one first, or pass the connection down instead of acquiring again";
       break;
+    case WouldDeadlock::Situation::acquire_in_hook:
+      text += "acquire would wait in a hook of this pool, and the pool waits for the hook";
+      hint = "use the connection that the hook is given, or try_acquire()";
+      break;
     case WouldDeadlock::Situation::close_with_lease:
       text += "close would wait for ever: this thread holds " + counted(held.size(), "lease");
       hint = "release() it before close, or adopt() it on the thread that will release it";

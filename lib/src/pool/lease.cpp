@@ -2,6 +2,7 @@
 
 #include <tidegate/base/error.hpp>
 
+#include "events.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate {
@@ -47,20 +48,48 @@ void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
 }
 
 void Lease::give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept {
-  Connection& connection = core.resource(ticket.slot()).connection;
-  if (connection.reusable()) [[likely]] {
+  detail::PooledConnection& pooled = core.resource(ticket.slot());
+  if (pooled.connection.reusable() && !pooled.rules_concern_clean) [[likely]] {
     return core.give_back(ticket);
   }
-  core.discard(ticket, connection.is_open() ? core::Retired::dirty : core::Retired::broken);
+  give_back_by_rules(core, ticket);
+}
+
+void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noexcept {
+  using How = detail::Release::How;
+  detail::PooledConnection& pooled = core.resource(ticket.slot());
+  const detail::Release release = detail::plan_release(pooled);
+  detail::tell(pooled.rules->observer, [&](Observer& o) {
+    o.released({.acquired = core.slots().slot(ticket.slot()).record().site,
+                .backend_pid = pooled.connection.backend_pid(),
+                .clean = release.clean});
+  });
+  if (release.how == How::discard) return core.discard(ticket, release.reason);
+  if (release.how == How::give_back) return core.give_back(ticket);
+  if (!core.fresh(ticket.slot())) return core.discard_stale(ticket);
+  core.hand_over(ticket);
 }
 
 void Lease::discard() noexcept {
-  if (core_ != nullptr) std::exchange(core_, nullptr)->discard(ticket_, core::Retired::broken);
+  if (core_ == nullptr) return;
+  detail::PoolCore& core = *std::exchange(core_, nullptr);
+  detail::PooledConnection& pooled = core.resource(ticket_.slot());
+  detail::tell(pooled.rules->observer, [&](Observer& o) {
+    o.released({.acquired = core.slots().slot(ticket_.slot()).record().site,
+                .backend_pid = pooled.connection.backend_pid(),
+                .clean = false});
+  });
+  core.discard(ticket_, core::Retired::broken);
 }
 
 Connection Lease::hijack() && {
   if (core_ == nullptr) throw_empty("hijack");
-  return std::exchange(core_, nullptr)->hijack(ticket_).connection;
+  detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
+  detail::tell(pooled.rules->observer, [&](Observer& o) {
+    o.retired({.reason = to_string(core::Retired::hijacked),
+               .backend_pid = pooled.connection.backend_pid()});
+  });
+  return std::move(pooled.connection);
 }
 
 }  // namespace tidegate

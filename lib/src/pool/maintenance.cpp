@@ -10,6 +10,8 @@
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/thread.hpp>
 
+#include "events.hpp"
+
 namespace tidegate::detail {
 namespace {
 
@@ -17,18 +19,22 @@ using namespace std::chrono_literals;
 using core::Retired;
 
 constexpr auto kTickPeriod = 10ms;
-// Steady churn must not make the chores permanent.
-constexpr auto kChoresAtMostEvery = 100ms;
+// Steady churn must not make the chores permanent, nor the looks at all that is idle.
+constexpr auto kAtMostEvery = 100ms;
 
 }  // namespace
 
 Maintenance::Maintenance(const PoolConfig& config, PoolCore& core)
-    : config_(config), core_(core), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : config_(config),
+      core_(core),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      laundry_(config, core),
+      answered_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   farewells_.reserve(config_.max_size);
   pinging_.reserve(config_.max_size);
   idle_.reserve(config_.max_size);
-  to_ping_.reserve(config_.max_size);
+  round_.reserve(config_.max_size);
   polled_.reserve(std::size_t{config_.max_size} + 1);
   thread_ = core::start_thread("tidegate-keep", [this] { run(); });
 }
@@ -39,17 +45,23 @@ void Maintenance::wake() noexcept {
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
 }
 
-void Maintenance::ping(std::uint32_t slot) noexcept {
-  {
-    std::lock_guard lock(mutex_);
-    to_ping_.push_back(slot);  // reserved: a slot is in one place only (I2)
-  }
-  wake();
-}
-
 void Maintenance::hurry() noexcept {
   hurry_.store(true, std::memory_order_relaxed);  // relaxed: the eventfd orders it well enough
   wake();
+}
+
+void Maintenance::suspect() noexcept {
+  suspect_.store(true, std::memory_order_relaxed);  // as above
+  wake();
+}
+
+void Maintenance::await_turn(Deadline deadline) noexcept {
+  std::unique_lock lock(turn_mutex_);
+  const std::uint64_t seen = turns_;
+  ++awaiting_turn_;
+  const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread turns no more
+  turn_.wait_until(lock, until.at(), [&] { return turns_ != seen; });
+  --awaiting_turn_;
 }
 
 void Maintenance::stop(Deadline deadline) noexcept {
@@ -63,19 +75,32 @@ void Maintenance::stop(Deadline deadline) noexcept {
 // ---- the loop --------------------------------------------------------------------------------
 
 void Maintenance::run() noexcept {
-  window_began_ = next_chores_ = Clock::now();
+  window_began_ = next_chores_ = next_round_ = Clock::now();
   for (;;) {
     const auto now = Clock::now();
     keep_time(now);
     take_work();
     step_farewells();
     step_pings();
+    step_laundry();
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
-      if (core_.slots().retiring() == 0 || until.passed()) return finish_rest();
-    } else if (now >= next_chores_ || hurry_.exchange(false, std::memory_order_relaxed)) {
-      do_chores(now);
+      const bool done = core_.slots().retiring() == 0 && core_.slots().places().checking == 0;
+      if (done || until.passed()) return finish_rest();
+    } else {
+      if (now >= next_look_ && suspect_.exchange(false, std::memory_order_relaxed)) {
+        next_look_ = now + kAtMostEvery;
+        look_at_all_idle();
+      }
+      if (now >= next_chores_ || hurry_.exchange(false, std::memory_order_relaxed)) do_chores(now);
+      if (now >= next_round_) plan_round(now);
+      go_on_with_round();
+    }
+    {
+      std::lock_guard lock(turn_mutex_);
+      ++turns_;
+      if (awaiting_turn_ > 0) turn_.notify_all();
     }
     if (!wait()) return finish_rest();
   }
@@ -83,16 +108,18 @@ void Maintenance::run() noexcept {
 
 void Maintenance::take_work() noexcept {
   while (const auto slot = core_.slots().take_to_retire()) {
-    farewells_.emplace_back(*slot, core_.resource(*slot));
+    begin_farewell(*slot);
     // Something went: look soon whether something must come, but not at every one of a storm.
-    next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kChoresAtMostEvery));
+    next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kAtMostEvery));
   }
-  std::lock_guard lock(mutex_);
-  for (const std::uint32_t slot : to_ping_) {
-    pinging_.push_back({slot, Deadline(config_.ping_timeout)});
-    pings_.fetch_add(1, std::memory_order_relaxed);
+  while (const auto slot = core_.slots().take_to_check()) {
+    switch (core_.resource(*slot).task) {
+      case Task::wash: laundry_.take(*slot); break;
+      case Task::after_release: core_.want_chore(*slot); break;
+      case Task::ping:
+      case Task::farewell: begin_ping(*slot, false); break;
+    }
   }
-  to_ping_.clear();
 }
 
 // Sleeps until a server says something, somebody wakes us, or the next thing is due. False: polling
@@ -100,7 +127,8 @@ void Maintenance::take_work() noexcept {
 bool Maintenance::wait() noexcept {
   polled_.clear();
   polled_.push_back({wake_.get(), POLLIN, 0});
-  Deadline next = anything_open_ ? Deadline(kTickPeriod) : Deadline(next_chores_);
+  const Deadline idle_until = earlier(Deadline(next_chores_), Deadline(next_round_));
+  Deadline next = anything_open_ ? Deadline(kTickPeriod) : idle_until;
   if (stopping_.load(std::memory_order_relaxed)) next = earlier(next, Deadline(kTickPeriod));
   for (const Farewell& farewell : farewells_) {
     polled_.push_back({farewell.socket(), POLLIN, 0});  // a negative one is passed over
@@ -110,6 +138,7 @@ bool Maintenance::wait() noexcept {
     polled_.push_back({core_.resource(ping.slot).connection.socket(), POLLIN, 0});
     next = earlier(next, ping.deadline);
   }
+  next = earlier(next, laundry_.add_polled(polled_));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next.remaining());
   const int timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
   if (::poll(polled_.data(), polled_.size(), timeout) < 0 && errno != EINTR && errno != ENOMEM) {
@@ -124,6 +153,20 @@ bool Maintenance::wait() noexcept {
 
 // ---- state machines --------------------------------------------------------------------------
 
+void Maintenance::begin_farewell(std::uint32_t slot) noexcept {
+  PooledConnection& pooled = core_.resource(slot);
+  // Before a connection that works is closed, an opener lets the hook have it; then it comes back.
+  if (config_.hooks.before_close && pooled.task != Task::farewell && pooled.connection.usable()) {
+    pooled.task = Task::farewell;
+    return core_.want_chore(slot);
+  }
+  tell(config_.observer, [&](Observer& o) {
+    o.retired({.reason = to_string(core_.why_retired(slot)),
+               .backend_pid = pooled.connection.backend_pid()});
+  });
+  farewells_.emplace_back(slot, pooled);
+}
+
 void Maintenance::step_farewells() noexcept {
   std::erase_if(farewells_, [this](const Farewell& farewell) {
     const Farewell::Progress progress = farewell.step();
@@ -134,23 +177,74 @@ void Maintenance::step_farewells() noexcept {
   });
 }
 
+// The slot is in `checking`, and ours.
+void Maintenance::begin_ping(std::uint32_t slot, bool of_round) noexcept {
+  pings_.fetch_add(1, std::memory_order_relaxed);
+  tell(config_.observer,
+       [&](Observer& o) { o.ping_started(core_.resource(slot).connection.backend_pid()); });
+  pinging_.push_back({slot, Deadline(config_.ping_timeout), of_round});
+}
+
 void Maintenance::step_pings() noexcept {
   std::erase_if(pinging_, [this](const Ping& ping) {
     const auto result = core_.resource(ping.slot).connection.ping_step(Deadline::now());
-    if (result == pq::PingResult::alive) {
-      core_.slots().put_back(ping.slot);
-    } else if (result == pq::PingResult::dead || ping.deadline.passed() || core_.slots().closed()) {
-      retire(ping.slot, Retired::ping);
-    } else {
-      return false;
+    const bool over = result != pq::PingResult::pending || ping.deadline.passed() ||
+                      core_.slots().closed();
+    if (over) end_ping(ping, result == pq::PingResult::alive);
+    return over;
+  });
+}
+
+void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
+  Connection& connection = core_.resource(ping.slot).connection;
+  tell(config_.observer, [&](Observer& o) {
+    o.ping_ended({.backend_pid = connection.backend_pid(), .answered = answered});
+  });
+  if (!answered) {
+    if (!core_.slots().closed()) suspect();
+    return retire(ping.slot, Retired::ping);
+  }
+  answered_[ping.slot] = Clock::now();
+  if (connection.role() == pq::Role::standby) return demoted(ping.slot);
+  core_.slots().put_back(ping.slot);
+}
+
+void Maintenance::step_laundry() noexcept {
+  laundry_.step([this](std::uint32_t slot, pq::Wash::Result result) {
+    PooledConnection& pooled = core_.resource(slot);
+    if (result == pq::Wash::Result::demoted) return demoted(slot);
+    if (result != pq::Wash::Result::clean) return retire(slot, Retired::reset);
+    if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
+    if (pooled.rules->after_release) {
+      pooled.task = Task::after_release;
+      return core_.want_chore(slot);
     }
-    return true;
+    core_.slots().put_back(slot);
   });
 }
 
 void Maintenance::retire(std::uint32_t slot, Retired reason) noexcept {
-  core_.count_retired(core_.slots().closed() ? Retired::shutdown : reason);
+  core_.count_retired(slot, core_.slots().closed() ? Retired::shutdown : reason);
   core_.slots().retire_checked(slot);
+}
+
+// The server of this connection is a primary no more, though the pool wants one. The others are
+// likely to be at the same server; but one such reset per backoff step, or two servers that disagree
+// would keep the pool reconnecting.
+void Maintenance::demoted(std::uint32_t slot) noexcept {
+  const int backend_pid = core_.resource(slot).connection.backend_pid();
+  retire(slot, Retired::generation);
+  const auto now = Clock::now();
+  if (now < next_role_change_ || core_.slots().closed()) return;
+  const bool calm = now > next_role_change_ + config_.connect_backoff_max;
+  role_changes_in_a_row_ = calm ? 1 : role_changes_in_a_row_ + 1;
+  next_role_change_ =
+      now + core::policy::backoff(role_changes_in_a_row_, config_.connect_backoff_min,
+                                  config_.connect_backoff_max, 1.0);
+  role_changes_.fetch_add(1, std::memory_order_relaxed);
+  core_.slots().next_generation();
+  hurry();
+  tell(config_.observer, [&](Observer& o) { o.role_changed(backend_pid); });
 }
 
 // At the end: nothing is waited for any more.
@@ -162,75 +256,6 @@ void Maintenance::finish_rest() noexcept {
     core_.finish(farewell.slot());
   }
   farewells_.clear();
-}
-
-// ---- chores ----------------------------------------------------------------------------------
-
-void Maintenance::keep_time(Clock::time_point now) noexcept {
-  core_.slots().set_tick(now.time_since_epoch().count());
-  const PoolCounts counts = core_.slots().counts();
-  anything_open_ =
-      counts.idle + counts.leased + counts.connecting + counts.checking + counts.waiting > 0;
-  window_peak_ = std::max(window_peak_, counts.leased);
-  if (counts.leased > peak_leased()) peak_.store(counts.leased, std::memory_order_relaxed);
-  // An opening that got no thread is asked for again here.
-  if (counts.waiting > 0 && counts.connecting == 0) core_.slots().grow_to(0);
-}
-
-void Maintenance::do_chores(Clock::time_point now) noexcept {
-  last_chores_ = now;
-  next_chores_ = now + config_.health_period;
-  const PoolCounts counts = core_.slots().places();
-  core_.slots().grow_to(core::policy::floor_size(config_.min_size, config_.min_idle, counts.leased,
-                                                 config_.max_size));
-  expire_and_reap(now);
-}
-
-// Takes every idle connection in hand for a moment, one at a time, and lets go of those that are
-// to stay. Idle ones in docks, too: a docked connection may sit there for hours.
-void Maintenance::expire_and_reap(Clock::time_point now) noexcept {
-  auto& slots = core_.slots();
-  idle_.clear();
-  const auto look_at = [&](std::uint32_t slot) {
-    if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
-    idle_.push_back(slot);
-    slots.put_back(slot);
-  };
-  for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
-    if (const auto slot = slots.try_check_docked(g)) look_at(*slot);
-  }
-  for (std::uint32_t slot = 0; slot < config_.max_size; ++slot) {
-    if (slots.try_check(slot)) look_at(slot);
-  }
-  if (config_.max_idle_time.count() == 0) return;
-
-  const auto limit = std::chrono::nanoseconds(config_.max_idle_time);
-  const core::Tick oldest_kept = (now - limit).time_since_epoch().count();
-  const PoolCounts counts = slots.places();
-  core::policy::Reap reap{
-      .open = counts.idle + counts.leased + counts.checking,
-      .floor = core::policy::floor_size(config_.min_size, config_.min_idle, counts.leased,
-                                        config_.max_size)};
-  for (const std::uint32_t slot : idle_) {
-    if (slots.slot(slot).since() <= oldest_kept) ++reap.aged;
-  }
-  // Under rotation through the queue every connection is used now and then; what the busiest
-  // moment of a whole window did not need is surplus all the same.
-  if (now - window_began_ >= limit) {
-    reap.surplus = reap.open > window_peak_ ? reap.open - window_peak_ : 0;
-    window_began_ = now;
-    window_peak_ = counts.leased;
-  }
-  std::uint32_t left = core::policy::to_reap(reap);
-  std::sort(idle_.begin(), idle_.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return slots.slot(a).since() < slots.slot(b).since();
-  });
-  for (const std::uint32_t slot : idle_) {
-    if (left == 0) return;
-    if (!slots.try_check(slot)) continue;  // somebody has it by now
-    retire(slot, Retired::idle);
-    --left;
-  }
 }
 
 }  // namespace tidegate::detail

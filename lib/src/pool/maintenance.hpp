@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -14,16 +15,19 @@
 #include <tidegate/pq/file_descriptor.hpp>
 
 #include "farewell.hpp"
+#include "laundry.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate::detail {
 
 // One poll loop over small state machines, each with a deadline of its own: connections that are on
-// the way out (Farewell), and connections that are being pinged. Beside them the chores: the coarse
-// tick every 10 ms while a connection is open, and every health_period (sooner when something was
-// retired): refill, expire, reap.
+// the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them the
+// coarse tick every 10 ms while a connection is open, and the chores, every health_period and sooner
+// when something was retired: refill, expire, reap, ping (chores.cpp).
 class Maintenance {
  public:
+  using Clock = std::chrono::steady_clock;
+
   // Throws std::system_error when there is no thread or no descriptor to be had. `core` outlives
   // stop().
   Maintenance(const PoolConfig& config, PoolCore& core);
@@ -31,44 +35,66 @@ class Maintenance {
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
-  // Something is to be done: a slot stands in `retiring`, or a connection was opened. Any thread,
-  // also under the wait mutex: one write to an eventfd.
+  // Something is to be done: a slot stands in `retiring` or wants a check, or a connection was
+  // opened. Any thread, also under the wait mutex: one write to an eventfd.
   void wake() noexcept;
   // An opening found no thread to run on: it is asked for again at the next tick.
   void no_thread() noexcept {
     if (std::this_thread::get_id() != thread_.get_id()) wake();
   }
-  // Pings the connection of a slot in `checking`, then puts it back or retires it.
-  void ping(std::uint32_t slot) noexcept;
   // An acquirer pings by itself.
   void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
   // Does the chores at the next turn, whatever the health_period.
   void hurry() noexcept;
-  // Ends the thread when nothing is retiring any more, or at the deadline, and joins it. Needs: the
-  // core is closed, and drained or abandoned, so that nothing new comes. Idempotent.
+  // A connection was found dead: the others that are idle are looked at, too.
+  void suspect() noexcept;
+  // Returns after the next turn of the loop, or at the deadline.
+  void await_turn(Deadline deadline) noexcept;
+  // Ends the thread when nothing is retiring or checked any more, or at the deadline, and joins it.
+  // Needs: the core is closed, and drained or abandoned, so that nothing new comes. Idempotent.
   void stop(Deadline deadline) noexcept;
 
   std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
   std::uint64_t abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+  std::uint64_t role_changes() const noexcept {
+    return role_changes_.load(std::memory_order_relaxed);
+  }
   std::uint32_t peak_leased() const noexcept { return peak_.load(std::memory_order_relaxed); }
+  const Laundry& laundry() const noexcept { return laundry_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Ping {
     std::uint32_t slot;
     Deadline deadline;
+    bool of_round;  // chosen here, and not by an acquirer who met it
   };
 
+  // maintenance.cpp
   void run() noexcept;
   void take_work() noexcept;
   bool wait() noexcept;
   void step_farewells() noexcept;
   void step_pings() noexcept;
+  void step_laundry() noexcept;
+  void begin_farewell(std::uint32_t slot) noexcept;
+  void begin_ping(std::uint32_t slot, bool of_round) noexcept;
+  void end_ping(const Ping& ping, bool answered) noexcept;
+  void retire(std::uint32_t slot, core::Retired reason) noexcept;
+  void demoted(std::uint32_t slot) noexcept;
+  void finish_rest() noexcept;
+
+  // chores.cpp
   void keep_time(Clock::time_point now) noexcept;
   void do_chores(Clock::time_point now) noexcept;
-  void expire_and_reap(Clock::time_point now) noexcept;
-  void retire(std::uint32_t slot, core::Retired reason) noexcept;
-  void finish_rest() noexcept;
+  void empty_docks() noexcept;
+  template <class Look>
+  void for_each_idle(Look&& look) noexcept;
+  void look_at_all_idle() noexcept;
+  void expire() noexcept;
+  void reap(Clock::time_point now) noexcept;
+  void plan_round(Clock::time_point now) noexcept;
+  void go_on_with_round() noexcept;
+  Clock::time_point last_heard(std::uint32_t slot) const noexcept;
 
   // Fixed after construction.
   const PoolConfig config_;
@@ -77,22 +103,33 @@ class Maintenance {
   // Maintenance thread only. The vectors are reserved for max_size, so nothing here allocates.
   std::vector<Farewell> farewells_;
   std::vector<Ping> pinging_;
+  Laundry laundry_;
   std::vector<std::uint32_t> idle_;
+  std::vector<std::uint32_t> round_;         // still to be pinged in this round
+  std::vector<Clock::time_point> answered_;  // by slot: its last ping
   std::vector<pollfd> polled_;
   Clock::time_point next_chores_{};
   Clock::time_point last_chores_{};
+  Clock::time_point next_round_{};
+  Clock::time_point next_look_{};
   Clock::time_point window_began_{};
+  Clock::time_point next_role_change_{};
+  std::uint32_t role_changes_in_a_row_ = 0;
   std::uint32_t window_peak_ = 0;
   bool anything_open_ = false;
   // Shared.
-  std::mutex mutex_;
-  std::vector<std::uint32_t> to_ping_;  // mutex_
   std::atomic<bool> hurry_{false};
+  std::atomic<bool> suspect_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<std::int64_t> stop_at_{0};  // steady ns; with stopping_
   std::atomic<std::uint64_t> pings_{0};
   std::atomic<std::uint64_t> abandoned_{0};
+  std::atomic<std::uint64_t> role_changes_{0};
   std::atomic<std::uint32_t> peak_{0};
+  std::mutex turn_mutex_;
+  std::condition_variable turn_;
+  std::uint64_t turns_ = 0;          // turn_mutex_
+  std::uint32_t awaiting_turn_ = 0;  // turn_mutex_
   std::thread thread_;
 };
 

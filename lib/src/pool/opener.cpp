@@ -3,8 +3,39 @@
 #include <tidegate/pool/connect_error.hpp>
 #include <tidegate/pq/conninfo.hpp>
 
+#include "events.hpp"
+#include "hook_scope.hpp"
+
 namespace tidegate::detail {
 namespace {
+
+std::string default_of(std::string_view keyword) {
+  for (const pq::ConninfoOption& option : pq::conninfo_defaults()) {
+    if (option.keyword == keyword) return option.value;
+  }
+  return {};
+}
+
+// The text of what is being handled.
+std::string what_is_handled() {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+// The connect has failed for a reason of our own.
+ErrorValue unreachable(const std::string& pool, std::string text) {
+  ConnectReport report;
+  report.pool = pool;
+  report.text = std::move(text);
+  report.attempts = 1;
+  report.since = report.last = report.at = std::chrono::steady_clock::now();
+  return ErrorValue::of(ConnectError(Errc::unavailable, std::move(report)));
+}
 
 std::string describe_address(const pq::FailedAttempt& attempt) {
   if (attempt.address.empty()) return attempt.host + ":" + attempt.port;
@@ -32,20 +63,89 @@ ErrorValue explain(const std::string& pool, const pq::ConnectFailure& failure) {
 
 }  // namespace
 
-Opener::Opener(const PoolConfig& config) : pool_(config.effective_name()) {
+Opener::Opener(const PoolImpl& pool, const PoolConfig& config)
+    : pool_(pool),
+      name_(config.effective_name()),
+      hooks_(config.hooks),
+      rules_(std::make_shared<const ReleaseRules>(
+          ReleaseRules{.reset = config.reset,
+                       .after_release = static_cast<bool>(config.hooks.after_release),
+                       .observer = config.observer})) {
+  std::string session_attrs = default_of("target_session_attrs");
   if (auto parsed = pq::parse_conninfo(config.conninfo)) {
     for (pq::ConninfoOption& option : *parsed) {
+      if (option.keyword == "target_session_attrs") session_attrs = option.value;
       options_.params.emplace_back(std::move(option.keyword), std::move(option.value));
     }
   }
   // The fallback: conninfo and PGAPPNAME win.
-  options_.params.emplace_back("fallback_application_name", "tidegate/" + pool_);
+  options_.params.emplace_back("fallback_application_name", "tidegate/" + name_);
+  options_.statement_cache = config.statement_cache;
+  options_.cancel_rate = config.cancel_rate;
+  wants_primary_ = session_attrs == "read-write" || session_attrs == "primary";
 }
 
 Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline deadline) const {
-  pq::ConnectOutcome outcome = pq::connect(options_, stop, deadline);
-  if (!outcome) return explain(pool_, *outcome.failure);
-  return PooledConnection{std::move(outcome.connection), std::move(outcome.duplicate)};
+  const auto began = std::chrono::steady_clock::now();
+  tell(rules_->observer, [](Observer& o) { o.connect_started(); });
+  Expected<PooledConnection> opened = connect_or_tell(stop, deadline);
+  tell(rules_->observer, [&](Observer& o) {
+    const ErrorValue* const error = opened ? nullptr : &opened.error();
+    o.connect_ended({.error = error,
+                     .took = std::chrono::steady_clock::now() - began,
+                     .backend_pid = opened ? opened->connection.backend_pid() : 0});
+  });
+  return opened;
+}
+
+// Whatever happens is an answer: the observer hears of the end, too.
+Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
+                                                   Deadline deadline) const {
+  try {
+    return connect(stop, deadline);
+  } catch (...) {
+    return unreachable(name_, what_is_handled());
+  }
+}
+
+Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline deadline) const {
+  const InHook scope(pool_);  // for both hooks; connecting acquires nothing
+  pq::ConnectOptions options = options_;
+  if (hooks_.before_connect) {
+    try {
+      ConnectParams params(std::move(options.params));
+      hooks_.before_connect(params);
+      options.params = params.entries();
+    } catch (...) {
+      return hook_failed("before_connect");
+    }
+  }
+  pq::ConnectOutcome outcome = pq::connect(options, stop, deadline);
+  if (!outcome) return explain(name_, *outcome.failure);
+
+  PooledConnection opened{std::move(outcome.connection), std::move(outcome.duplicate), rules_,
+                          rules_->concern_clean()};
+  if (wants_primary_) opened.connection.watch_role();
+  if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
+  if (hooks_.after_connect) {
+    try {
+      const Bounded bound(opened.connection, deadline, stop);
+      hooks_.after_connect(opened.connection);
+    } catch (...) {
+      return hook_failed("after_connect");
+    }
+    // As after a lease: what the hook did is settled, and nobody gets what it left undone.
+    if (!opened.connection.reusable()) {
+      return unreachable(name_, "hook after_connect left the connection unusable: a transaction, a "
+                                "COPY or rows that nobody has read");
+    }
+  }
+  return opened;
+}
+
+// Needs: an exception is being handled.
+ErrorValue Opener::hook_failed(const char* hook) const {
+  return unreachable(name_, std::string("hook ") + hook + " failed: " + what_is_handled());
 }
 
 }  // namespace tidegate::detail

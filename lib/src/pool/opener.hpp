@@ -1,6 +1,7 @@
 // Opens the connections of a pool; runs on opener threads.
 #pragma once
 
+#include <memory>
 #include <stop_token>
 #include <string>
 
@@ -13,18 +14,28 @@
 
 namespace tidegate::detail {
 
+class PoolImpl;
+
 class Opener {
  public:
-  // Needs: a valid configuration.
-  explicit Opener(const PoolConfig& config);
+  // Needs: a valid configuration; `pool` outlives this.
+  Opener(const PoolImpl& pool, const PoolConfig& config);
 
-  // An error has the code unavailable, rejected, or (stopped) canceled; the first two are a
-  // ConnectError with what this attempt has shown.
+  // Between before_connect and after_connect. An error has the code unavailable, rejected, or
+  // (stopped) canceled; the first two are a ConnectError with what this attempt has shown.
   Expected<PooledConnection> open(const std::stop_token& stop, Deadline deadline) const;
 
  private:
-  std::string pool_;
+  Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
+  Expected<PooledConnection> connect(const std::stop_token& stop, Deadline deadline) const;
+  ErrorValue hook_failed(const char* hook) const;
+
+  const PoolImpl& pool_;
+  std::string name_;
   pq::ConnectOptions options_;
+  bool wants_primary_ = false;
+  Hooks hooks_;
+  std::shared_ptr<const ReleaseRules> rules_;
 };
 
 }  // namespace tidegate::detail

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <tidegate/pq/errors.hpp>
+
 #include "pool_impl.hpp"
 
 namespace tidegate {
@@ -31,7 +33,8 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, std::int32_t thr
 
 Pool::Pool(PoolConfig config, Location where)
     : impl_(std::make_unique<detail::PoolImpl>(std::move(config), where)),
-      core_(&impl_->core()) {}
+      core_(&impl_->core()),
+      warm_core_(impl_->every_acquire_is_slow() ? nullptr : core_) {}
 
 Pool::~Pool() {
   try {
@@ -41,14 +44,14 @@ Pool::~Pool() {
 }
 
 Lease Pool::acquire(Location where) {
-  PoolCore& core = *core_;
+  PoolCore* const core = warm_core_;
   const std::int32_t thread = core::known_thread_id();
   core::Ticket ticket;
-  if (thread == 0 || !core.slots().try_enter_docked(ticket)) [[unlikely]] {
+  if (core == nullptr || thread == 0 || !core->slots().try_enter_docked(ticket)) [[unlikely]] {
     return acquire_slowly(where);
   }
-  if (begin_if_ready(core, ticket, thread, where)) [[likely]] {
-    return Lease(&core, ticket);
+  if (begin_if_ready(*core, ticket, thread, where)) [[likely]] {
+    return Lease(core, ticket);
   }
   return acquire_slowly({Entry::docked, ticket}, where);
 }
@@ -83,7 +86,7 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
   PoolCore& core = *core_;
   const auto entered = core.slots().enter();
-  if (entered.entry == Entry::docked &&
+  if (warm_core_ != nullptr && entered.entry == Entry::docked &&
       begin_if_ready(core, entered.ticket, core::current_thread_id(), where)) [[likely]] {
     return Lease(&core, entered.ticket);
   }
@@ -92,6 +95,35 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   core_->begin_lease(*ticket, where);
   return Lease(core_, *ticket);
 }
+
+std::vector<Lease> Pool::acquire_all_idle(Location where) {
+  if (closed()) acquire(Deadline::now(), {}, where);  // throws
+  std::vector<Lease> leases;
+  leases.reserve(config().max_size);
+  while (leases.size() < config().max_size) {
+    const auto ticket = impl_->take_idle();
+    if (!ticket) break;
+    core_->begin_lease(*ticket, where);
+    leases.push_back(Lease(core_, *ticket));
+  }
+  return leases;
+}
+
+void Pool::ping(Location where) {
+  const auto timeout = config().acquire_timeout;
+  ping(timeout.count() > 0 ? Deadline(timeout) : Deadline::never(), where);
+}
+
+void Pool::ping(Deadline deadline, Location where) {
+  Lease lease = acquire(deadline, {}, where);
+  if (lease->ping(deadline)) return;
+  if (lease->is_open()) {
+    throw Error(Errc::timeout, "ping: the server has not answered in time", where);
+  }
+  throw ConnectionLost({.message = "ping: " + std::string(lease->broken_reason())}, where);
+}
+
+bool Pool::warm_up(Deadline deadline) { return impl_->warm_up(deadline); }
 
 void Pool::reset() noexcept { impl_->reset(); }
 

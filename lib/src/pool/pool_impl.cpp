@@ -5,9 +5,11 @@
 #include <random>
 #include <utility>
 
+#include <tidegate/core/policy.hpp>
 #include <tidegate/core/resource_core.hpp>
 #include <tidegate/core/slot_pool_impl.hpp>
 
+#include "events.hpp"
 #include "opener.hpp"
 
 namespace tidegate::core {
@@ -30,6 +32,12 @@ std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
   };
 }
 
+// As many as may connect at once, where there is a hook for them to run.
+std::uint32_t chore_threads(const PoolConfig& config) {
+  const bool any = config.hooks.after_release || config.hooks.before_close;
+  return any ? config.effective_max_connecting() : 0;
+}
+
 }  // namespace
 
 PoolImpl::PoolImpl(PoolConfig config, Location where)
@@ -42,11 +50,12 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
            .max_opening = config_.effective_max_connecting(),
            .barge_window = config_.barge_window},
           {.max_threads = config_.effective_max_connecting(),
+           .chore_threads = chore_threads(config_),
            .open_timeout = config_.connect_timeout,
            .backoff_min = config_.connect_backoff_min,
            .backoff_max = config_.connect_backoff_max},
           {.create =
-               [this, opener = Opener(config_)](std::stop_token stop, Deadline deadline) {
+               [this, opener = Opener(*this, config_)](std::stop_token stop, Deadline deadline) {
                  auto opened = opener.open(stop, deadline);
                  maintenance_.wake();  // the coarse tick stands still while nothing is open
                  return opened;
@@ -55,7 +64,17 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
            .retire_wanted = [this] { maintenance_.wake(); },
            .no_thread = [this] { maintenance_.no_thread(); },
            // Called for late leases, too: it must not refer to the pool.
-           .destroy = [](PooledConnection&& connection) { end_now(connection); }})),
+           .destroy = [](PooledConnection&& connection) { end_now(connection); },
+           .chore = [this](std::uint32_t slot,
+                           const std::stop_token& stop) { do_chore(slot, stop); },
+           .backing_off =
+               [this](std::chrono::steady_clock::time_point next) {
+                 tell(config_.observer, [&](Observer& o) {
+                   const auto now = std::chrono::steady_clock::now();
+                   o.backing_off(core_->openers().backoff().failures,
+                                 std::max<std::chrono::nanoseconds>(next - now, {}));
+                 });
+               }})),
       maintenance_(config_, *core_) {}
 
 void PoolImpl::reset() noexcept {
@@ -92,6 +111,7 @@ Stats PoolImpl::stats() const {
   stats.outcomes.unavailable = core_->failed(Errc::unavailable);
   stats.outcomes.rejected = core_->failed(Errc::rejected);
   stats.outcomes.overloaded = core_->failed(Errc::overloaded);
+  stats.outcomes.hook = core_->failed(Errc::hook);
   stats.outcomes.canceled = core_->failed(Errc::canceled);
   stats.outcomes.closed = core_->failed(Errc::closed);
   stats.outcomes.would_deadlock = core_->failed(Errc::would_deadlock);
@@ -105,12 +125,30 @@ Stats PoolImpl::stats() const {
                      .idle = core_->retired(Retired::idle),
                      .broken = core_->retired(Retired::broken),
                      .ping = core_->retired(Retired::ping),
+                     .hook = core_->retired(Retired::hook),
+                     .reset = core_->retired(Retired::reset),
                      .dirty = core_->retired(Retired::dirty),
                      .generation = core_->retired(Retired::generation),
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
   stats.backends_abandoned = maintenance_.abandoned();
   stats.pings = maintenance_.pings();
+  stats.resets = {.clean = maintenance_.laundry().washed(),
+                  .failed = maintenance_.laundry().failed()};
+  stats.role_changes = maintenance_.role_changes();
   return stats;
+}
+
+// The refill is maintenance's; here it is only waited for.
+bool PoolImpl::warm_up(Deadline deadline) {
+  for (;;) {
+    const PoolCounts counts = core_->slots().places();
+    const std::uint32_t wanted = core::policy::floor_size(config_.min_size, config_.min_idle,
+                                                          counts.leased, config_.max_size);
+    if (counts.idle + counts.leased >= wanted) return true;
+    if (core_->slots().closed() || deadline.passed()) return false;
+    maintenance_.hurry();
+    maintenance_.await_turn(deadline);
+  }
 }
 
 std::string thread_name(long thread_id) {

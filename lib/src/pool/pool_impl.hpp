@@ -32,12 +32,20 @@ class PoolImpl {
   PoolImpl(PoolConfig config, Location where);
 
   PoolCore& core() noexcept { return *core_; }
+  // Some of what the configuration asks for is done at every acquire: none may take the warm path.
+  bool every_acquire_is_slow() const noexcept {
+    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer;
+  }
   const PoolConfig& config() const noexcept { return config_; }
 
   // The part of an acquire that the warm path does not cover: the ticket of a connection that has
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
+  // A connection that is idle now, in good order without a ping, and wanted by prepare; or none.
+  std::optional<core::Ticket> take_idle();
+  // See Pool.
+  bool warm_up(Deadline deadline);
   // The stop was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
 
@@ -48,10 +56,28 @@ class PoolImpl {
   Stats stats() const;
 
  private:
+  // One acquire under way.
   struct Search : core::Search {
     std::chrono::steady_clock::time_point began{};
+    Location where{};
+    bool only_idle = false;                // for acquire_all_idle
+    std::uint32_t dead = 0;                // connections found unfit so far
+    std::optional<ErrorValue> failure{};  // of a hook
   };
-  bool check(const core::Found& found, const Search& search);
+  Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,
+                                            Search& search, bool& waited);
+  core::Checked check(const core::Found& found, Search& search);
+  core::Checked check_state(const core::Found& found, Search& search);
+  bool wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const;
+  core::Checked check_by_ping(core::Ticket ticket, Search& search);
+  void set_aside(core::Ticket ticket, Task task) noexcept;
+  // hook_calls.cpp
+  core::Checked prepare(core::Ticket ticket, Search& search);
+  Verdict ask_prepare(Connection& connection, const Search& search) const;
+  void give_back_unleased(core::Ticket ticket) noexcept;
+  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept;
+  bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
+  void before_close(Connection& connection, const std::stop_token& stop) noexcept;
 
   ErrorValue explain(Errc error, const AcquireWish& wish, const Search& search);
   ErrorValue explain_closed(Location where);

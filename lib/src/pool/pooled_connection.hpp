@@ -1,19 +1,50 @@
 // What a slot of a Pool holds, and the core that holds it.
 #pragma once
 
+#include <cstdint>
+#include <memory>
+
 #include <tidegate/core/resource_core.hpp>
+#include <tidegate/pool/config.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
 namespace tidegate::detail {
 
+// What the end of a lease must know of its pool, which may be gone by then. Fixed.
+struct ReleaseRules {
+  ResetPolicy reset = ResetPolicy::rollback;
+  bool after_release = false;  // the hook is set
+  std::shared_ptr<Observer> observer{};
+
+  // Clean connections, too, are more than given back.
+  bool concern_clean() const noexcept {
+    return reset == ResetPolicy::discard_all || after_release || observer != nullptr;
+  }
+};
+
+// What a connection in `checking` is there for; in `retiring`: whether before_close has had it.
+enum class Task : std::uint8_t { ping, wash, after_release, farewell };
+
 struct PooledConnection {
   Connection connection{};
   // A duplicate of its socket. It shows when the server has ended the session after ours is closed,
   // and its number cannot be reused behind our back, whatever libpq closes.
   pq::FileDescriptor duplicate{};
+  std::shared_ptr<const ReleaseRules> rules{};
+  bool rules_concern_clean = false;
+  Task task = Task::ping;
 };
+
+// What becomes of a connection whose lease ends; its task is set when it is handed over.
+struct Release {
+  enum class How : std::uint8_t { give_back, hand_over, discard };
+  How how = How::give_back;
+  core::Retired reason{};  // of a discard
+  bool clean = false;
+};
+Release plan_release(PooledConnection& pooled) noexcept;
 
 }  // namespace tidegate::detail
 

@@ -93,6 +93,22 @@ void Connection::bound(Deadline by, std::stop_token stop) noexcept {
   if (state_ != nullptr) session().bound(by, std::move(stop));
 }
 
+void Connection::watch_role() noexcept {
+  if (state_ != nullptr) session().watch_role();
+}
+
+pq::Role Connection::role() noexcept {
+  return state_ == nullptr ? pq::Role::primary : session().role();
+}
+
+pq::CancelTrace Connection::cancel_trace() const noexcept {
+  return state_ == nullptr ? pq::CancelTrace::none : session().cancel_trace();
+}
+
+void Connection::cancel_settled() noexcept {
+  if (state_ != nullptr) session().cancel_settled();
+}
+
 std::string_view Connection::broken_reason() const noexcept {
   return state_ == nullptr ? std::string_view() : session().broken_reason();
 }

@@ -70,7 +70,17 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
     }
   } else if (spoils_session(sqlstate)) {
     set(Flag::doomed);
+  } else if (std::string_view(sqlstate) == "25006") {
+    refused_write_ = true;
   }
+}
+
+Role Session::role() noexcept {
+  if (!watches_role_) return Role::primary;
+  const char* standby = PQparameterStatus(native_.get(), "in_hot_standby");
+  if (standby == nullptr) return refused_write_ ? Role::doubtful : Role::primary;
+  refused_write_ = false;
+  return std::string_view(standby) == "on" ? Role::standby : Role::primary;
 }
 
 // Called by libpq, through which no exception may pass.
@@ -113,7 +123,7 @@ bool Session::end_touched_lease() noexcept {
   PGconn* connection = native_.get();
   lease_handler_ = nullptr;
   clear(Flag::leased);
-  if (has(Flag::doomed)) return false;
+  if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {
     set_broken(last_words(connection));
     return false;
@@ -123,15 +133,21 @@ bool Session::end_touched_lease() noexcept {
     return false;
   }
   if (has(Flag::native)) {
-    // After a PQreset() this is another session, and the duplicate of its socket is stale.
-    if (PQbackendPID(connection) != backend_pid_) return false;
-    if (PQsetnonblocking(connection, 1) != 0) return false;
-    PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
-    install_callbacks();
+    if (!take_back()) return false;
     clear(Flag::native);
   }
+  if (role() != Role::primary) return false;
   clear(Flag::touched);
   return true;
+}
+
+// What native_handle() gave away is the library's again: mode and callbacks are as it keeps them.
+bool Session::take_back() noexcept {
+  PGconn* connection = native_.get();
+  install_callbacks();
+  PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+  // After a PQreset() this is another session, and the duplicate of its socket is stale.
+  return PQbackendPID(connection) == backend_pid_ && PQsetnonblocking(connection, 1) == 0;
 }
 
 SocketCheck Session::check_socket() noexcept {

@@ -56,13 +56,21 @@ class Session final : public SessionState {
 
   PingResult ping(Deadline deadline) noexcept;
   SocketCheck check_socket() noexcept;
+  CancelTrace cancel_trace() const noexcept {
+    return has(Flag::canceled) ? CancelTrace::delivered : CancelTrace::none;
+  }
+  void cancel_settled() noexcept { clear(Flag::canceled); }
   bool end_touched_lease() noexcept;
   pg_conn* hand_out() noexcept;
+  void watch_role() noexcept { watches_role_ = true; }
+  Role role() noexcept;
   void set_notice_handler(NoticeHandler handler);
 
   std::string_view broken_reason() const noexcept { return broken_reason_; }
 
  private:
+  friend class Wash;
+
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
   ResultPtr collect();
@@ -79,12 +87,15 @@ class Session final : public SessionState {
   void set_broken(std::string_view reason) noexcept;
   void note_end_of_session(const pg_result* result) noexcept;
   void install_callbacks() noexcept;
+  bool take_back() noexcept;
   void receive(const pg_result* notice) noexcept;
   static void receive_notice(void* session, const pg_result* notice);
 
   NativePtr native_;
   int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
   std::string broken_reason_{};
+  bool watches_role_ = false;
+  bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
 
   // The statement under way. The buffers are kept from call to call.
   std::string statement_{};

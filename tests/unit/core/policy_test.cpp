@@ -252,5 +252,12 @@ TEST(FloorSize, IsTheLargerOfTheTwoWishesWithinTheMost) {
   }
 }
 
+TEST(CheckedAtOnce, AQuarterOfTheIdleMayBeCheckedAtOnceButAtLeastOne) {
+  static_assert(checked_at_once(0) == 1);
+  static_assert(checked_at_once(7) == 1);
+  static_assert(checked_at_once(8) == 2);
+  static_assert(checked_at_once(100) == 25);
+}
+
 }  // namespace
 }  // namespace tidegate::core::policy

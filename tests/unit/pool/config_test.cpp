@@ -61,8 +61,12 @@ TEST(PoolConfig, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(config.effective_lifetime_jitter(), 6min);
   EXPECT_EQ(config.max_idle_time, 30min);
   EXPECT_EQ(config.health_period, 1min);
+  EXPECT_EQ(config.keepalive, 0s);
   EXPECT_EQ(config.ping_after, 1s);
   EXPECT_EQ(config.ping_timeout, 1s);
+  EXPECT_EQ(config.reset, ResetPolicy::rollback);
+  EXPECT_EQ(config.statement_cache, 256u);
+  EXPECT_EQ(config.cancel_rate, 100u);
   EXPECT_EQ(config.close_drain, 10s);
   EXPECT_EQ(config.gates, std::nullopt);
   EXPECT_NO_THROW(config.validate());
@@ -118,8 +122,13 @@ const std::vector<KeyCase>& key_cases() {
        [](const auto& c) { return c.max_lifetime_jitter == 7ms; }},
       {"pool_max_conn_idle_time", "0", [](const auto& c) { return c.max_idle_time == 0ms; }},
       {"pool_health_check_period", "10s", [](const auto& c) { return c.health_period == 10s; }},
+      {"pool_keepalive", "30s", [](const auto& c) { return c.keepalive == 30s; }},
       {"pool_ping_after", "0", [](const auto& c) { return c.ping_after == 0ms; }},
       {"pool_ping_timeout", "250ms", [](const auto& c) { return c.ping_timeout == 250ms; }},
+      {"pool_reset", "discard_all",
+       [](const auto& c) { return c.reset == ResetPolicy::discard_all; }},
+      {"pool_statement_cache", "0", [](const auto& c) { return c.statement_cache == 0; }},
+      {"pool_cancel_rate", "5", [](const auto& c) { return c.cancel_rate == 5; }},
       {"pool_close_drain", "1m", [](const auto& c) { return c.close_drain == 1min; }},
       {"pool_gates", "8", [](const auto& c) { return c.gates == 8u; }},
   };
@@ -153,6 +162,27 @@ TEST(PoolConfigParse, ReadsEveryKeyBackFromToString) {
     const auto config = PoolConfig::parse(std::string(key) + "=" + value);
     EXPECT_EQ(PoolConfig::parse(config.to_string()), config) << config.to_string();
   }
+}
+
+TEST(PoolConfigParse, AResetPolicyIsOneOfFourWords) {
+  const std::string words = "allowed: none, rollback, discard_all, destroy";
+  EXPECT_EQ(PoolConfig::parse("pool_reset=none").reset, ResetPolicy::none);
+  EXPECT_EQ(PoolConfig::parse("pool_reset=rollback").reset, ResetPolicy::rollback);
+  EXPECT_EQ(PoolConfig::parse("pool_reset=destroy").reset, ResetPolicy::destroy);
+  EXPECT_EQ(only_problem("pool_reset=Rollback"), "pool_reset=Rollback: " + words);
+  EXPECT_EQ(only_problem("pool_reset="), "pool_reset: " + words);
+  const PoolConfig odd{.reset = static_cast<ResetPolicy>(9)};
+  const auto problems = problems_of([&] { odd.validate(); });
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].value, "9");
+}
+
+TEST(PoolConfig, HooksAndObserverAreNeitherComparedNorShown) {
+  PoolConfig with{.max_size = 3};
+  with.hooks.before_close = [](Connection&) {};
+  EXPECT_EQ(with, PoolConfig{.max_size = 3});
+  EXPECT_EQ(with.to_string(), PoolConfig{.max_size = 3}.to_string());
+  EXPECT_TRUE(PoolConfig(with).hooks.before_close) << "but copied";
 }
 
 TEST(PoolConfigParse, TakesAllKeysAtOnceInEitherForm) {

@@ -22,6 +22,10 @@ inline std::string int32(std::uint32_t value) {
   value = htonl(value);
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
+inline std::string int16(std::uint16_t value) {
+  value = htons(value);
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
 inline std::string message(char type, const std::string& body) {
   return type + int32(static_cast<std::uint32_t>(body.size() + 4)) + body;
 }
@@ -39,6 +43,16 @@ inline std::string parameter_status(const char* name, const char* value) {
 inline std::string welcome() {
   return message('R', int32(0)) + message('K', int32(4711) + int32(1)) + message('Z', "I");
 }
+
+// The answer to a simple query that gives one text.
+inline std::string one_value(std::string_view value) {
+  const std::string column = c_string("value") + int32(0) + int16(0) + int32(25) + int16(0xffff) +
+                             int32(0xffffffff) + int16(0);
+  const std::string row = int32(static_cast<std::uint32_t>(value.size())) + std::string(value);
+  return message('T', int16(1) + column) + message('D', int16(1) + row) +
+         message('C', c_string("SELECT 1")) + message('Z', "I");
+}
+inline std::string empty_answer() { return message('I', "") + message('Z', "I"); }
 
 class ScriptedServer {
  public:
@@ -68,7 +82,7 @@ class ScriptedServer {
   pq::ConnectOutcome connect(const std::string& sslmode = "disable") {
     pq::ConnectOutcome outcome =
         pq::connect({.params = {{"host", "127.0.0.1"},
-                                {"port", std::to_string(ntohs(address_.sin_port))},
+                                {"port", port()},
                                 {"user", "somebody"},
                                 {"dbname", "something"},
                                 {"sslmode", sslmode},
@@ -76,6 +90,13 @@ class ScriptedServer {
                     {}, std::chrono::seconds(30));
     handshake_.join();
     return outcome;
+  }
+
+  // For a client of another kind, which is told the port.
+  std::string port() const { return std::to_string(ntohs(address_.sin_port)); }
+  // Until every answer has been given.
+  void await_answers() {
+    if (handshake_.joinable()) handshake_.join();
   }
 
   // Over loopback TCP what was sent is there to be read when send() returns.

@@ -20,6 +20,7 @@ namespace tidegate::core {
 
 struct OpenersConfig {
   std::uint32_t max_threads = 1;
+  std::uint32_t chore_threads = 0;  // more of them, for chores: an opening may take its time
   std::chrono::nanoseconds open_timeout{std::chrono::seconds(10)};
   std::chrono::nanoseconds backoff_min{std::chrono::milliseconds(100)};
   std::chrono::nanoseconds backoff_max{std::chrono::seconds(10)};
@@ -35,13 +36,17 @@ class OpenerClient {
   virtual void opened(std::uint32_t slot) noexcept = 0;
   virtual void open_failed(std::uint32_t slot, OpenFailure why,
                            std::chrono::steady_clock::time_point next_attempt) noexcept = 0;
+  // The next chore, if there is one; do_chore() ends it, at once when `stop` has fired.
+  virtual std::optional<std::uint32_t> take_chore() noexcept { return std::nullopt; }
+  virtual void do_chore(std::uint32_t, const std::stop_token&) noexcept {}
 
  protected:
   ~OpenerClient() = default;
 };
 
-// At most max_threads threads, started when there is something to open, gone when there is not. All
-// signals are blocked in them.
+// At most max_threads threads, started when there is something to open, gone when there is not; and
+// chore_threads more while there are chores, so that neither waits for the other. All signals are
+// blocked in them.
 //
 // While opening fails there is one attempt at a time, and the next one begins only when its
 // (full-jitter, exponential) backoff step is over: however many wait, the server sees one attempt
@@ -56,6 +61,11 @@ class TIDEGATE_API Openers {
 
   // There are `count` more slots to take. Where no thread can be created they fail as no_thread.
   void want(std::uint32_t count) noexcept;
+  // There is a chore to take. Where no thread can be created it is done here, with its stop fired.
+  void want_chore() noexcept;
+  // Aborts the openings that are under way, and returns when they have ended; chores go on. Later
+  // openings are aborted, too.
+  void stop_opening() noexcept;
   // Aborts what is under way and joins all threads; later wants are ignored. Any thread but an
   // opener, also several at once: each returns when the threads are gone.
   void stop() noexcept;
@@ -82,16 +92,20 @@ class TIDEGATE_API Openers {
   void run(Worker& self) noexcept;
   bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
   enum class Turn : std::uint8_t { none, free, probe };
+  void end_chores() noexcept;
   Turn await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
 
   const OpenersConfig config_;
   OpenerClient& client_;
   std::stop_source stop_;
+  std::stop_source stop_chores_;
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::condition_variable_any turn_;
   std::vector<Worker> workers_;
   bool stopped_ = false;
+  std::uint32_t opening_ = 0;
+  std::uint32_t chores_ = 0;
   bool probing_ = false;  // with failures: somebody makes the one attempt
   Backoff backoff_;
   std::minstd_rand random_;

@@ -75,6 +75,12 @@ constexpr std::uint32_t to_reap(const Reap& r) noexcept {
   return std::min(std::max(r.aged, r.surplus), above_floor);
 }
 
+// How many idle resources may be looked at for longer at once, so that acquirers never see a pool
+// that is empty for no reason of theirs. `idle` includes them.
+constexpr std::uint32_t checked_at_once(std::uint32_t idle) noexcept {
+  return std::max(idle / 4, 1U);
+}
+
 // How many resources are wanted in any case: max(min_size, leased + min_idle), within max_size.
 constexpr std::uint32_t floor_size(std::uint32_t min_size, std::uint32_t min_idle,
                                    std::uint32_t leased, std::uint32_t max_size) noexcept {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string_view>
 #include <utility>
 
 #include <tidegate/base/expected.hpp>
@@ -21,6 +22,19 @@ enum class Retired : std::uint8_t {
   lifetime, idle, broken, ping, hook, reset, dirty, generation, shutdown, hijacked,
 };
 inline constexpr std::size_t kRetiredReasons = 10;
+constexpr std::string_view to_string(Retired reason) noexcept {
+  constexpr std::array<std::string_view, kRetiredReasons> kNames{
+      "lifetime", "idle",  "broken",     "ping",     "hook",
+      "reset",    "dirty", "generation", "shutdown", "hijacked"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
+// What the check before hand-out has made of a slot.
+enum class Checked : std::uint8_t {
+  use,   // it may be handed out
+  next,  // the slot has been moved on (replace, set_aside); the search goes on with the admission
+  fail,  // the slot has been moved on and the admission is over: the acquire ends with Errc::hook
+};
 
 // The user's side of a ResourceCore. create runs on openers and may block until its stop fires.
 template <class T>
@@ -28,8 +42,8 @@ struct ResourceMaker {
   std::function<Expected<T>(std::stop_token, Deadline)> create{};
   // When a resource made now expires on the coarse clock; unset: never.
   std::function<Tick(Tick now)> expires{};
-  // A slot stands in `retiring`: call take_to_retire() and finish() soon. Any thread, under the wait
-  // mutex: must not block, allocate or call back.
+  // A slot stands in `retiring`, or wants a check: call take_to_retire() and finish(), and
+  // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
   // An opening found no thread to run on: call slots().grow_to() in a while, or those who wait for it
   // do so in vain. Any thread that acquires or keeps; must not block.
@@ -40,6 +54,11 @@ struct ResourceMaker {
   // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
   // field reads only. Unset: it may.
   std::function<std::optional<Retired>(T&)> unfit{};
+  // What a slot in `checking` or `retiring` that was given to want_chore() needs; moves it on. On
+  // openers, and may block until the stop fires: then at once, without what it was to do.
+  std::function<void(std::uint32_t slot, const std::stop_token&)> chore{};
+  // A creation has failed, the next one may begin then. On openers.
+  std::function<void(std::chrono::steady_clock::time_point next_attempt)> backing_off{};
   // The core has gone: everything the functions above refer to may go now, too. Last call.
   std::function<void()> gone{};
 };
@@ -83,29 +102,38 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
                                                                  : Retired::lifetime;
   }
 
-  // The rest of an acquire, from what enter() gave: goes on until `check` says true of a ticket. When
-  // it says false it has moved the slot on (replace() or slots().set_aside()), and the search goes on
-  // with the admission. Counts how the acquire ended.
+  // The rest of an acquire, from what enter() gave: goes on until `check` (of a Found, giving
+  // Checked) has an end. Counts how the acquire ended.
   template <class Check>
   Found acquire(Entered entered, Search& search, Check&& check) {
     if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
     Found found{std::nullopt, entered.ticket, false};
     const std::uint32_t gate = entered.ticket.gate();
-    if (entered.entry != Entry::docked || !check(found)) {
-      do {
-        const bool waited = found.waited;
-        found = slots_.find(gate, search);
-        found.waited |= waited;
-        if (found.error) return count_failed(found);
-      } while (!check(found));
+    Checked checked = entered.entry == Entry::docked ? check(found) : Checked::next;
+    while (checked == Checked::next) {
+      const bool waited = found.waited;
+      found = slots_.find(gate, search);
+      found.waited |= waited;
+      if (found.error) return count_failed(found);
+      checked = check(found);
     }
+    if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
     if (found.waited) waited_.fetch_add(1, std::memory_order_relaxed);
     return found;
   }
   // For `check`: the resource is not fit; another will take its place. The admission stays.
   void replace(Ticket ticket, Retired reason) noexcept {
-    count_retired(reason);
+    count_retired(ticket.slot(), reason);
     slots_.replace(ticket);
+  }
+  // For `check`, too: as a release or a discard, of a slot for which no lease has begun.
+  void give_back_unleased(Ticket ticket) noexcept {
+    slots_.slot(ticket.slot()).end_lease(slots_.tick());
+    slots_.release(ticket);
+  }
+  void discard_unleased(Ticket ticket, Retired reason) noexcept {
+    count_retired(ticket.slot(), reason);
+    slots_.discard(ticket);
   }
 
   // The calling thread holds the lease from here on.
@@ -138,16 +166,21 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     discard(ticket, stale_reason(ticket.slot()));
   }
   [[gnu::noinline]] void discard(Ticket ticket, Retired reason) noexcept {
-    count_retired(reason);
+    count_retired(ticket.slot(), reason);
     discarded_.fetch_add(1, std::memory_order_relaxed);
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.discard(ticket);
+  }
+  // As give_back, but somebody has to look at it before it is idle (slots().take_to_check()).
+  void hand_over(Ticket ticket) noexcept {
+    slots_.slot(ticket.slot()).end_lease(slots_.tick());
+    slots_.hand_over(ticket);
   }
   // The resource moves out for good; the slot is free at once.
   T hijack(Ticket ticket) noexcept {
     T resource = std::move(*resources_[ticket.slot()]);
     resources_[ticket.slot()].reset();
-    count_retired(Retired::hijacked);
+    count_retired(ticket.slot(), Retired::hijacked);
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.forget(ticket);
     return resource;
@@ -158,15 +191,24 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     end_resource(slot);
     slots_.retired(slot);
   }
+  // The caller's slot, in `checking` or `retiring`, goes to ResourceMaker::chore on an opener.
+  void want_chore(std::uint32_t slot) noexcept {
+    slots_.want_chore(slot);
+    openers_.want_chore();
+  }
   // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
   bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
     const auto slot = slots_.reserve_to_open();
     return slot && openers_.open_here(*slot, stop, deadline);
   }
 
-  void count_retired(Retired reason) noexcept {
+  // Needs: the caller owns the slot.
+  void count_retired(std::uint32_t slot, Retired reason) noexcept {
+    why_[slot] = reason;
     retired_[static_cast<std::size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
   }
+  // Why a slot stands in `retiring`. Needs: the caller owns the slot.
+  Retired why_retired(std::uint32_t slot) const noexcept { return why_[slot]; }
   // Leases that ended without giving their resource back.
   std::uint64_t discarded() const noexcept { return discarded_.load(std::memory_order_relaxed); }
   std::uint64_t retired(Retired reason) const noexcept {
@@ -192,6 +234,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   ResourceCore(const SlotPoolLimits& limits, const OpenersConfig& openers, ResourceMaker<T> maker)
       : maker_(std::move(maker)),
         resources_(new std::optional<T>[limits.max_size]),
+        why_(new Retired[limits.max_size]),
         slots_(limits, *this),
         openers_(openers, *this) {}
   ~ResourceCore() = default;
@@ -224,6 +267,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       Expected<T> made = maker_.create(stop, deadline);
       if (made.has_value()) {
         resources_[slot].emplace(std::move(*made));
+        why_[slot] = Retired::shutdown;  // unless somebody gives another reason
         // A clock, not the tick, which stands still while nothing is open: what was just made must
         // not look as if it had been idle for long.
         const Tick now = Sync::now().time_since_epoch().count();
@@ -252,11 +296,18 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
                    std::chrono::steady_clock::time_point next_attempt) noexcept override {
     slots_.open_failed(slot, why, next_attempt);
     if (why == OpenFailure::no_thread && maker_.no_thread) maker_.no_thread();
+    const bool failed = why == OpenFailure::unavailable || why == OpenFailure::rejected;
+    if (failed && maker_.backing_off) maker_.backing_off(next_attempt);
+  }
+  std::optional<std::uint32_t> take_chore() noexcept override { return slots_.take_chore(); }
+  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept override {
+    maker_.chore(slot, stop);
   }
 
   // Fixed after construction.
   ResourceMaker<T> maker_;
   std::unique_ptr<std::optional<T>[]> resources_;  // each owned by its slot's owner (I2, I5)
+  std::unique_ptr<Retired[]> why_;                 // as these
   SlotPool<Sync> slots_;
   Openers openers_;
 

@@ -177,8 +177,7 @@ class ResourcePool {
       if (core_->fresh(ticket->slot())) {
         leases.push_back(begin(*ticket, where).lease);
       } else {
-        core_->count_retired(core_->stale_reason(ticket->slot()));
-        core_->slots().discard(*ticket);
+        core_->discard_unleased(*ticket, core_->stale_reason(ticket->slot()));
       }
     }
     return leases;
@@ -254,9 +253,9 @@ class ResourcePool {
     Search search{.deadline = deadline, .stop = stop};
     return core_->acquire(entered, search, [this](const Found& at) {
       const std::uint32_t slot = at.ticket.slot();
-      if (core_->fresh(slot)) return true;
+      if (core_->fresh(slot)) return Checked::use;
       core_->replace(at.ticket, core_->stale_reason(slot));
-      return false;
+      return Checked::next;
     });
   }
 
@@ -275,7 +274,7 @@ class ResourcePool {
     auto& slots = core_->slots();
     const auto retire_if_stale = [&](std::uint32_t slot) {
       if (core_->fresh(slot)) return slots.put_back(slot);
-      core_->count_retired(core_->stale_reason(slot));
+      core_->count_retired(slot, core_->stale_reason(slot));
       slots.retire_checked(slot);
     };
     for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {

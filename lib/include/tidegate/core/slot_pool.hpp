@@ -42,6 +42,7 @@ struct Found {
 struct Search {
   Deadline deadline{};
   std::stop_token stop{};
+  bool may_not_wait = false;                      // it would be a deadlock: ends with would_deadlock
   bool resumed = false;                           // was granted a slot before, and gave it up
   std::chrono::steady_clock::time_point since{};  // when it began to wait; epoch = not yet
   std::uint64_t failures_before = 0;              // openings that had failed by then
@@ -63,7 +64,8 @@ class SlotOwner {
   // `count` more slots stand in `opening`: see that take_to_open() is called. Any acquiring or
   // maintaining thread; must not block.
   virtual void on_open_wanted(std::uint32_t count) noexcept = 0;
-  // A slot stands in `retiring`: see that take_to_retire() is called. Any thread, also one that
+  // A slot stands in `retiring`, or in `checking` for somebody to look at: see that take_to_retire()
+  // and take_to_check() are called. Any thread, also one that
   // releases, under the wait mutex (so that none comes after abandon()): must neither block, nor
   // allocate, nor call back.
   virtual void on_retire_wanted() noexcept = 0;
@@ -133,6 +135,11 @@ class SlotPool {
   void set_aside(Ticket ticket) noexcept {
     states_.move(ticket.slot(), SlotState::out, SlotState::checking);
   }
+  // The resource needs a longer look before anybody may have it: as release(), but out -> checking,
+  // for take_to_check(). The slot is retired at once when the pool is closed.
+  void hand_over(Ticket ticket) noexcept;
+  // Only the admission ends: the slot has been moved on by replace() or set_aside().
+  void give_up(std::uint32_t gate) noexcept { leave(gate); }
   // The resource is gone with its holder: the slot is `empty` at once.
   void forget(Ticket ticket) noexcept;
 
@@ -161,12 +168,21 @@ class SlotPool {
   bool try_check(std::uint32_t slot) noexcept { return states_.claim(slot, SlotState::checking); }
   // Takes a docked slot out of `gate`, as checking.
   std::optional<std::uint32_t> try_check_docked(std::uint32_t gate) noexcept;
+  // A slot in `checking` is to be looked at: it comes out of take_to_check(), in no order.
+  void want_check(std::uint32_t slot) noexcept;
+  // The next of them that nobody works on yet.
+  std::optional<std::uint32_t> take_to_check() noexcept;
+  // A slot in `checking` or `retiring` needs a hand that may block: it comes out of take_chore().
+  void want_chore(std::uint32_t slot) noexcept;
+  std::optional<std::uint32_t> take_chore() noexcept;
   // checking -> the oldest waiter, or idle.
   void put_back(std::uint32_t slot) noexcept;
   // checking -> retiring.
   void retire_checked(std::uint32_t slot) noexcept;
   // The next slot in `retiring` that nobody works on yet.
   std::optional<std::uint32_t> take_to_retire() noexcept;
+  // A slot in `retiring` that was taken for a chore: back to take_to_retire().
+  void retire_again(std::uint32_t slot) noexcept;
   // Its resource is destroyed: retiring -> empty, and on to whoever waits for capacity.
   void retired(std::uint32_t slot) noexcept;
 
@@ -244,6 +260,7 @@ class SlotPool {
   void hand_off(std::uint32_t slot, SlotState from) noexcept;
   void enqueue(std::uint32_t slot, std::uint32_t hint) noexcept;
   void retire(std::uint32_t slot, SlotState from) noexcept;
+  void finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
   void shut_down(std::uint32_t slot, SlotState from) noexcept;
   std::uint32_t sweep() noexcept;
   void leave(std::uint32_t gate) noexcept;
@@ -302,6 +319,8 @@ class SlotPool {
   SlotList empty_;
   SlotList to_open_;
   SlotList to_retire_;
+  SlotList to_check_;
+  SlotList chores_;
   std::uint32_t opening_ = 0;   // slots in `opening`, taken or not
   std::uint32_t retiring_ = 0;  // slots in `retiring`, taken or not
   OpenFailure last_failure_ = OpenFailure::none;

@@ -120,6 +120,10 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     lock.unlock();
     return leave_with(gate, *refused);
   }
+  if (search.may_not_wait && !search.deadline.passed()) {
+    lock.unlock();
+    return leave_with(gate, Errc::would_deadlock);
+  }
   if (search.deadline.passed()) {
     // Not willing to wait; but what it lacked is asked for, so that a later try finds it.
     std::uint32_t slot = 0;
@@ -365,10 +369,14 @@ void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   std::unique_lock lock(mutex_);
   states_.move(slot, from, SlotState::retiring);
   ++retiring_;
-  if (!abandoned_) {
-    push(to_retire_, slot);
-    return owner_.on_retire_wanted();
-  }
+  if (abandoned_) return finish_abandoned(slot, lock);
+  push(to_retire_, slot);
+  owner_.on_retire_wanted();
+}
+
+// `slot` is retiring, and nobody is there any more to take it: its end is on the calling thread.
+template <class Sync>
+void SlotPool<Sync>::finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
   lock.unlock();
   owner_.finish_late(slot);
   lock.lock();
@@ -393,6 +401,21 @@ void SlotPool<Sync>::discard(Ticket ticket) noexcept {
 template <class Sync>
 void SlotPool<Sync>::replace(Ticket ticket) noexcept {
   retire(ticket.slot(), SlotState::out);
+}
+
+template <class Sync>
+void SlotPool<Sync>::hand_over(Ticket ticket) noexcept {
+  std::unique_lock lock(mutex_);
+  if (closed_) {
+    lock.unlock();
+    shut_down(ticket.slot(), SlotState::out);
+  } else {
+    states_.move(ticket.slot(), SlotState::out, SlotState::checking);
+    push(to_check_, ticket.slot());
+    owner_.on_retire_wanted();
+    lock.unlock();
+  }
+  leave(ticket.gate());
 }
 
 template <class Sync>
@@ -513,6 +536,35 @@ std::optional<std::uint32_t> SlotPool<Sync>::try_check_docked(std::uint32_t gate
 }
 
 template <class Sync>
+void SlotPool<Sync>::want_check(std::uint32_t slot) noexcept {
+  std::unique_lock lock(mutex_);
+  if (abandoned_) {  // nobody will look
+    lock.unlock();
+    return shut_down(slot, SlotState::checking);
+  }
+  push(to_check_, slot);
+  owner_.on_retire_wanted();
+}
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::take_to_check() noexcept {
+  std::lock_guard lock(mutex_);
+  return pop(to_check_);
+}
+
+template <class Sync>
+void SlotPool<Sync>::want_chore(std::uint32_t slot) noexcept {
+  std::lock_guard lock(mutex_);
+  push(chores_, slot);
+}
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::take_chore() noexcept {
+  std::lock_guard lock(mutex_);
+  return pop(chores_);
+}
+
+template <class Sync>
 void SlotPool<Sync>::put_back(std::uint32_t slot) noexcept {
   hand_off(slot, SlotState::checking);
 }
@@ -526,6 +578,14 @@ template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
   std::lock_guard lock(mutex_);
   return pop(to_retire_);
+}
+
+template <class Sync>
+void SlotPool<Sync>::retire_again(std::uint32_t slot) noexcept {
+  std::unique_lock lock(mutex_);
+  if (abandoned_) return finish_abandoned(slot, lock);
+  push(to_retire_, slot);
+  owner_.on_retire_wanted();
 }
 
 template <class Sync>

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,8 +11,20 @@
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/pool/config_error.hpp>
+#include <tidegate/pool/hooks.hpp>
 
 namespace tidegate {
+
+class Observer;
+
+// What becomes of a connection when its lease ends. Dirty: a transaction is open or has failed, a
+// COPY is under way, rows are unread, or pipeline mode is on.
+enum class ResetPolicy : std::uint8_t {
+  none,         // dirty: drained and rolled back
+  rollback,     // dirty: then also one round trip that must report it idle
+  discard_all,  // dirty or clean: then also DISCARD ALL
+  destroy,      // dirty: closed
+};
 
 // Before each member: its key in a connection string, and what 0 means where that is special.
 // Durations of keys carry a unit: 50us, 250ms, 1h30m, 1.5s; only 0 needs none.
@@ -56,17 +69,30 @@ struct TIDEGATE_API PoolConfig {
   // pool_health_check_period: of maintenance.
   milliseconds health_period{60'000};
 
+  // pool_keepalive: connections that are idle for this long are pinged. 0 = off.
+  milliseconds keepalive{0};
   // pool_ping_after: idle for longer than this, it is pinged before it is leased. 0 = never.
   milliseconds ping_after{1'000};
   // pool_ping_timeout: a connection that does not answer in time is replaced.
   milliseconds ping_timeout{1'000};
+  // pool_reset: none, rollback, discard_all, destroy.
+  ResetPolicy reset = ResetPolicy::rollback;
+  // pool_statement_cache: prepared statements per connection. 0 = off (PgBouncer before 1.21).
+  std::uint32_t statement_cache = 256;
+  // pool_cancel_rate: cancel requests per second.
+  std::uint32_t cancel_rate = 100;
   // pool_close_drain: how long close waits for leases. 0 = not at all.
   milliseconds close_drain{10'000};
 
   // pool_gates: a power of two up to 64, or auto. Unset (auto): from the cores and max_size.
   std::optional<std::uint32_t> gates{};
 
-  friend bool operator==(const PoolConfig&, const PoolConfig&) = default;
+  // Code, not data: neither compared nor shown.
+  Hooks hooks{};
+  std::shared_ptr<Observer> observer{};
+
+  // Compares everything that has a key, and the conninfo.
+  friend TIDEGATE_API bool operator==(const PoolConfig& a, const PoolConfig& b);
 
   // Reads a keyword/value or URI connection string: takes out the pool_* keys, leaves the rest to
   // libpq as it is written, and validates.

@@ -20,7 +20,7 @@ using PoolCore = core::ResourceCore<PooledConnection, core::StdSync>;
 }  // namespace detail
 
 // Move-only; empty when default-constructed, moved from, released or discarded. Its end gives the
-// connection back: clean ones at once, others are replaced. May outlive the pool. For one thread at
+// connection back: clean ones at once, others as PoolConfig::reset says, in the background. May outlive the pool. For one thread at
 // a time, any thread.
 class TIDEGATE_API Lease {
  public:
@@ -65,6 +65,8 @@ class TIDEGATE_API Lease {
   // In registers: a lease that ends need not be written to once more.
   static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;
   static void give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept;
+  [[gnu::cold]] static void give_back_by_rules(detail::PoolCore& core,
+                                               core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
 
   detail::PoolCore* core_ = nullptr;

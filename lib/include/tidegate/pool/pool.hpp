@@ -9,6 +9,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
@@ -35,7 +36,9 @@ class PoolImpl;
 //   AcquireCanceled  the stop_token was triggered
 //   Overloaded       max_waiters acquires wait already
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
-//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself
+//   HookError        prepare said fail, or threw
+//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself, or
+//                    is in a hook of this pool
 class TIDEGATE_API Pool {
  public:
   // Lazy: connects when the first connection is wanted; starts one thread.
@@ -61,6 +64,10 @@ class TIDEGATE_API Pool {
   Expected<Lease> try_acquire(Location where = Location::current());
   Expected<Lease> try_acquire(Deadline deadline, std::stop_token stop = {},
                               Location where = Location::current());
+
+  // Every connection that is idle now and needs no ping; any verdict of prepare but `use` discards it.
+  // Throws: PoolClosed.
+  std::vector<Lease> acquire_all_idle(Location where = Location::current());
 
   // Acquire, run, release. Throw also what Connection's verbs of the same name throw.
   template <Bindable... Args>
@@ -89,13 +96,21 @@ class TIDEGATE_API Pool {
     return std::forward<F>(f)(*lease);
   }
 
+  // Returns when the server has answered on a connection of the pool. Without a deadline:
+  // config().acquire_timeout. Throws also ConnectionLost, or an Error with the code timeout.
+  void ping(Location where = Location::current());
+  void ping(Deadline deadline, Location where = Location::current());
+  // Waits until min_size and min_idle are reached; false when the deadline passed first, or the pool
+  // is closed.
+  bool warm_up(Deadline deadline);
+
   // Every connection is replaced as it comes back: idle ones now, leased ones when they are
   // released. Forgets what went wrong with connects so far.
   void reset() noexcept;
 
   // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases.
   // Idempotent; concurrent callers wait and get the same report.
-  // Throws: WouldDeadlock on a thread that holds a lease of this pool; UsageError for a negative
+  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook; UsageError for a negative
   // drain. Nothing is changed then.
   CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
   bool closed() const noexcept;
@@ -107,9 +122,11 @@ class TIDEGATE_API Pool {
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(core::Entered entered, Location where);
 
-  // Fixed after construction. The core by itself, to spare the warm path a look into impl_.
+  // Fixed after construction. The core by itself, to spare the warm path a look into impl_; null in
+  // warm_core_ when there is something to do at every acquire that the warm path does not know.
   std::unique_ptr<detail::PoolImpl> impl_;
   detail::PoolCore* core_;
+  detail::PoolCore* warm_core_;
 };
 
 }  // namespace tidegate

@@ -1,6 +1,7 @@
 // Opens one connection, within a deadline and abortable.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -18,6 +19,8 @@ struct ConnectOptions {
   // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
   // service file and libpq's defaults fill in the rest.
   std::vector<std::pair<std::string, std::string>> params{};
+  std::uint32_t statement_cache = 256;  // prepared statements that the connection keeps; 0 = none
+  std::uint32_t cancel_rate = 100;      // cancel requests per second, over all that share it
 };
 
 enum class ConnectFault {

@@ -20,6 +20,10 @@
 
 struct pg_conn;  // libpq's PGconn
 
+namespace tidegate::pq {
+class Wash;
+}
+
 namespace tidegate {
 
 // As libpq has it: active = a command is under way or its result is unread.
@@ -127,6 +131,19 @@ class TIDEGATE_API Connection {
   // Non-blocking pings for a poll loop: ping_step(Deadline::now()) sends if none is under way,
   // reads what is there and tells; call it again when socket() is readable (or, seldom, writable).
   pq::PingResult ping_step(Deadline deadline) noexcept;
+  // From here on untouched() is false, so that every end of a lease comes to the pool's slow path.
+  void inspect_every_lease() noexcept {
+    if (state_ != nullptr) state_->set(Flag::inspected);
+  }
+  // From here on a server that turns out to be no primary makes the connection not reusable().
+  void watch_role() noexcept;
+  // What the server is, as far as it has said; always primary unless watched. No system call.
+  pq::Role role() noexcept;
+  // What cancel requests may still do. While it is not `none`, reusable() is false: wait until it is
+  // `delivered`, make one empty round trip (ping_step) that absorbs a late 57014, then call
+  // cancel_settled(). `doubtful` never ends: retire the connection. Non-blocking.
+  pq::CancelTrace cancel_trace() const noexcept;
+  void cancel_settled() noexcept;
   // It is not to be used again after this lease. The lease may go on with it.
   void doom() noexcept {
     if (state_ != nullptr) state_->set(Flag::doomed);
@@ -140,6 +157,7 @@ class TIDEGATE_API Connection {
   int socket() const noexcept;  // -1 when closed or broken
 
  private:
+  friend class pq::Wash;
   using Flag = pq::SessionState::Flag;
 
   pq::Session& session() const noexcept;

@@ -19,7 +19,7 @@ struct Stats {
   std::uint32_t idle = 0;
   std::uint32_t leased = 0;
   std::uint32_t connecting = 0;
-  std::uint32_t checking = 0;  // being pinged
+  std::uint32_t checking = 0;  // being pinged or cleaned, or in an after_release hook
   std::uint32_t retiring = 0;  // being closed
   // Waiting acquires.
   std::uint32_t waiting = 0;
@@ -36,6 +36,7 @@ struct Stats {
     std::uint64_t unavailable = 0;
     std::uint64_t rejected = 0;
     std::uint64_t overloaded = 0;
+    std::uint64_t hook = 0;
     std::uint64_t canceled = 0;
     std::uint64_t closed = 0;
     std::uint64_t would_deadlock = 0;
@@ -52,18 +53,27 @@ struct Stats {
     std::uint64_t idle = 0;
     std::uint64_t broken = 0;
     std::uint64_t ping = 0;
-    std::uint64_t dirty = 0;
-    std::uint64_t generation = 0;
+    std::uint64_t hook = 0;   // a hook wanted it
+    std::uint64_t reset = 0;  // dirty, and could not be cleaned
+    std::uint64_t dirty = 0;  // as PoolConfig::reset = destroy has it
+    std::uint64_t generation = 0;  // the pool was reset, or its server is a primary no more
     std::uint64_t shutdown = 0;
   } destroyed{};
   // Of those, server processes that had not ended a second after their connection was closed.
   std::uint64_t backends_abandoned = 0;
   std::uint64_t pings = 0;
+  // Connections that were cleaned after their lease, by result.
+  struct Resets {
+    std::uint64_t clean = 0;
+    std::uint64_t failed = 0;
+  } resets{};
+  // How often the pool was reset because its server was a primary no more.
+  std::uint64_t role_changes = 0;
 
   std::uint64_t acquired() const noexcept { return outcomes.immediate + outcomes.waited; }
   std::uint64_t attempts() const noexcept {
     return acquired() + outcomes.timeout + outcomes.unavailable + outcomes.rejected +
-           outcomes.overloaded + outcomes.canceled + outcomes.closed + outcomes.would_deadlock;
+           outcomes.overloaded + outcomes.hook + outcomes.canceled + outcomes.closed + outcomes.would_deadlock;
   }
 };
 

@@ -1,0 +1,81 @@
+// Observer: told of everything that happens in a pool.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include <tidegate/base/error.hpp>
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+
+namespace tidegate {
+
+// The events, as plain data. Text is valid during the call only.
+struct AcquireEnded {
+  Location where{};
+  std::optional<Errc> error{};  // nothing: there is a lease
+  std::chrono::nanoseconds took{};
+  bool waited = false;
+};
+struct LeaseReleased {
+  Location acquired{};  // the acquire that began the lease
+  int backend_pid = 0;
+  bool clean = true;  // false: it is washed, or closed
+};
+struct ConnectEnded {
+  const ErrorValue* error = nullptr;  // null: there is a connection
+  std::chrono::nanoseconds took{};
+  int backend_pid = 0;
+};
+struct ConnectionRetired {
+  std::string_view reason{};  // "lifetime", "idle", "broken", ...: the names of Stats::Destroyed
+  int backend_pid = 0;
+};
+struct PingEnded {
+  int backend_pid = 0;
+  bool answered = false;  // false: not in time, or never
+};
+struct ConnectionReset {
+  Location acquired{};  // the acquire whose lease came back dirty
+  int backend_pid = 0;
+  bool clean = false;  // false: it is closed
+};
+
+// Every member does nothing unless overridden. Called outside every lock by the thread on which it
+// happens, also by several at once; what a member throws is dropped. Must not block: it stands in
+// the way of whatever it is told of. Each *_started is followed by exactly one *_ended.
+class TIDEGATE_API Observer {
+ public:
+  Observer() = default;
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+  virtual ~Observer();
+
+  virtual void acquire_started(Location where);
+  virtual void acquire_ended(const AcquireEnded& event);
+  // An acquire that could not be served at once has waited for that long; just before its end.
+  virtual void waited(Location where, std::chrono::nanoseconds waited);
+  virtual void released(const LeaseReleased& event);
+
+  virtual void connect_started();
+  virtual void connect_ended(const ConnectEnded& event);
+  // A connect failed, the `failures`th in a row: the next one comes in `next_in`.
+  virtual void backing_off(std::uint32_t failures, std::chrono::nanoseconds next_in);
+
+  virtual void ping_started(int backend_pid);
+  virtual void ping_ended(const PingEnded& event);
+  virtual void reset_started(int backend_pid);
+  virtual void reset_ended(const ConnectionReset& event);
+  virtual void retired(const ConnectionRetired& event);
+  // The server that was a primary is one no more: every connection is replaced.
+  virtual void role_changed(int backend_pid);
+  // before_close threw.
+  virtual void hook_failed(std::string_view hook, std::string_view what);
+
+  // "fence", "drain", "done" or "orphaned".
+  virtual void close_phase(std::string_view phase);
+};
+
+}  // namespace tidegate

@@ -1,0 +1,112 @@
+// Calls the hooks that get a connection of the pool: prepare, after_release, before_close.
+#include <utility>
+#include <variant>
+
+#include "events.hpp"
+#include "hook_scope.hpp"
+#include "pool_impl.hpp"
+
+namespace tidegate::detail {
+
+using core::Checked;
+using core::Retired;
+
+// ---- on acquirers ----------------------------------------------------------------------------
+
+// A throw is a verdict, too.
+Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) const {
+  // Who may not wait for a connection may all the same prepare one: for as long as a ping may take.
+  const Deadline by =
+      search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
+  try {
+    const InHook scope(*this);
+    const Bounded bound(connection, by, search.stop);
+    return config_.hooks.prepare(connection);
+  } catch (...) {
+    return Verdict::discard_and_fail(std::current_exception());
+  }
+}
+
+Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
+  Connection& connection = core_->resource(ticket.slot()).connection;
+  connection.begin_lease();
+  const Verdict verdict = ask_prepare(connection, search);
+  if (verdict.kind() == Verdict::Kind::use) return Checked::use;
+  if (search.only_idle) {
+    core_->discard_unleased(ticket, Retired::hook);
+    return Checked::fail;
+  }
+  if (verdict.kind() == Verdict::Kind::retry) {
+    ++search.dead;
+    core_->replace(ticket, Retired::hook);
+    return Checked::next;
+  }
+  search.failure = std::visit(
+      [&](const auto& reason) {
+        return ErrorValue::of(HookError(name_, "prepare", reason, search.where));
+      },
+      verdict.reason());
+  if (verdict.kind() == Verdict::Kind::keep_and_fail) {
+    give_back_unleased(ticket);
+  } else {
+    core_->discard_unleased(ticket, Retired::hook);
+  }
+  return Checked::fail;
+}
+
+// Through the same checks as a release.
+void PoolImpl::give_back_unleased(core::Ticket ticket) noexcept {
+  using How = Release::How;
+  Release release = plan_release(core_->resource(ticket.slot()));
+  if (!core_->fresh(ticket.slot())) {
+    release = {.how = How::discard, .reason = core_->stale_reason(ticket.slot())};
+  }
+  switch (release.how) {
+    case How::give_back: return core_->give_back_unleased(ticket);
+    case How::hand_over: return core_->hand_over(ticket);
+    case How::discard: return core_->discard_unleased(ticket, release.reason);
+  }
+}
+
+// ---- on openers ------------------------------------------------------------------------------
+
+void PoolImpl::do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept {
+  auto& slots = core_->slots();
+  Connection& connection = core_->resource(slot).connection;
+  if (slots.state(slot) == core::SlotState::retiring) {
+    if (!stop.stop_requested()) before_close(connection, stop);
+    return slots.retire_again(slot);
+  }
+  if (after_release(connection, stop) && core_->fresh(slot)) return slots.put_back(slot);
+  core_->count_retired(slot, slots.closed()          ? Retired::shutdown
+                             : !core_->fresh(slot) ? core_->stale_reason(slot)
+                                                    : Retired::hook);
+  slots.retire_checked(slot);
+}
+
+bool PoolImpl::after_release(Connection& connection, const std::stop_token& stop) noexcept {
+  if (stop.stop_requested()) return false;
+  try {
+    const InHook scope(*this);
+    const Bounded bound(connection, Deadline(config_.ping_timeout), stop);
+    if (!config_.hooks.after_release(connection)) return false;
+  } catch (...) {
+    return false;
+  }
+  return connection.reusable();  // what the hook did to it must be in order, too
+}
+
+void PoolImpl::before_close(Connection& connection, const std::stop_token& stop) noexcept {
+  std::string what = "an exception that is no std::exception";
+  try {
+    const InHook scope(*this);
+    const Bounded bound(connection, Deadline(config_.ping_timeout), stop);
+    return config_.hooks.before_close(connection);
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  tell(config_.observer, [&](Observer& o) { o.hook_failed("before_close", what); });
+}
+
+}  // namespace tidegate::detail

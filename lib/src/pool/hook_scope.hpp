@@ -1,0 +1,56 @@
+// The scopes in which a hook runs.
+#pragma once
+
+#include <stop_token>
+#include <utility>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/pq/connection.hpp>
+
+namespace tidegate::detail {
+
+class PoolImpl;
+
+// As long as it lives, the calling thread is in a hook of `pool`. On the stack only.
+class InHook {
+ public:
+  explicit InHook(const PoolImpl& pool) noexcept
+      : pool_(pool), outer_(std::exchange(innermost(), this)) {}
+  ~InHook() { innermost() = outer_; }
+  InHook(const InHook&) = delete;
+  InHook& operator=(const InHook&) = delete;
+
+  // Also in a hook of another pool that was called from one of this pool.
+  static bool of(const PoolImpl& pool) noexcept {
+    for (const InHook* scope = innermost(); scope != nullptr; scope = scope->outer_) {
+      if (&scope->pool_ == &pool) return true;
+    }
+    return false;
+  }
+
+ private:
+  static const InHook*& innermost() noexcept {
+    thread_local const InHook* scope = nullptr;
+    return scope;
+  }
+
+  const PoolImpl& pool_;
+  const InHook* outer_;
+};
+
+// As long as it lives, every statement on `connection` ends at the bound.
+class Bounded {
+ public:
+  Bounded(Connection& connection, Deadline by, std::stop_token stop) noexcept
+      : connection_(connection) {
+    connection_.bound(by, std::move(stop));
+  }
+  ~Bounded() { connection_.bound({}, {}); }
+  Bounded(const Bounded&) = delete;
+  Bounded& operator=(const Bounded&) = delete;
+
+ private:
+  Connection& connection_;
+};
+
+}  // namespace tidegate::detail

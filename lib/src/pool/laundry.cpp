@@ -1,0 +1,61 @@
+#include "pool/laundry.hpp"
+
+#include "pool/events.hpp"
+
+namespace tidegate::detail {
+
+using Result = pq::Wash::Result;
+
+Laundry::Laundry(const PoolConfig& config, PoolCore& core)
+    : order_{.verify = config.reset != ResetPolicy::none,
+             .discard_all = config.reset == ResetPolicy::discard_all},
+      timeout_(config.ping_timeout),
+      core_(core),
+      stray_retirements_(stray_retirements(config.max_size)) {
+  loads_.reserve(config.max_size);
+}
+
+void Laundry::take(std::uint32_t slot) noexcept {
+  const PooledConnection& pooled = core_.resource(slot);
+  tell(pooled.rules->observer,
+       [&](Observer& o) { o.reset_started(pooled.connection.backend_pid()); });
+  loads_.push_back({slot, Deadline(timeout_), pq::Wash(order_)});
+}
+
+Deadline Laundry::add_polled(std::vector<pollfd>& polled) const {
+  Deadline next = Deadline::never();
+  for (const Load& load : loads_) {
+    if (load.condemned) {
+      next = earlier(next, Deadline(stray_retirements_.next()));
+      continue;
+    }
+    polled.push_back({core_.resource(load.slot).connection.socket(), load.wash.events(), 0});
+    next = earlier(next, load.deadline);
+  }
+  return next;
+}
+
+Result Laundry::step(Load& load) noexcept {
+  PooledConnection& pooled = core_.resource(load.slot);
+  Connection& connection = pooled.connection;
+  Result result = Result::failed;
+  if (!core_.slots().closed()) {
+    if (!load.condemned) result = load.wash.step(connection);
+    if (result == Result::pending && load.deadline.passed()) result = Result::failed;
+    const bool bad = result == Result::failed || result == Result::stray;
+    if (bad && connection.is_open() && connection.cancel_trace() != pq::CancelTrace::none) {
+      load.condemned = !stray_retirements_.take(std::chrono::steady_clock::now());
+      if (load.condemned) result = Result::pending;
+    }
+  }
+  if (result != Result::pending) {
+    tell(pooled.rules->observer, [&](Observer& o) {
+      o.reset_ended({.acquired = core_.slots().slot(load.slot).record().site,
+                     .backend_pid = connection.backend_pid(),
+                     .clean = result == Result::clean});
+    });
+  }
+  return result;
+}
+
+}  // namespace tidegate::detail

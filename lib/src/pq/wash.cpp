@@ -1,0 +1,172 @@
+#include "pq/wash.hpp"
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <string_view>
+
+#include "pq/session.hpp"
+#include "pq/wait.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+using Flag = SessionState::Flag;
+
+// One step reads at most so many results and rows, so that a server that never stops talking does not
+// keep the others waiting.
+constexpr int kMostPerStep = 1'000;
+
+bool writable(int socket) noexcept {
+  short seen = 0;
+  return wait_for(socket, POLLOUT, -1, Deadline::now(), seen) == Waited::ready;
+}
+
+}  // namespace
+
+Wash::Result Wash::step(Connection& connection) noexcept {
+  if (!connection.is_open()) return Result::failed;
+  Session& session = connection.session();
+  session.mark_use();
+  if (step_ == Step::begin) {
+    if (session.role() == Role::standby) return Result::demoted;
+    if (!begin(session)) return Result::failed;
+  }
+  for (;;) {
+    switch (drain(session)) {
+      case Drained::dead: return Result::failed;
+      case Drained::pending:
+        events_ = PQflush(session.native()) == 1 ? POLLIN | POLLOUT : POLLIN;
+        return Result::pending;
+      case Drained::done: break;
+    }
+    session.clear(Flag::pinging);
+    if (session.cancel_trace() == CancelTrace::doubtful) return Result::stray;
+    if (session.cancel_trace() == CancelTrace::pending) {
+      events_ = 0;
+      return Result::pending;
+    }
+    const Result result = next(session);
+    if (result != Result::pending) return result;
+  }
+}
+
+bool Wash::begin(Session& session) noexcept {
+  PGconn* const native = session.native();
+  if (session.has(Flag::doomed)) return false;
+  session.set(Flag::touched);
+  if (session.has(Flag::native)) {
+    // Leaving blocking mode sends what the user's code left unsent, and in that mode it would wait.
+    if (!writable(PQsocket(native)) || !session.take_back()) return false;
+  }
+  // A pipeline ends with a sync of ours, whatever was sent before.
+  if (PQpipelineStatus(native) != PQ_PIPELINE_OFF && PQpipelineSync(native) == 0) return false;
+  session.mid_answer_ = true;  // of what was sent before, something may have been read
+  step_ = Step::drain;
+  return true;
+}
+
+// Reads the answers of all that was sent, as far as they have come.
+Wash::Drained Wash::drain(Session& session) noexcept {
+  PGconn* const native = session.native();
+  for (int results = 0; results < kMostPerStep; ++results) {
+    if (copying_out_) {
+      const Drained copied = drain_copy_out(session);
+      if (copied != Drained::done) return copied;
+      copying_out_ = false;
+    }
+    if (!session.await_result(Deadline::now())) return Drained::pending;
+    const ResultPtr result(PQgetResult(native));
+    if (PQstatus(native) != CONNECTION_OK) {
+      session.set_broken(last_words(native));
+      return Drained::dead;
+    }
+    if (!result) {
+      // In pipeline mode this ends the results of one statement, else of all.
+      if (PQpipelineStatus(native) == PQ_PIPELINE_OFF) return Drained::done;
+      if (PQexitPipelineMode(native) == 1) return Drained::done;
+      continue;
+    }
+    session.note_end_of_session(result.get());
+    switch (PQresultStatus(result.get())) {
+      case PGRES_COPY_OUT: copying_out_ = true; break;
+      case PGRES_COPY_IN:
+        if (PQputCopyEnd(native, "given up: its lease has ended") < 0) return Drained::dead;
+        break;
+      case PGRES_COPY_BOTH: return Drained::dead;
+      case PGRES_PIPELINE_SYNC:
+        if (PQexitPipelineMode(native) == 1) return Drained::done;
+        break;
+      case PGRES_BAD_RESPONSE:
+      case PGRES_FATAL_ERROR: refused_ = true; break;
+      case PGRES_TUPLES_OK:
+        in_recovery_ = PQntuples(result.get()) == 1 &&
+                       std::string_view(PQgetvalue(result.get(), 0, 0)) == "t";
+        break;
+      default: break;
+    }
+    if (session.has(Flag::broken)) return Drained::dead;
+  }
+  return Drained::pending;
+}
+
+Wash::Drained Wash::drain_copy_out(Session& session) noexcept {
+  for (int rows = 0; rows < kMostPerStep; ++rows) {
+    char* data = nullptr;
+    const int size = PQgetCopyData(session.native(), &data, 1);
+    if (size < 0) return Drained::done;  // its result tells how it ended
+    PQfreemem(data);
+    if (size == 0 && !session.wait_and_read(POLLIN, Deadline::now())) return Drained::pending;
+    if (PQstatus(session.native()) != CONNECTION_OK) return Drained::done;
+  }
+  return Drained::pending;
+}
+
+// The answer to `step_` is complete: sends what comes next, or ends the wash.
+Wash::Result Wash::next(Session& session) noexcept {
+  const PGTransactionStatusType status = PQtransactionStatus(session.native());
+  switch (step_) {
+    case Step::begin:
+    case Step::drain:
+      // Every cancel has been delivered. What one of them still does, it does to this.
+      if (session.cancel_trace() != CancelTrace::none) return send(session, Step::absorb, "");
+      [[fallthrough]];
+    case Step::absorb:
+      session.cancel_settled();
+      if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR) {
+        return send(session, Step::roll_back, "rollback");
+      }
+      [[fallthrough]];
+    case Step::roll_back:
+      if (status != PQTRANS_IDLE) return Result::failed;
+      if (order_.verify) return send(session, Step::verify, "");
+      [[fallthrough]];
+    case Step::verify:
+      if (status != PQTRANS_IDLE) return Result::failed;
+      if (order_.discard_all) return send(session, Step::discard, "discard all");
+      [[fallthrough]];
+    case Step::discard:
+      if (step_ == Step::discard && refused_) return Result::failed;
+      if (session.role() == Role::doubtful) {
+        return send(session, Step::ask_role, "select pg_is_in_recovery()");
+      }
+      [[fallthrough]];
+    case Step::ask_role:
+      if (step_ != Step::ask_role) break;
+      if (refused_) return Result::failed;
+      if (in_recovery_) return Result::demoted;
+      session.refused_write_ = false;
+  }
+  if (session.role() == Role::standby) return Result::demoted;
+  return session.end_touched_lease() ? Result::clean : Result::failed;
+}
+
+// Pending: sent, and the answer is to be drained.
+Wash::Result Wash::send(Session& session, Step step, const char* sql) noexcept {
+  step_ = step;
+  refused_ = in_recovery_ = false;
+  session.mid_answer_ = false;
+  return PQsendQuery(session.native(), sql) == 1 ? Result::pending : Result::failed;
+}
+
+}  // namespace tidegate::pq

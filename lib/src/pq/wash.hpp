@@ -1,0 +1,52 @@
+// Wash: brings a connection that a lease left dirty back to idle, without ever waiting for it.
+#pragma once
+
+#include <tidegate/pq/connection.hpp>
+
+namespace tidegate::pq {
+
+// What is under way is read to its end (COPY and pipeline mode are ended), cancel requests are waited
+// for and absorbed by an empty round trip, an open or failed transaction is rolled back; then, as asked for, one round trip must report the session idle, and
+// DISCARD ALL must succeed. A server that may have become a standby is asked.
+class Wash {
+ public:
+  struct Order {
+    bool verify = true;
+    bool discard_all = false;
+  };
+  enum class Result {
+    pending,  // the server has more to say; step() again when socket() is ready for events()
+    clean,    // idle, as the library keeps it, and fit for the next lease
+    failed,   // not to be used again
+    demoted,  // the server is a standby by now; not to be used again
+    stray,    // a cancel request may still strike at any time; not to be used again
+  };
+
+  explicit Wash(Order order) noexcept : order_(order) {}
+
+  // Does what can be done without waiting. Needs: the same connection each time, not in use by
+  // anybody else.
+  Result step(Connection& connection) noexcept;
+  // For poll(2). 0: it is not the server that is waited for; step() again in a while.
+  short events() const noexcept { return events_; }
+
+ private:
+  enum class Step : unsigned char { begin, drain, absorb, roll_back, verify, discard, ask_role };
+  enum class Drained : unsigned char { pending, done, dead };
+
+  bool begin(Session& session) noexcept;
+  Drained drain(Session& session) noexcept;
+  Drained drain_copy_out(Session& session) noexcept;
+  Result next(Session& session) noexcept;
+  Result send(Session& session, Step step, const char* sql) noexcept;
+
+  Order order_;
+  Step step_ = Step::begin;
+  short events_ = 0;
+  bool copying_out_ = false;
+  // Of the command under way.
+  bool refused_ = false;
+  bool in_recovery_ = false;
+};
+
+}  // namespace tidegate::pq

@@ -1,0 +1,275 @@
+// Laundry: what becomes of a connection whose lease left it dirty.
+#include <libpq-fe.h>
+
+#include <csignal>
+#include <functional>
+
+#include <support/call_counter.hpp>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+// One connection, and no ping or look at it that a test does not ask for.
+PoolConfig one(ResetPolicy reset = ResetPolicy::rollback) {
+  return {.max_size = 1, .ping_after = 0ms, .reset = reset};
+}
+
+int pid_of(Pool& pool) {
+  return pool.with([](Connection& c) { return c.backend_pid(); });
+}
+
+void leave_a_transaction(Pool& pool) {
+  Lease lease = pool.acquire();
+  lease->exec("begin");
+}
+
+// What a lease can leave behind, each by a way that the library does not forbid.
+struct Dirt {
+  const char* name;
+  std::function<void(Connection&)> leave;
+};
+const std::vector<Dirt>& dirts() {
+  static const std::vector<Dirt> all{
+      {"an open transaction", [](Connection& c) { c.exec("begin"); }},
+      {"a failed transaction",
+       [](Connection& c) {
+         c.exec("begin");
+         EXPECT_THROW(c.exec("select 1/0"), QueryError);
+       }},
+      {"a COPY to the server",
+       [](Connection& c) {
+         c.exec("create temp table if not exists t (a int)");
+         PQclear(PQexec(c.native_handle(), "copy t from stdin"));
+         EXPECT_EQ(PQputCopyData(c.native_handle(), "1\n", 2), 1);
+       }},
+      {"a COPY from the server",
+       [](Connection& c) {
+         PQclear(PQexec(c.native_handle(), "copy (select generate_series(1, 100000)) to stdout"));
+       }},
+      {"a COPY inside a transaction",
+       [](Connection& c) {
+         c.exec("begin");
+         PQclear(PQexec(c.native_handle(), "copy (select generate_series(1, 1000)) to stdout"));
+       }},
+      {"unread rows",
+       [](Connection& c) {
+         EXPECT_EQ(PQsendQuery(c.native_handle(), "select generate_series(1, 100000)"), 1);
+       }},
+      {"rows read one by one",
+       [](Connection& c) {
+         EXPECT_EQ(PQsendQuery(c.native_handle(), "select generate_series(1, 1000)"), 1);
+         EXPECT_EQ(PQsetSingleRowMode(c.native_handle()), 1);
+         PQclear(PQgetResult(c.native_handle()));
+       }},
+      {"an empty pipeline",
+       [](Connection& c) { EXPECT_EQ(PQenterPipelineMode(c.native_handle()), 1); }},
+      {"a pipeline with statements, one of them wrong, and no sync",
+       [](Connection& c) {
+         PGconn* native = c.native_handle();
+         EXPECT_EQ(PQenterPipelineMode(native), 1);
+         for (const char* sql : {"select 1", "select 1/0", "select 2"}) {
+           EXPECT_EQ(PQsendQueryParams(native, sql, 0, nullptr, nullptr, nullptr, nullptr, 0), 1);
+         }
+       }},
+      {"a pipeline with several syncs",
+       [](Connection& c) {
+         PGconn* native = c.native_handle();
+         EXPECT_EQ(PQenterPipelineMode(native), 1);
+         for (const char* sql : {"select 1", "begin", "select 2"}) {
+           EXPECT_EQ(PQsendQueryParams(native, sql, 0, nullptr, nullptr, nullptr, nullptr, 0), 1);
+           EXPECT_EQ(PQpipelineSync(native), 1);
+         }
+       }},
+  };
+  return all;
+}
+
+TEST(Laundry, WashesWhateverALeaseLeavesBehind) {
+  for (const ResetPolicy policy :
+       {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::discard_all}) {
+    Pool pool(one(policy));
+    const int pid = pid_of(pool);
+    std::uint64_t washed = policy == ResetPolicy::discard_all ? 1 : 0;
+    for (const Dirt& dirt : dirts()) {
+      Lease lease = pool.acquire();
+      dirt.leave(*lease);
+      lease.release();
+      Lease next = pool.acquire();
+      EXPECT_EQ(next->backend_pid(), pid) << dirt.name;
+      EXPECT_EQ(next->transaction_status(), TransactionStatus::idle) << dirt.name;
+      EXPECT_EQ(next->query_value<int>("select 7"), 7) << dirt.name;
+      washed += policy == ResetPolicy::discard_all ? 2 : 1;
+      next.release();
+    }
+    ASSERT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
+    EXPECT_EQ(pool.stats().resets.clean, washed);
+    EXPECT_EQ(pool.stats().resets.failed, 0);
+  }
+}
+
+TEST(Laundry, WithRollbackACleanConnectionIsLeftAlone) {
+  for (const ResetPolicy policy :
+       {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::destroy}) {
+    Pool pool(one(policy));
+    pool.exec("set statement_timeout = '77s'");
+    EXPECT_EQ(pool.query_value<std::string>("show statement_timeout"), "77s");
+    EXPECT_EQ(pool.stats().resets.clean, 0);
+    EXPECT_EQ(pool.stats().created, 1);
+  }
+}
+
+TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
+  Pool pool(one(ResetPolicy::discard_all));
+  const int pid = pid_of(pool);
+  pool.exec("set statement_timeout = '77s'");
+  EXPECT_NE(pool.query_value<std::string>("show statement_timeout"), "77s");
+  {
+    Lease lease = pool.acquire();
+    lease->exec("begin");
+    lease->exec("set statement_timeout = '78s'");
+  }
+  EXPECT_NE(pool.query_value<std::string>("show statement_timeout"), "78s");
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+// A lease that does not use its connection, too: I14 does not apply to such a pool.
+TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
+  Pool pool(one(ResetPolicy::discard_all));
+  { const Lease lease = pool.acquire(); }
+  EXPECT_TRUE(eventually([&] { return pool.stats().resets.clean == 1; }));
+}
+
+TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
+  Pool pool(one(ResetPolicy::destroy));
+  const int pid = pid_of(pool);
+  leave_a_transaction(pool);
+  EXPECT_NE(pid_of(pool), pid);
+  EXPECT_EQ(pool.stats().destroyed.dirty, 1);
+  EXPECT_EQ(pool.stats().resets.clean, 0);
+}
+
+TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
+  Pool pool(one());
+  Lease lease = pool.acquire();
+  lease->exec("begin");
+  Observer().terminate(lease->backend_pid());
+  EXPECT_THROW(lease->exec("select 1"), ConnectionLost);
+  lease.release();
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().destroyed.broken, 1);
+  EXPECT_EQ(pool.stats().resets.failed, 0);
+}
+
+TEST(Laundry, ASessionThatTheUserHasReplacedIsClosed) {
+  Pool pool(one());
+  Lease lease = pool.acquire();
+  PQreset(lease->native_handle());
+  lease.release();
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().destroyed.reset, 1);
+}
+
+TEST(Laundry, ReleaseHandsOverWithoutAllocating) {
+  Pool pool(one());
+  pid_of(pool);
+  Lease lease = pool.acquire();
+  lease->exec("begin");
+  const CallCounter counter;
+  lease.release();
+  EXPECT_EQ(counter.allocations(), 0u);
+}
+
+// A server process that does not answer until it is told to.
+class Frozen {
+ public:
+  explicit Frozen(int pid) : pid_(pid) { ::kill(pid_, SIGSTOP); }
+  ~Frozen() { ::kill(pid_, SIGCONT); }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+ private:
+  int pid_;
+};
+
+TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
+  PoolConfig config = one();
+  config.ping_timeout = 60s;
+  Pool pool(config);
+  const int pid = pid_of(pool);
+  {
+    Lease lease = pool.acquire();
+    lease->exec("begin");
+    const Frozen frozen(pid);
+    lease.release();  // does not wait
+    const Stats stats = pool.stats();
+    EXPECT_EQ(stats.checking, 1);
+    EXPECT_EQ(stats.idle, 0);
+    EXPECT_EQ(stats.leased, 0);
+    EXPECT_EQ(stats.released, 2);
+    try {
+      const Lease none = pool.acquire(20ms);
+      FAIL() << "it is in the laundry";
+    } catch (const AcquireTimeout& error) {
+      EXPECT_EQ(error.cause(), AcquireTimeout::Cause::checking);
+    }
+  }
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+TEST(Laundry, DirtyLeasesOnASilentServerDoNotWaitForEachOther) {
+  Pool pool(PoolConfig{.max_size = 8, .ping_after = 0ms, .ping_timeout = 2s});
+  auto leases = lease_all(pool);
+  std::vector<std::unique_ptr<Frozen>> frozen;
+  for (Lease& lease : leases) {
+    lease->exec("begin");
+    frozen.push_back(std::make_unique<Frozen>(lease->backend_pid()));
+  }
+  const auto began = std::chrono::steady_clock::now();
+  leases.clear();
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.reset == 8; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 8s);  // 16 s one after the other
+  EXPECT_EQ(pool.stats().resets.failed, 8);
+}
+
+TEST(Laundry, IsEmptiedByClose) {
+  PoolConfig config = one();
+  config.ping_timeout = 60s;
+  Pool pool(config);
+  Lease lease = pool.acquire();
+  lease->exec("begin");
+  const Frozen frozen(lease->backend_pid());
+  lease.release();
+  const CloseReport report = pool.close({.drain = 30s});
+  EXPECT_EQ(report.outcome, CloseReport::Outcome::drained);
+  EXPECT_LT(report.total, 20s);
+  EXPECT_EQ(pool.stats().checking, 0);
+  EXPECT_EQ(pool.stats().retiring, 0);
+}
+
+TEST(Laundry, ADirtyLeaseThatOutlivesItsPoolEndsItsConnection) {
+  Lease lease;
+  {
+    Pool pool(PoolConfig{.name = "outlived", .max_size = 1, .close_drain = 0ms});
+    lease = pool.acquire();
+    lease->exec("begin");
+  }
+  lease.release();
+  Observer observer;
+  EXPECT_TRUE(eventually([&] { return observer.backends("outlived") == 0; }));
+}
+
+TEST(Laundry, AnExpiredDirtyConnectionIsNotWashedFirst) {
+  Pool pool(one());
+  Lease lease = pool.acquire();
+  lease->exec("begin");
+  pool.reset();
+  lease.release();
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().destroyed.generation, 1);
+  EXPECT_EQ(pool.stats().resets.clean, 0);
+}
+
+}  // namespace
+}  // namespace tidegate::test
