@@ -16,7 +16,8 @@ enum class PingResult { alive, pending, dead };
 enum class CancelTrace {
   none,       // nothing: none was sent, or what was sent is settled
   pending,    // one is under way
-  delivered,  // the server has closed the connection of each: one more round trip, and they are over
+  delivered,  // the server has closed the connection of each: one more round trip, and they are
+              // over
   doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
 };
 
@@ -25,12 +26,12 @@ enum class CancelTrace {
 class SessionState {
  public:
   enum class Flag : std::uint8_t {
-    doomed = 1,    // not to be reused after this lease
-    broken = 2,    // cannot be used any more; doomed, too
-    touched = 4,   // used since the lease began: libpq's state must be looked at
-    native = 8,    // native_handle() was handed out since the lease began
-    pinging = 16,  // a ping's answer is still to come
-    leased = 32,   // between begin_lease() and the end of that lease
+    doomed = 1,     // not to be reused after this lease
+    broken = 2,     // cannot be used any more; doomed, too
+    touched = 4,    // used since the lease began: libpq's state must be looked at
+    native = 8,     // native_handle() was handed out since the lease began
+    pinging = 16,   // a ping's answer is still to come
+    leased = 32,    // between begin_lease() and the end of that lease
     canceled = 64,  // a cancel was sent, and may still strike (CancelTrace)
   };
 
