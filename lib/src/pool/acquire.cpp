@@ -5,7 +5,6 @@
 #include "events.hpp"
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
-#include "pq/ping.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -144,12 +143,12 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
     maintenance_.count_ping();
     const int backend_pid = connection.backend_pid();
     tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
-    const auto result = pq::ping(connection, search.stop,
-                                 earlier(search.deadline, Deadline(config_.ping_timeout)));
+    const bool answered =
+        connection.ping(earlier(search.deadline, Deadline(config_.ping_timeout)), search.stop);
     tell(config_.observer, [&](Observer& o) {
-      o.ping_ended({.backend_pid = backend_pid, .answered = result == pq::PingResult::alive});
+      o.ping_ended({.backend_pid = backend_pid, .answered = answered});
     });
-    if (result == pq::PingResult::alive) return Checked::use;
+    if (answered) return Checked::use;
   }
   if (!connection.is_open()) {
     maintenance_.suspect();

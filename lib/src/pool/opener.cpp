@@ -1,5 +1,7 @@
 #include "opener.hpp"
 
+#include <utility>
+
 #include <tidegate/pool/connect_error.hpp>
 #include <tidegate/pq/conninfo.hpp>
 
@@ -63,7 +65,8 @@ ErrorValue explain(const std::string& pool, const pq::ConnectFailure& failure) {
 
 }  // namespace
 
-Opener::Opener(const PoolImpl& pool, const PoolConfig& config)
+Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
+               std::shared_ptr<pq::CancelGroup> cancels)
     : pool_(pool),
       name_(config.effective_name()),
       hooks_(config.hooks),
@@ -81,7 +84,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config)
   // The fallback: conninfo and PGAPPNAME win.
   options_.params.emplace_back("fallback_application_name", "tidegate/" + name_);
   options_.statement_cache = config.statement_cache;
-  options_.cancel_rate = config.cancel_rate;
+  options_.cancels = std::move(cancels);
   wants_primary_ = session_attrs == "read-write" || session_attrs == "primary";
 }
 

@@ -43,6 +43,7 @@ std::uint32_t chore_threads(const PoolConfig& config) {
 PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
+      cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate)),
       core_(PoolCore::make(
           {.max_size = config_.max_size,
            .gates = config_.gates.value_or(0),
@@ -55,7 +56,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
            .backoff_min = config_.connect_backoff_min,
            .backoff_max = config_.connect_backoff_max},
           {.create =
-               [this, opener = Opener(*this, config_)](std::stop_token stop, Deadline deadline) {
+               [this, opener = Opener(*this, config_, cancels_)](std::stop_token stop, Deadline deadline) {
                  auto opened = opener.open(stop, deadline);
                  maintenance_.wake();  // the coarse tick stands still while nothing is open
                  return opened;
@@ -132,6 +133,8 @@ Stats PoolImpl::stats() const {
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
   stats.backends_abandoned = maintenance_.abandoned();
   stats.pings = maintenance_.pings();
+  stats.cancels = {
+      .sent = cancels_->sent(), .failed = cancels_->failed(), .stuck = cancels_->stuck()};
   stats.resets = {.clean = maintenance_.laundry().washed(),
                   .failed = maintenance_.laundry().failed()};
   stats.role_changes = maintenance_.role_changes();

@@ -12,6 +12,7 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/stats.hpp>
 
 #include "maintenance.hpp"
@@ -92,6 +93,7 @@ class PoolImpl {
   // Fixed after construction.
   const PoolConfig config_;
   const std::string name_;
+  const std::shared_ptr<pq::CancelGroup> cancels_;
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;
 

@@ -17,7 +17,8 @@ namespace {
 class Connect {
  public:
   Connect(const ConnectOptions& options, std::stop_token stop, Deadline deadline)
-      : params_(options.params),
+      : options_(options),
+        params_(options.params),
         stop_(std::move(stop)),
         signal_(stop_),
         deadline_(deadline),
@@ -53,8 +54,11 @@ class Connect {
       const Target& target = addresses.found[i];
       if (give_up(target)) return true;
       const std::size_t left = later + addresses.found.size() - i;
-      AttemptOutcome tried =
-          attempt(params_for(params_, target, session_attrs), target, signal_.fd(), share(left));
+      AttemptOutcome tried = attempt({.params = params_for(params_, target, session_attrs),
+                                      .statement_cache = options_.statement_cache,
+                                      .cancels = options_.cancels,
+                                      .drain_bound = options_.drain_bound},
+                                     target, signal_.fd(), share(left));
       if (tried) {
         outcome_.connection = std::move(tried.connection);
         outcome_.duplicate = std::move(tried.duplicate);
@@ -107,6 +111,7 @@ class Connect {
     return outcome;
   }
 
+  const ConnectOptions& options_;
   const ConnectParams& params_;
   std::stop_token stop_;
   StopSignal signal_;

@@ -4,10 +4,11 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
-#include <optional>
 #include <stop_token>
 
 #include <tidegate/pq/file_descriptor.hpp>
+
+#include "pq/stop_bell.hpp"
 
 namespace tidegate::pq {
 
@@ -18,7 +19,7 @@ class StopSignal {
     if (!stop.stop_possible()) return;
     event_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (event_) {
-      callback_.emplace(stop, Ring{event_.get()});
+      callback_.emplace(stop, RingBell{event_.get()});
     } else {
       error_ = errno;
     }
@@ -30,15 +31,10 @@ class StopSignal {
   int error() const noexcept { return error_; }
 
  private:
-  struct Ring {
-    int fd;
-    void operator()() const noexcept { ::eventfd_write(fd, 1); }
-  };
-
   FileDescriptor event_{};
   int error_ = 0;
   // Last, so that it is gone before the descriptor is.
-  std::optional<std::stop_callback<Ring>> callback_{};
+  StopBell callback_{};
 };
 
 }  // namespace tidegate::pq

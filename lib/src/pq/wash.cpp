@@ -116,7 +116,9 @@ Wash::Drained Wash::drain_copy_out(Session& session) noexcept {
     const int size = PQgetCopyData(session.native(), &data, 1);
     if (size < 0) return Drained::done;  // its result tells how it ended
     PQfreemem(data);
-    if (size == 0 && !session.wait_and_read(POLLIN, Deadline::now())) return Drained::pending;
+    if (size == 0 && session.wait_and_read(POLLIN, Deadline::now(), -1) != Waited::ready) {
+      return Drained::pending;
+    }
     if (PQstatus(session.native()) != CONNECTION_OK) return Drained::done;
   }
   return Drained::pending;

@@ -53,6 +53,15 @@ inline std::string one_value(std::string_view value) {
          message('C', c_string("SELECT 1")) + message('Z', "I");
 }
 inline std::string empty_answer() { return message('I', "") + message('Z', "I"); }
+// The answer to a statement without rows, and to one that was canceled.
+inline std::string done(const char* tag = "SET") {
+  return message('1', "") + message('2', "") + message('n', "") + message('C', c_string(tag)) +
+         message('Z', "I");
+}
+inline std::string canceled() {
+  return report('E', "ERROR", "57014", "canceling statement due to user request") +
+         message('Z', "I");
+}
 
 class ScriptedServer {
  public:
@@ -79,15 +88,12 @@ class ScriptedServer {
     });
   }
 
-  pq::ConnectOutcome connect(const std::string& sslmode = "disable") {
-    pq::ConnectOutcome outcome =
-        pq::connect({.params = {{"host", "127.0.0.1"},
-                                {"port", port()},
-                                {"user", "somebody"},
-                                {"dbname", "something"},
-                                {"sslmode", sslmode},
-                                {"gssencmode", "disable"}}},
-                    {}, std::chrono::seconds(30));
+  pq::ConnectOutcome connect(const std::string& sslmode = "disable",
+                             pq::ConnectOptions options = {}) {
+    options.params = {{"host", "127.0.0.1"}, {"port", port()},
+                      {"user", "somebody"},  {"dbname", "something"},
+                      {"sslmode", sslmode},  {"gssencmode", "disable"}};
+    pq::ConnectOutcome outcome = pq::connect(options, {}, std::chrono::seconds(30));
     handshake_.join();
     return outcome;
   }
@@ -112,6 +118,22 @@ class ScriptedServer {
     if (::recv(client_.get(), bytes.data(), size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
       throw std::runtime_error("the client hung up");
     }
+  }
+  // Reads and drops one message, which libpq sends by one call.
+  void receive_message() {
+    char bytes[4096];
+    if (::recv(client_.get(), bytes, sizeof bytes, 0) <= 0) {
+      throw std::runtime_error("the client hung up");
+    }
+  }
+  // Takes the connection of a cancel request, and the request. Closing it ends the request.
+  pq::FileDescriptor accept_cancel() {
+    pq::FileDescriptor cancel(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char request[16];
+    if (::recv(cancel.get(), request, sizeof request, MSG_WAITALL) != sizeof request) {
+      throw std::runtime_error("no cancel request");
+    }
+    return cancel;
   }
   void hang_up() { client_.reset(); }
 

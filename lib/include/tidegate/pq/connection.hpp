@@ -12,6 +12,7 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/sql.hpp>
+#include <tidegate/pq/activity.hpp>
 #include <tidegate/pq/convert.hpp>
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/notice.hpp>
@@ -26,15 +27,17 @@ class Wash;
 
 namespace tidegate {
 
-// As libpq has it: active = a command is under way or its result is unread.
-enum class TransactionStatus { idle, active, in_transaction, in_failed_transaction, unknown };
-
 // Move-only; default-constructed and moved-from: closed. For one thread at a time.
 //
 // Every throwing verb throws
 //   UsageError      the connection is closed, a command started through native_handle() is still
 //                   under way, or a parameter cannot be sent (nothing has been sent then)
 //   QueryError      the server reported an error; the connection stays usable
+//   QueryTimeout    the deadline of ExecOptions passed and the statement was canceled: the server
+//                   has said so, or has said nothing for a second and the connection is given up.
+//                   One that had succeeded before the cancel arrived has succeeded. A deadline that
+//                   has passed already: nothing was sent
+//   QueryCanceled   the same for the stop_token of ExecOptions, and for cancel()
 //   ConnectionLost  the connection is broken; whether the statement took effect is not known.
 //                   It was already broken before the call if the message says so: nothing was sent.
 class TIDEGATE_API Connection {
@@ -78,12 +81,21 @@ class TIDEGATE_API Connection {
   }
   // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
   // Their rows are dropped. At the first error the rest is not run.
-  void exec_script(Sql sql);
+  void exec_script(Sql sql) { exec_script(ExecOptions{}, sql); }
+  void exec_script(const ExecOptions& options, Sql sql);
 
-  // One empty round trip, or as much of it as fits before the deadline.
+  // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
   //           come: the next ping() goes on waiting for it, every other verb waits for it first.
-  bool ping(Deadline deadline) noexcept;
+  bool ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
+
+  // Asks the server to cancel the statement under way, which then throws QueryCanceled unless it
+  // has succeeded first. Any thread, also while another one waits for that statement; the
+  // connection must not be closed or moved meanwhile. Does not wait.
+  // Returns: false when no statement is under way (nothing is sent then), or no thread to be had.
+  bool cancel() const noexcept;
+  // What it is doing. Any thread; the connection must not be closed or moved meanwhile.
+  Activity activity() const;
 
   // Not closed, and not known to be broken.
   bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
@@ -115,9 +127,7 @@ class TIDEGATE_API Connection {
   // mode and doom are looked at. No system call, and no call of libpq unless the lease used it.
   // Promises: when true, blocking mode and libpq's callbacks are as the library keeps them, also
   //           after native_handle(), and the lease's notice handler is gone.
-  bool reusable() noexcept {
-    return untouched() || (state_ != nullptr && end_touched_lease());
-  }
+  bool reusable() noexcept { return untouched() || (state_ != nullptr && end_touched_lease()); }
   // The cheap half of it: the lease did nothing to the connection, so the next one may have it.
   bool untouched() noexcept { return state_ != nullptr && state_->end_untouched_lease(); }
   // Neither doomed nor broken. Field reads only.
@@ -139,8 +149,8 @@ class TIDEGATE_API Connection {
   void watch_role() noexcept;
   // What the server is, as far as it has said; always primary unless watched. No system call.
   pq::Role role() noexcept;
-  // What cancel requests may still do. While it is not `none`, reusable() is false: wait until it is
-  // `delivered`, make one empty round trip (ping_step) that absorbs a late 57014, then call
+  // What cancel requests may still do. While it is not `none`, reusable() is false: wait until it
+  // is `delivered`, make one empty round trip (ping_step) that absorbs a late 57014, then call
   // cancel_settled(). `doubtful` never ends: retire the connection. Non-blocking.
   pq::CancelTrace cancel_trace() const noexcept;
   void cancel_settled() noexcept;

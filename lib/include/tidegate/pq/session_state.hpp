@@ -18,7 +18,8 @@ enum class Role { primary, standby, doubtful };
 enum class CancelTrace {
   none,       // nothing: none was sent, or what was sent is settled
   pending,    // one is under way
-  delivered,  // the server has closed the connection of each: one more round trip, and they are over
+  delivered,  // the server has closed the connection of each: one more round trip, and they are
+              // over
   doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
 };
 

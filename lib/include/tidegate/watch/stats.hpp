@@ -62,6 +62,12 @@ struct Stats {
   // Of those, server processes that had not ended a second after their connection was closed.
   std::uint64_t backends_abandoned = 0;
   std::uint64_t pings = 0;
+  // Cancel requests; of those sent, the ones not known to have arrived, and the ones that hung.
+  struct Cancels {
+    std::uint64_t sent = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t stuck = 0;
+  } cancels{};
   // Connections that were cleaned after their lease, by result.
   struct Resets {
     std::uint64_t clean = 0;
