@@ -57,7 +57,9 @@ void Lease::give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept
 }
 
 void Lease::discard() noexcept {
-  if (core_ != nullptr) std::exchange(core_, nullptr)->discard(ticket_, core::Retired::broken);
+  if (core_ == nullptr) return;
+  core_->resource(ticket_.slot()).connection.leave_transaction();
+  std::exchange(core_, nullptr)->discard(ticket_, core::Retired::broken);
 }
 
 Connection Lease::hijack() && {

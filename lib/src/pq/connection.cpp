@@ -12,11 +12,14 @@
 
 namespace tidegate {
 
-Connection::Connection(std::unique_ptr<pq::Session> session) noexcept : state_(session.release()) {}
+Connection::Connection(std::unique_ptr<pq::Session> session) noexcept : state_(session.release()) {
+  if (state_ != nullptr) state_->belongs_to(this);
+}
 
 Connection& Connection::operator=(Connection&& other) noexcept {
   Connection taken(std::move(other));
   std::swap(state_, taken.state_);
+  if (state_ != nullptr) state_->belongs_to(this);
   return *this;
 }
 
@@ -91,6 +94,10 @@ bool Connection::native_ok() const noexcept {
 
 void Connection::bound(Deadline by, std::stop_token stop) noexcept {
   if (state_ != nullptr) session().bound(by, std::move(stop));
+}
+
+void Connection::leave_transaction() noexcept {
+  if (state_ != nullptr) session().leave_transaction();
 }
 
 std::string_view Connection::broken_reason() const noexcept {

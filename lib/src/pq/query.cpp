@@ -12,7 +12,9 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/encryption.hpp"
+#include "pq/non_blocking.hpp"
 #include "pq/session.hpp"
+#include "pq/throw_usage.hpp"
 #include "pq/wait.hpp"
 
 namespace tidegate::pq {
@@ -23,35 +25,20 @@ constexpr std::size_t kKeptStatement = std::size_t{64} * 1024;
 // How long an answer may lie in an encryption layer that does not tell of it.
 constexpr std::chrono::milliseconds kLookAgain{10};
 
-// Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
-// the connection in blocking mode.
-class NonBlocking {
- public:
-  explicit NonBlocking(PGconn* connection) noexcept
-      : connection_(connection), blocking_(PQisnonblocking(connection) == 0) {
-    if (blocking_) PQsetnonblocking(connection_, 1);
-  }
-  NonBlocking(const NonBlocking&) = delete;
-  NonBlocking& operator=(const NonBlocking&) = delete;
-  ~NonBlocking() {
-    if (blocking_) PQsetnonblocking(connection_, 0);
-  }
-
- private:
-  PGconn* connection_;
-  bool blocking_;
-};
-
-bool is_error(const PGresult* result) noexcept {
-  const ExecStatusType status = PQresultStatus(result);
-  return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
-}
-
 bool is_copy(ExecStatusType status) noexcept {
   return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
 }
 
 }  // namespace
+
+NonBlocking::NonBlocking(PGconn* connection) noexcept
+    : connection_(connection), blocking_(PQisnonblocking(connection) == 0) {
+  if (blocking_) PQsetnonblocking(connection_, 1);
+}
+
+NonBlocking::~NonBlocking() {
+  if (blocking_) PQsetnonblocking(connection_, 0);
+}
 
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
@@ -64,6 +51,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   set(Flag::touched);
   where_ = sql.where();
   options_ = options;
+  if (transaction_ != nullptr) options_.by = earlier(options_.by, transaction_->by);
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
   if (has(Flag::pinging)) ping(Deadline::never());
@@ -211,13 +199,7 @@ void Session::throw_unsent() {
   throw_usage(last_words(native()));
 }
 
-void Session::throw_usage(std::string_view why) const {
-  std::string text(why);
-  if (where_.known()) {
-    text.append(" at ").append(where_.file()).append(":").append(std::to_string(where_.line()));
-  }
-  throw UsageError(text, where_);
-}
+void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::string(why), where_); }
 
 PingResult Session::ping(Deadline deadline) noexcept {
   mark_use();

@@ -15,6 +15,7 @@
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/session_state.hpp>
 
+#include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
 
 struct pg_conn;  // libpq's PGconn
@@ -37,7 +38,7 @@ class Session final : public SessionState {
   explicit Session(NativePtr native) noexcept;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session() = default;
+  ~Session() { leave_transaction(); }
 
   pg_conn* native() const noexcept { return native_.get(); }
   // The connect has succeeded.
@@ -54,6 +55,16 @@ class Session final : public SessionState {
     bound_stop_ = std::move(stop);
   }
 
+  // The transaction whose deadline bounds every statement, until leave_transaction(). Its
+  // Transaction objects lose the session then.
+  void enter_transaction(std::shared_ptr<OpenTransaction> transaction) noexcept {
+    leave_transaction();
+    transaction_ = std::move(transaction);
+  }
+  void leave_transaction() noexcept {
+    if (transaction_ != nullptr) std::exchange(transaction_, nullptr)->session = nullptr;
+  }
+
   PingResult ping(Deadline deadline) noexcept;
   SocketCheck check_socket() noexcept;
   bool end_touched_lease() noexcept;
@@ -63,6 +74,18 @@ class Session final : public SessionState {
   std::string_view broken_reason() const noexcept { return broken_reason_; }
 
  private:
+  friend class tidegate::Connection;  // begin(), for run(Batch)
+  friend class BatchRun;
+  friend class CopyIn;
+  friend class CopyOut;
+  friend class Pipeline;
+
+  // stream.cpp
+  void start_copy(const Sql& sql, const ExecOptions& options, int direction);
+  bool await_sent(Deadline deadline) noexcept;
+  bool await_data(Deadline deadline) noexcept;
+  short await_ready(short events, Deadline deadline) noexcept;
+
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
   ResultPtr collect();
@@ -96,6 +119,8 @@ class Session final : public SessionState {
   // What bounds every statement (bound()).
   Deadline bound_by_{};
   std::stop_token bound_stop_{};
+
+  std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};
