@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -20,11 +21,12 @@ class PqBatch : public testing::Test {
  protected:
   PqBatch() { connection_.exec("create temp table t (id int)"); }
 
+  // First the statement: it settles what a cancel has left.
   void expect_usable() {
+    EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
     EXPECT_TRUE(connection_.is_open());
     EXPECT_TRUE(connection_.reusable());
     EXPECT_EQ(PQpipelineStatus(connection_.native_handle()), PQ_PIPELINE_OFF);
-    EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
   }
   int rows() { return connection_.query_value<int>("select count(*) from t"); }
 
@@ -193,6 +195,30 @@ TEST_F(PqBatch, TheModeOfTheNativeHandleIsKept) {
   EXPECT_EQ(PQisnonblocking(native), 0);
   EXPECT_EQ(PQpipelineStatus(native), PQ_PIPELINE_OFF);
   expect_usable();
+}
+
+TEST_F(PqBatch, ADeadlineOrAStopEndsAllOfIt) {
+  Batch batch;
+  batch.add("insert into t values (1)").add("select pg_sleep(600)").add("select 1");
+  EXPECT_THROW(connection_.run(batch, {.by = 100ms}).raise(), QueryTimeout);
+  expect_usable();
+  const int pid = connection_.backend_pid();
+  std::stop_source stop;
+  std::jthread watch([&] {
+    Connection other = connect_to_server();
+    const Deadline give_up = kLong;
+    while (!give_up.passed() &&
+           !other.query_value<bool>("select exists (select from pg_stat_activity where pid = $1 "
+                                    "and wait_event = 'PgSleep')",
+                                    pid)) {
+    }
+    stop.request_stop();
+  });
+  const auto error =
+      thrown_by<QueryCanceled>([&] { connection_.run(batch, {.stop = stop.get_token()}).raise(); });
+  EXPECT_EQ(error.statement(), "select pg_sleep(600)");
+  expect_usable();
+  EXPECT_EQ(rows(), 0);
 }
 
 // More in both directions than all buffers on the way hold: whoever only wrote, or waited for

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <ranges>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -42,11 +43,12 @@ class PqCopy : public testing::Test {
  protected:
   PqCopy() { connection_.exec("create temp table t (id int, name text)"); }
 
+  // First the statement: it settles what a cancel has left.
   void expect_usable() {
+    EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.transaction_status(), TransactionStatus::idle);
     EXPECT_TRUE(connection_.reusable());
-    EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
   }
   int rows() { return connection_.query_value<int>("select count(*) from t"); }
   template <class T>
@@ -197,11 +199,10 @@ TEST_F(PqCopy, AProducerThatThrowsAbortsItAndItsExceptionGoesOn) {
 // The server stops reading meaning into what comes after the error, so only who listens learns of
 // it: this would run for ever.
 TEST_F(PqCopy, AnErrorOfTheServerEndsAnEndlessCopy) {
-  const auto endless =
-      std::views::iota(0) | std::views::transform([](int i) {
-        return std::tuple(i == 1000 ? std::string("bad") : std::to_string(i), "text");
-      });
-  EXPECT_THAT(thrown_by<QueryError>([&] { connection_.copy_in(t_, endless); }).what(),
+  const auto bad = std::views::iota(0) | std::views::transform([](int i) {
+                     return std::tuple(i == 1000 ? std::string("bad") : std::to_string(i), "text");
+                   });
+  EXPECT_THAT(thrown_by<QueryError>([&] { connection_.copy_in(t_, bad); }).what(),
               HasSubstr("COPY t, line 1001, column id: \"bad\""));
   expect_usable();
 }
@@ -276,8 +277,9 @@ TEST_F(PqCopy, AConversionFailureNamesRowAndColumnAndTheConnectionStaysUsable) {
   expect_usable();
 }
 
+// The rest would take for ever, so the server is asked not to go on.
 TEST_F(PqCopy, ItMayBeLeftEarly) {
-  const char* many = "select generate_series(1, 200000)";
+  const char* many = "select generate_series(1, 10000000000000)";
   EXPECT_THROW(connection_.copy_out(many, [](const Row&) { throw 42; }), int);
   expect_usable();
   int seen = 0;
@@ -304,18 +306,65 @@ TEST_F(PqCopy, AnErrorOfTheQueryIsThrownBeforeOrBehindTheRows) {
   EXPECT_EQ(rows(), 0);
 }
 
+TEST_F(PqCopy, LeftEarlyWhenAllHasComeItNeedsNoCancel) {
+  EXPECT_THROW(connection_.copy_out("values (1), (2)", [](const Row&) { throw 42; }), int);
+  EXPECT_TRUE(connection_.reusable());
+}
+
 TEST_F(PqCopy, TheConnectionIsNotForOthersMeanwhile) {
-  EXPECT_THROW(connection_.copy_out("select generate_series(1, 100000)",
-                                    [&](const Row&) { connection_.exec("select 1"); }),
-               UsageError);
-  expect_usable();
-  const auto meddling = std::views::iota(0) | std::views::transform([&](int i) {
-                          if (i == 20'000) connection_.exec("select 1");
+  const auto expect_refused = [&] {
+    EXPECT_THAT(thrown_by<UsageError>([&] { connection_.exec("select 1"); }).what(),
+                StartsWith("the connection is in the middle of a COPY at postgres/pq_copy.cpp:"));
+  };
+  int seen = 0;
+  connection_.copy_out("select generate_series(1, 1000)", [&](const Row&) {
+    if (++seen == 500) expect_refused();
+  });
+  EXPECT_EQ(seen, 1000);
+  const auto meddling = std::views::iota(0, 20'000) | std::views::transform([&](int i) {
+                          if (i == 10'000) expect_refused();
                           return std::tuple(i, "text");
                         });
-  EXPECT_THROW(connection_.copy_in(t_, meddling), UsageError);
+  EXPECT_EQ(connection_.copy_in(t_, meddling), 20'000u);
+  expect_usable();
+}
+
+const auto endless =
+    std::views::iota(0) | std::views::transform([](int i) { return std::tuple(i, "text"); });
+
+TEST_F(PqCopy, ADeadlineEndsOneThatWouldNotEnd) {
+  EXPECT_THROW(connection_.copy_in(t_, endless, {.by = 100ms}), QueryTimeout);
   expect_usable();
   EXPECT_EQ(rows(), 0);
+  // Once while rows come, once while none do.
+  for (const char* query : {"select generate_series(1, 10000000000000)", "select pg_sleep(600)"}) {
+    EXPECT_THROW(connection_.copy_out(query, [](const Row&) {}, {.by = 100ms}), QueryTimeout);
+    expect_usable();
+  }
+  EXPECT_THROW(connection_.copy_in(t_, endless, {.by = Deadline::now()}), QueryTimeout);
+  EXPECT_THROW(connection_.copy_out("select 1", [](const Row&) {}, {.by = Deadline::now()}),
+               QueryTimeout);
+  expect_usable();
+}
+
+TEST_F(PqCopy, AStopEndsOneThatWouldNotEnd) {
+  std::stop_source stop;
+  const auto stopping = std::views::iota(0) | std::views::transform([&](int i) {
+                          if (i == 10'000) stop.request_stop();
+                          return std::tuple(i, "text");
+                        });
+  EXPECT_THROW(connection_.copy_in(t_, stopping, {.stop = stop.get_token()}), QueryCanceled);
+  expect_usable();
+  EXPECT_EQ(rows(), 0);
+  stop = std::stop_source();
+  int seen = 0;
+  const auto per_row = [&](const Row&) {
+    if (++seen == 10'000) stop.request_stop();
+  };
+  EXPECT_THROW(connection_.copy_out("select generate_series(1, 10000000000000)", per_row,
+                                    {.stop = stop.get_token()}),
+               QueryCanceled);
+  expect_usable();
 }
 
 #if !defined(TIDEGATE_TEST_SANITIZED)  // sanitizers keep what was freed

@@ -238,19 +238,12 @@ TEST_F(PqQuery, AShutDownOfTheDuplicateEndsAQueryInAnotherThread) {
   std::jthread query([&] {
     lost = thrown_by<ConnectionLost>([&] { connection_.exec("select pg_sleep(600)"); }).message();
   });
-  Connection watch = connect_to_server();
-  const Deadline give_up = kLong;
-  while (
-      !watch.query_value<bool>("select exists (select from pg_stat_activity where pid = $1 and "
-                               "wait_event = 'PgSleep')",
-                               pid)) {
-    ASSERT_FALSE(give_up.passed());
-  }
+  wait_until_asleep(pid);
   ::shutdown(outcome_.duplicate.get(), SHUT_RDWR);
   query.join();
   EXPECT_NE(lost, "");
   EXPECT_FALSE(connection_.is_open());
-  watch.exec("select pg_terminate_backend($1)", pid);
+  connect_to_server().exec("select pg_terminate_backend($1)", pid);
 }
 
 // An error of class 08 that the server reports about something else (here: as a foreign data

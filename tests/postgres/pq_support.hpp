@@ -29,11 +29,16 @@ inline pq::ConnectOutcome try_connect(Params params = {}, Deadline deadline = kL
   return pq::connect({.params = std::move(params)}, std::move(stop), deadline);
 }
 
-// Connects to the tests' server by the PG* environment.
-inline pq::ConnectOutcome connected(Params params = {}) {
-  pq::ConnectOutcome outcome = try_connect(std::move(params));
+// Connects to the tests' server by the PG* environment. A server that is slow to answer a cancel is
+// no reason to give it up in a test.
+inline pq::ConnectOutcome connected_with(pq::ConnectOptions options) {
+  options.drain_bound = kLong;
+  pq::ConnectOutcome outcome = pq::connect(options, {}, kLong);
   if (!outcome) throw std::runtime_error("no connection: " + outcome.failure->cause.text);
   return outcome;
+}
+inline pq::ConnectOutcome connected(Params params = {}) {
+  return connected_with({.params = std::move(params)});
 }
 inline Connection connect_to_server() { return std::move(connected().connection); }
 
@@ -63,6 +68,18 @@ inline bool wait_for_eof(int fd) { return wait_for_event(fd, POLLRDHUP); }
 inline void terminate(int backend_pid, int socket) {
   connect_to_server().exec("select pg_terminate_backend($1)", backend_pid);
   if (!wait_for_eof(socket)) throw std::runtime_error("the backend does not end");
+}
+
+// Waits until that backend sleeps in pg_sleep(): a statement is well under way.
+inline void wait_until_asleep(int backend_pid) {
+  Connection watch = connect_to_server();
+  const Deadline give_up = kLong;
+  while (
+      !watch.query_value<bool>("select exists (select from pg_stat_activity where pid = $1 and "
+                               "wait_event = 'PgSleep')",
+                               backend_pid)) {
+    if (give_up.passed()) throw std::runtime_error("nobody sleeps");
+  }
 }
 
 // A TCP socket that listens and says nothing unless told to.

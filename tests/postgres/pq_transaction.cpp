@@ -273,6 +273,32 @@ TEST_F(PqTransaction, ItMayOutliveItsConnection) {
   EXPECT_THROW(transaction.commit(), UsageError);
 }
 
+TEST_F(PqTransaction, ItsDeadlineEndsWhatRunsInsideButNotTheRollback) {
+  {
+    Transaction transaction = connection_.begin({.by = 1s});
+    insert(transaction, 1);
+    EXPECT_THROW(transaction.exec(ExecOptions{.by = 1h}, "select pg_sleep(600)"), QueryTimeout);
+    EXPECT_THROW(transaction.exec("select 1"), QueryTimeout);
+    EXPECT_THROW(transaction.commit(), QueryTimeout);
+    EXPECT_TRUE(transaction.open());
+    transaction.rollback();
+  }
+  EXPECT_EQ(connection_.transaction_status(), TransactionStatus::idle);
+  EXPECT_EQ(rows(), 0);  // and nothing is bounded any more
+  EXPECT_THROW((void)connection_.begin({.by = Deadline::now()}), QueryTimeout);
+  expect_usable();
+}
+
+TEST_F(PqTransaction, AStatementsOwnDeadlineEndsItEarlier) {
+  Transaction transaction = connection_.begin({.by = 1h});
+  Transaction savepoint = transaction.begin();
+  EXPECT_THROW(savepoint.exec(ExecOptions{.by = 50ms}, "select pg_sleep(600)"), QueryTimeout);
+  savepoint.rollback();
+  insert(transaction, 1);
+  transaction.commit();
+  EXPECT_EQ(rows(), 1);
+}
+
 TEST_F(PqTransaction, TransactCommitsAndReturnsWhatFReturns) {
   EXPECT_EQ(connection_.transact([](Transaction& t) {
     insert(t, 1);

@@ -101,7 +101,7 @@ void describe_refusal(PGconn* connection, ConnectSigns signs, FailedAttempt& fai
 
 }  // namespace
 
-AttemptOutcome attempt(const ConnectParams& params, const Target& target, int wake_fd,
+AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int wake_fd,
                        Deadline deadline) {
   AttemptOutcome outcome;
   FailedAttempt& failure = outcome.failure;
@@ -110,7 +110,7 @@ AttemptOutcome attempt(const ConnectParams& params, const Target& target, int wa
   failure.port = target.port;
 
   const auto began = Deadline::Clock::now();
-  auto session = std::make_unique<Session>(start(params));
+  auto session = std::make_unique<Session>(start(options.params));
   PGconn* connection = session->native();
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
   Handshake handshake(connection);
@@ -134,7 +134,7 @@ AttemptOutcome attempt(const ConnectParams& params, const Target& target, int wa
     failure.text = "cannot duplicate the socket: " + std::generic_category().message(errno);
     return outcome;
   }
-  session->opened();
+  session->opened(options);
   outcome.connection = Connection(std::move(session));
   return outcome;
 }

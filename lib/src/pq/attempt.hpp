@@ -27,11 +27,11 @@ struct AttemptOutcome {
   explicit operator bool() const noexcept { return connection.is_open(); }
 };
 
-// Needs:    `params` name one host at most; `target` is what the failure will name.
+// Needs:    `options.params` name one host at most; `target` is what the failure will name.
 // Promises: ends with kind aborted as soon as `wake_fd` is readable (-1: never), with unreachable
 //           at the deadline.
 // Throws:   std::bad_alloc.
-AttemptOutcome attempt(const ConnectParams& params, const Target& target, int wake_fd,
+AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int wake_fd,
                        Deadline deadline);
 
 }  // namespace tidegate::pq

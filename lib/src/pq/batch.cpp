@@ -108,6 +108,7 @@ class BatchRun {
   void take(ResultPtr result);
   void fail(std::size_t i, QueryReport report);
   QueryReport aborted(std::size_t i) const;
+  void throw_if_ended(std::size_t i, const PGresult* error);
   void require_connection(const PGresult* result);
 
   Session& session_;
@@ -139,7 +140,7 @@ BatchResults BatchRun::run() {
     unflushed += 64;
     if (unflushed < kPiece) continue;
     unflushed = 0;
-    session_.await_sent(Deadline::never());
+    session_.await_sent();
     while (pipeline.ready()) take_one();
     require_connection(nullptr);
   }
@@ -151,6 +152,7 @@ BatchResults BatchRun::run() {
   // The transaction ends with the sync, and may fail in that.
   if (const ResultPtr end = pipeline.next()) {
     require_connection(end.get());
+    throw_if_ended(batch_.size() - 1, end.get());
     fail(batch_.size() - 1, report_of(end.get()));
     pipeline.next();
   }
@@ -188,6 +190,7 @@ void BatchRun::take(ResultPtr result) {
   if (status == PGRES_PIPELINE_ABORTED) return fail(i, aborted(i));
   if (is_error(result.get())) {
     require_connection(result.get());
+    throw_if_ended(i, result.get());
     return fail(i, report_of(result.get()));
   }
   auto kept = std::make_unique<Result>();
@@ -211,6 +214,13 @@ QueryReport BatchRun::aborted(std::size_t i) const {
                                 " of the batch (counted from 0) failed"};
   if (cause < i) report.detail = results_.items_[cause].error->message();
   return report;
+}
+
+// A limit, or cancel(), ends the whole batch, not a statement of it.
+void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
+  if (session_.struck_ == Session::Limit::none && !session_.target_->asked()) return;
+  session_.statement_ = text(i);
+  if (report_of(error).sqlstate == "57014") session_.throw_error(error);
 }
 
 void BatchRun::require_connection(const PGresult* result) {

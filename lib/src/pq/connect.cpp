@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "pq/attempt.hpp"
+#include "pq/stop_bell.hpp"
 #include "pq/targets.hpp"
 
 namespace tidegate::pq {
@@ -22,7 +23,7 @@ class StopSignal {
     if (!stop.stop_possible()) return;
     event_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (event_) {
-      callback_.emplace(stop, Ring{event_.get()});
+      callback_.emplace(stop, RingBell{event_.get()});
     } else {
       error_ = errno;
     }
@@ -34,22 +35,18 @@ class StopSignal {
   int error() const noexcept { return error_; }
 
  private:
-  struct Ring {
-    int fd;
-    void operator()() const noexcept { ::eventfd_write(fd, 1); }
-  };
-
   FileDescriptor event_{};
   int error_ = 0;
   // Last, so that it is gone before the descriptor is.
-  std::optional<std::stop_callback<Ring>> callback_{};
+  StopBell callback_{};
 };
 
 // One connect() under way.
 class Connect {
  public:
   Connect(const ConnectOptions& options, std::stop_token stop, Deadline deadline)
-      : params_(options.params),
+      : options_(options),
+        params_(options.params),
         stop_(std::move(stop)),
         signal_(stop_),
         deadline_(deadline),
@@ -85,8 +82,11 @@ class Connect {
       const Target& target = addresses.found[i];
       if (give_up(target)) return true;
       const std::size_t left = later + addresses.found.size() - i;
-      AttemptOutcome tried =
-          attempt(params_for(params_, target, session_attrs), target, signal_.fd(), share(left));
+      AttemptOutcome tried = attempt({.params = params_for(params_, target, session_attrs),
+                                      .statement_cache = options_.statement_cache,
+                                      .cancels = options_.cancels,
+                                      .drain_bound = options_.drain_bound},
+                                     target, signal_.fd(), share(left));
       if (tried) {
         outcome_.connection = std::move(tried.connection);
         outcome_.duplicate = std::move(tried.duplicate);
@@ -139,6 +139,7 @@ class Connect {
     return outcome;
   }
 
+  const ConnectOptions& options_;
   const ConnectParams& params_;
   std::stop_token stop_;
   StopSignal signal_;

@@ -41,10 +41,18 @@ Params& Connection::start(Sql sql, const ExecOptions& options) {
 
 Rows Connection::run() { return Rows(session().run()); }
 
-void Connection::exec_script(Sql sql) { open_session(sql.where()).run_script(sql); }
+void Connection::exec_script(const ExecOptions& options, Sql sql) {
+  open_session(sql.where()).run_script(sql, options);
+}
 
-bool Connection::ping(Deadline deadline) noexcept {
-  return ping_step(deadline) == pq::PingResult::alive;
+bool Connection::ping(Deadline deadline, const std::stop_token& stop) noexcept {
+  return state_ != nullptr && session().ping(deadline, stop) == pq::PingResult::alive;
+}
+
+bool Connection::cancel() const noexcept { return state_ != nullptr && session().cancel(); }
+
+Activity Connection::activity() const {
+  return state_ == nullptr ? Activity{} : session().activity();
 }
 
 pq::PingResult Connection::ping_step(Deadline deadline) noexcept {
@@ -56,15 +64,7 @@ pq::SocketCheck Connection::check_socket() noexcept {
 }
 
 TransactionStatus Connection::transaction_status() const noexcept {
-  if (state_ == nullptr) return TransactionStatus::unknown;
-  switch (PQtransactionStatus(session().native())) {
-    case PQTRANS_IDLE: return TransactionStatus::idle;
-    case PQTRANS_ACTIVE: return TransactionStatus::active;
-    case PQTRANS_INTRANS: return TransactionStatus::in_transaction;
-    case PQTRANS_INERROR: return TransactionStatus::in_failed_transaction;
-    case PQTRANS_UNKNOWN: break;
-  }
-  return TransactionStatus::unknown;
+  return state_ == nullptr ? TransactionStatus::unknown : pq::transaction_of(session().native());
 }
 
 int Connection::backend_pid() const noexcept {
@@ -94,6 +94,14 @@ bool Connection::native_ok() const noexcept {
 
 void Connection::bound(Deadline by, std::stop_token stop) noexcept {
   if (state_ != nullptr) session().bound(by, std::move(stop));
+}
+
+pq::CancelTrace Connection::cancel_trace() const noexcept {
+  return state_ == nullptr ? pq::CancelTrace::none : session().cancel_trace();
+}
+
+void Connection::cancel_settled() noexcept {
+  if (state_ != nullptr) session().cancel_settled();
 }
 
 void Connection::leave_transaction() noexcept {

@@ -12,7 +12,6 @@
 #include <tidegate/pq/copy.hpp>
 
 #include "pq/copy_text.hpp"
-#include "pq/non_blocking.hpp"
 #include "pq/session.hpp"
 #include "pq/sql_text.hpp"
 #include "pq/throw_usage.hpp"
@@ -77,10 +76,8 @@ CopyIn::CopyIn(Session& session, const CopyTarget& target, std::size_t values,
 
 CopyIn::~CopyIn() {
   if (!under_way_) return;
-  const NonBlocking mode(session_.native());
-  end("aborted by the client: an exception came instead of the next row");
   try {
-    session_.collect();
+    end("aborted by the client: an exception came instead of the next row");
   } catch (...) {
     // The server's echo of that; the connection says by itself if it is broken.
   }
@@ -102,38 +99,44 @@ bool CopyIn::end_row() {
   return data_.size() < kPiece || send();
 }
 
-// Sends what there is when the socket has room for it, or says that the server has refused.
+// Sends what there is when the socket has room for it; false when the COPY is over instead.
 bool CopyIn::send() {
   PGconn* connection = session_.native();
-  const NonBlocking mode(connection);
+  const Session::NonBlocking mode(connection);
   for (short seen = 0; (seen & POLLOUT) == 0;) {
-    seen = session_.await_ready(POLLIN | POLLOUT, Deadline::never());
+    over_ = !session_.await_room(seen);
+    if (over_) return false;
     if ((seen & ~POLLOUT) == 0) continue;
-    refused_ = is_error_report_next(PQsocket(connection)) || PQconsumeInput(connection) == 0;
-    if (refused_) return false;
+    over_ = is_error_report_next(PQsocket(connection)) || PQconsumeInput(connection) == 0;
+    if (over_) return false;
   }
-  refused_ = PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) != 1;
-  if (refused_) return false;
+  over_ = PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) != 1;
+  if (over_) return false;
   data_.clear();
-  session_.await_sent(Deadline::never());
+  session_.await_sent();
   return true;
 }
 
-// Tells the server that there is no more; with a refusal, that all of it is to be dropped.
-void CopyIn::end(const char* refusal) noexcept {
-  PGconn* connection = session_.native();
-  const NonBlocking mode(connection);
+// Tells the server that there is no more; with a refusal, that all of it is to be dropped. Reads
+// the answer. Throws when that is an error.
+ResultPtr CopyIn::end(const char* refusal) {
+  struct Leave {
+    Session& session;
+    ~Leave() { session.leave_copy(); }
+  };
   under_way_ = false;
+  const Leave leave{session_};
+  PGconn* connection = session_.native();
+  const Session::NonBlocking mode(connection);
   while (PQstatus(connection) == CONNECTION_OK && PQputCopyEnd(connection, refusal) == 0) {
-    if (!session_.await_sent(Deadline::never())) return;
+    session_.await_sent();
   }
+  return session_.collect();
 }
 
 std::uint64_t CopyIn::finish() {
-  if (!refused_ && !data_.empty()) send();
-  end(refused_ ? "the server has refused it" : nullptr);
-  const NonBlocking mode(session_.native());
-  const ResultPtr result = session_.collect();
+  if (!over_ && !data_.empty()) send();
+  const ResultPtr result = end(over_ ? "aborted by the client: out of time, or refused" : nullptr);
   const char* count = PQcmdTuples(result.get());
   std::uint64_t rows = 0;
   std::from_chars(count, count + std::strlen(count), rows);

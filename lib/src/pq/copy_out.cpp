@@ -1,6 +1,8 @@
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -8,12 +10,14 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/copy_text.hpp"
-#include "pq/non_blocking.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
 namespace {
+
+// How often a statement's limits are looked at while rows come without a wait.
+constexpr std::size_t kLookEvery = 1024;
 
 struct FreeMemory {
   void operator()(char* memory) const noexcept { PQfreemem(memory); }
@@ -28,7 +32,8 @@ struct CopyOut::State {
   std::unique_ptr<char, FreeMemory> line{};
   std::vector<CopyValue> values{};
   Result result{};  // describes the columns; `values` are its only row
-  std::size_t row = 0;
+  std::size_t columns = 0;
+  std::size_t row = 0;  // how many were read
   bool under_way = false;
 };
 
@@ -58,6 +63,7 @@ CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
   session.require_success(error != nullptr ? error.get() : described.get(), false);
 
   Result& result = state_->result;
+  state_->columns = static_cast<std::size_t>(PQnfields(described.get()));
   result.native = std::move(described);
   result.statement = query.text();
   result.where = query.where();
@@ -71,46 +77,65 @@ CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
 bool CopyOut::next() {
   State& s = *state_;
   PGconn* connection = s.session.native();
-  const NonBlocking mode(connection);
+  const Session::NonBlocking mode(connection);
+  if (s.row % kLookEvery == 0) s.session.strike_if_over();
   for (;;) {
     char* line = nullptr;
     const int size = PQgetCopyData(connection, &line, 1);
+    s.line.reset(line);
     if (size > 0) {
-      s.line.reset(line);
-      split_copy_line({line, static_cast<std::size_t>(size)}, s.values);
-      const auto columns = static_cast<std::size_t>(PQnfields(s.result.native.get()));
-      // A line of no columns is one empty value.
-      if (s.values.size() != columns && columns != 0) {
-        throw QueryError({.message = "row " + std::to_string(s.row) + " of the COPY has " +
-                                     std::to_string(s.values.size()) + " columns, the query has " +
-                                     std::to_string(columns),
-                          .statement = s.result.statement},
-                         s.result.where);
-      }
-      ++s.row;
+      // From its limit on nobody gets rows of it.
+      if (s.session.struck_ != Session::Limit::none) continue;
+      take({line, static_cast<std::size_t>(size)});
       return true;
     }
-    if (size == 0 && PQstatus(connection) == CONNECTION_OK) {
-      s.session.await_data(Deadline::never());
-      continue;
-    }
-    s.under_way = false;
-    s.session.collect();
-    return false;
+    if (size < 0 || PQstatus(connection) != CONNECTION_OK) break;
+    s.session.await_socket(POLLIN);
   }
+  leave();
+  return false;
+}
+
+void CopyOut::take(std::span<char> line) {
+  State& s = *state_;
+  split_copy_line(line, s.values);
+  // A line of no columns is one empty value.
+  if (s.values.size() != s.columns && s.columns != 0) {
+    throw QueryError({.message = "row " + std::to_string(s.row) + " of the COPY has " +
+                                 std::to_string(s.values.size()) + " columns, the query has " +
+                                 std::to_string(s.columns),
+                      .statement = s.result.statement},
+                     s.result.where);
+  }
+  ++s.row;
 }
 
 Row CopyOut::row() const noexcept { return {&state_->result, state_->row - 1}; }
 
+// Reads what follows the data, and throws if that is an error.
+void CopyOut::leave() {
+  struct Leave {
+    Session& session;
+    ~Leave() { session.leave_copy(); }
+  };
+  state_->under_way = false;
+  Session& session = state_->session;
+  const Leave leave{session};
+  session.collect();
+  // The server was done before it could be canceled, but rows of it were dropped.
+  if (session.struck_ != Session::Limit::none) {
+    session.throw_ended(session.struck_, {.message = "a limit ended the COPY"});
+  }
+}
+
 CopyOut::~CopyOut() {
   if (!state_->under_way) return;
-  Session& session = state_->session;
-  const NonBlocking mode(session.native());
-  session.end_copy(PGRES_COPY_OUT);
+  const Session::NonBlocking mode(state_->session.native());
+  state_->session.drain_copy_out();
   try {
-    session.collect();
+    leave();
   } catch (...) {
-    // An error behind what was read: nobody asked for that any more.
+    // That it was canceled, or an error behind what was read: nobody asked for that any more.
   }
 }
 

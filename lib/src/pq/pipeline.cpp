@@ -2,13 +2,10 @@
 
 #include <libpq-fe.h>
 
-#include "pq/session.hpp"
-
 namespace tidegate::pq {
 
-Pipeline::Pipeline(Session& session) : session_(session), mode_(session.native()) {
+Pipeline::Pipeline(Session& session) : session_(session), running_(session) {
   if (PQenterPipelineMode(session_.native()) == 0) session_.throw_unsent();
-  session_.mid_answer_ = false;
 }
 
 Pipeline::~Pipeline() {
@@ -16,7 +13,7 @@ Pipeline::~Pipeline() {
   if (!sync_sent_) PQpipelineSync(connection);
   // Without a result in one place or the other libpq and we do not agree on where we are.
   for (bool ended = false; !synced_ && PQstatus(connection) == CONNECTION_OK;) {
-    session_.await_result(Deadline::never());
+    session_.await_answer();
     const ResultPtr result(PQgetResult(connection));
     if (result == nullptr && ended) break;
     ended = result == nullptr && owed_ == 0;
@@ -42,7 +39,7 @@ bool Pipeline::ready() const noexcept { return owed_ > 0 && PQisBusy(session_.na
 
 ResultPtr Pipeline::next() {
   if (synced_) return nullptr;
-  session_.await_result(Deadline::never());
+  session_.await_answer();
   ResultPtr result(PQgetResult(session_.native()));
   if (result == nullptr) {
     if (owed_ > 0) --owed_;

@@ -3,12 +3,10 @@
 
 #include <cstddef>
 
-#include "pq/non_blocking.hpp"
 #include "pq/result.hpp"
+#include "pq/session.hpp"
 
 namespace tidegate::pq {
-
-class Session;
 
 // Its end leaves pipeline mode in every case: what was not synced is, what was not read is thrown
 // away. A connection that cannot be brought out of it is broken.
@@ -35,7 +33,7 @@ class Pipeline {
 
  private:
   Session& session_;
-  const NonBlocking mode_;
+  const Session::Running running_;
   std::size_t owed_ = 0;
   bool sync_sent_ = false;
   bool synced_ = false;

@@ -12,7 +12,6 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/encryption.hpp"
-#include "pq/non_blocking.hpp"
 #include "pq/session.hpp"
 #include "pq/throw_usage.hpp"
 #include "pq/wait.hpp"
@@ -31,12 +30,23 @@ bool is_copy(ExecStatusType status) noexcept {
 
 }  // namespace
 
-NonBlocking::NonBlocking(PGconn* connection) noexcept
+TransactionStatus transaction_of(const PGconn* connection) noexcept {
+  switch (PQtransactionStatus(connection)) {
+    case PQTRANS_IDLE: return TransactionStatus::idle;
+    case PQTRANS_ACTIVE: return TransactionStatus::active;
+    case PQTRANS_INTRANS: return TransactionStatus::in_transaction;
+    case PQTRANS_INERROR: return TransactionStatus::in_failed_transaction;
+    case PQTRANS_UNKNOWN: break;
+  }
+  return TransactionStatus::unknown;
+}
+
+Session::NonBlocking::NonBlocking(PGconn* connection) noexcept
     : connection_(connection), blocking_(PQisnonblocking(connection) == 0) {
   if (blocking_) PQsetnonblocking(connection_, 1);
 }
 
-NonBlocking::~NonBlocking() {
+Session::NonBlocking::~NonBlocking() {
   if (blocking_) PQsetnonblocking(connection_, 0);
 }
 
@@ -48,27 +58,47 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
 
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
+  if (copying_) pq::throw_usage("the connection is in the middle of a COPY", sql.where());
   set(Flag::touched);
+  disarm_limits();  // those of a statement whose parameters could not be bound
   where_ = sql.where();
   options_ = options;
   if (transaction_ != nullptr) options_.by = earlier(options_.by, transaction_->by);
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
-  if (has(Flag::pinging)) ping(Deadline::never());
-  if (has(Flag::broken)) {
-    throw_lost(
-        {.message = "the connection was already broken, nothing was sent: " + broken_reason_});
-  }
+  if (has(Flag::broken)) throw_broken();
   if (statement_.find('\0') != std::string::npos) throw_usage("the statement holds a NUL byte");
+  arm_limits();
+  refuse_if_over("");
+  if (has(Flag::pinging)) settle_ping();
+  if (has(Flag::canceled)) settle_cancels();
+  if (has(Flag::broken)) throw_broken();
   if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
     throw_usage("pipeline mode was left on through native_handle()");
   }
+  target_->begin_statement();
+  mirror_.begin(statement_);
+}
+
+// Idempotent. Whatever was asked of the canceller meanwhile is either taken back or remembered.
+void Session::end_statement() noexcept {
+  disarm_limits();
+  mirror_.end(transaction_of(native()));
+  if (!target_->end_statement()) [[likely]]
+    return;
+  if (target_->trace() == CancelTrace::pending) {
+    try {
+      cancels_->canceller().withdraw(*target_);
+    } catch (const std::bad_alloc&) {
+      // It stays pending.
+    }
+  }
+  if (target_->asked()) set(Flag::canceled);
 }
 
 std::unique_ptr<Result> Session::run() {
-  const NonBlocking mode(native());
+  const Running running(*this);
   params_.seal();
-  mid_answer_ = false;
   if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(params_.count()),
                         params_.types(), params_.values(), params_.lengths(), params_.formats(),
                         0) == 0) {
@@ -81,10 +111,9 @@ std::unique_ptr<Result> Session::run() {
   return result;
 }
 
-void Session::run_script(const Sql& sql) {
-  begin(sql, {});
-  const NonBlocking mode(native());
-  mid_answer_ = false;
+void Session::run_script(const Sql& sql, const ExecOptions& options) {
+  begin(sql, options);
+  const Running running(*this);
   if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
   collect();
 }
@@ -95,7 +124,7 @@ ResultPtr Session::collect() {
   ResultPtr kept;
   bool copied = false;
   for (;;) {
-    await_result(Deadline::never());
+    await_answer();
     ResultPtr result(PQgetResult(native()));
     if (!result) break;
     note_end_of_session(result.get());
@@ -112,33 +141,34 @@ ResultPtr Session::collect() {
   return kept;
 }
 
-// Flushes and reads until PQgetResult() would not block; false when the deadline passed first. A
-// failed connection makes it return, too: then PQgetResult() says so.
-bool Session::await_result(Deadline deadline) noexcept {
+// Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
+// bell rang, first. A failed connection makes it return, too: then PQgetResult() says so.
+bool Session::await_result(Deadline deadline, int bell) noexcept {
   int unsent = PQflush(native());
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
     // Reading while there is something to write: else both sides might wait for the other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
-    if (!wait_and_read(events, deadline)) return false;
+    if (wait_and_read(events, deadline, bell) != Waited::ready) return false;
     unsent = PQflush(native());
   }
   return true;
 }
 
-// Waits until the socket is ready for `events`, then reads what there is; false when the deadline
-// passed first. What breaks meanwhile shows in PQstatus().
-bool Session::wait_and_read(short events, Deadline deadline) noexcept {
+// Waits until the socket is ready for `events`, then reads what there is; does not read when the
+// bell rang or the deadline passed first. What breaks meanwhile shows in PQstatus().
+Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcept {
   const HeldBack held = mid_answer_ ? held_back(native()) : HeldBack::nothing;
   if (held != HeldBack::something) {
     const Deadline look =
         held == HeldBack::unknown ? earlier(deadline, Deadline(kLookAgain)) : deadline;
     short seen = 0;
-    const Waited waited = wait_for(PQsocket(native()), events, -1, look, seen);
-    if (waited == Waited::timed_out && deadline.passed()) return false;
+    const Waited waited = wait_for(PQsocket(native()), events, bell, look, seen);
+    if (waited == Waited::woken) return waited;
+    if (waited == Waited::timed_out && deadline.passed()) return waited;
   }
   PQconsumeInput(native());
   mid_answer_ = true;
-  return true;
+  return Waited::ready;
 }
 
 // A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
@@ -150,11 +180,11 @@ void Session::end_copy(int status) {
       const int size = PQgetCopyData(native(), &data, 1);
       if (size < 0) return;
       PQfreemem(data);
-      if (size == 0) wait_and_read(POLLIN, Deadline::never());
+      if (size == 0) await_socket(POLLIN);
     }
   } else if (status == PGRES_COPY_IN) {
     while (PQputCopyEnd(native(), "refused by the client: exec() cannot COPY") == 0) {
-      wait_and_read(POLLIN | POLLOUT, Deadline::never());
+      await_socket(POLLIN | POLLOUT);
       if (PQflush(native()) < 0) return;
     }
   } else {
@@ -180,9 +210,16 @@ void Session::throw_error(const PGresult* result) {
     report.message = text.substr(0, text.find('\n'));
     if (report.message.empty()) report.message = last_words(native());
   }
+  const bool canceled = report.sqlstate == "57014";
+  if (struck_ != Limit::none && (canceled || given_up_)) throw_ended(struck_, std::move(report));
   if (has(Flag::broken)) throw_lost(std::move(report));
+  if (canceled && target_->asked()) throw_ended(Limit::none, std::move(report));
   report.statement = statement_;
   throw QueryError(std::move(report), where_);
+}
+
+void Session::throw_broken() {
+  throw_lost({.message = "the connection was already broken, nothing was sent: " + broken_reason_});
 }
 
 void Session::throw_lost(QueryReport report) {
@@ -201,8 +238,17 @@ void Session::throw_unsent() {
 
 void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::string(why), where_); }
 
-PingResult Session::ping(Deadline deadline) noexcept {
+PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcept {
   mark_use();
+  StopBell rings;
+  if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
+  const PingResult result = ping_until(deadline, rings ? bell_.get() : -1);
+  rings.reset();
+  if (stop.stop_requested()) silence_bell();
+  return result;
+}
+
+PingResult Session::ping_until(Deadline deadline, int bell) noexcept {
   if (has(Flag::broken)) return PingResult::dead;
   const NonBlocking mode(native());
   if (!has(Flag::pinging)) {
@@ -217,7 +263,7 @@ PingResult Session::ping(Deadline deadline) noexcept {
     mid_answer_ = false;
   }
   for (;;) {
-    if (!await_result(deadline)) return PingResult::pending;
+    if (!await_result(deadline, bell)) return PingResult::pending;
     const ResultPtr result(PQgetResult(native()));
     if (!result) break;
     note_end_of_session(result.get());

@@ -4,13 +4,21 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <new>
 #include <utility>
+
+#include <tidegate/pq/connect.hpp>
 
 namespace tidegate::pq {
 namespace {
 
 // After that many readings in a row a server that goes on sending is alive enough.
 constexpr int kReadings = 4;
+
+// The largest process number of Linux. Poolers invent the key that they give their clients, of
+// which this number is half: 32 random bits.
+constexpr int kLargestPid = 1 << 22;
+bool is_made_up(int backend_pid) noexcept { return backend_pid <= 0 || backend_pid > kLargestPid; }
 
 bool ends_session(std::string_view severity) noexcept {
   return severity == "FATAL" || severity == "PANIC";
@@ -43,10 +51,29 @@ void Session::install_callbacks() noexcept {
   PQsetNoticeReceiver(native_.get(), &Session::receive_notice, this);
 }
 
-void Session::opened() noexcept {
+void Session::opened(const ConnectOptions& options) {
   PQsetErrorVerbosity(native_.get(), PQERRORS_DEFAULT);
   PQsetnonblocking(native_.get(), 1);
   backend_pid_ = PQbackendPID(native_.get());
+  drain_bound_ = options.drain_bound;
+  cancels_ = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
+  CancelKey key(PQgetCancel(native_.get()));
+  if (!key) throw std::bad_alloc();
+  target_ =
+      std::make_shared<CancelTarget>(cancels_->books(), std::move(key), is_made_up(backend_pid_));
+}
+
+bool Session::cancel() noexcept {
+  try {
+    return cancels_->canceller().request(target_) == Canceller::Asked::accepted;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+void Session::cancel_settled() noexcept {
+  target_->settle();
+  if (!target_->asked()) clear(Flag::canceled);
 }
 
 void Session::set_broken(std::string_view reason) noexcept {
@@ -104,6 +131,7 @@ PGconn* Session::hand_out() noexcept {
   mark_use();
   set(Flag::touched);
   set(Flag::native);
+  mirror_.set_unknown(true);
   PQsetnonblocking(native_.get(), 0);
   return native_.get();
 }
@@ -114,7 +142,8 @@ bool Session::end_touched_lease() noexcept {
   leave_transaction();
   lease_handler_ = nullptr;
   clear(Flag::leased);
-  if (has(Flag::doomed)) return false;
+  end_statement();
+  if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {
     set_broken(last_words(connection));
     return false;
@@ -130,6 +159,8 @@ bool Session::end_touched_lease() noexcept {
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
     install_callbacks();
     clear(Flag::native);
+    mirror_.set_unknown(false);
+    mirror_.end(TransactionStatus::idle);
   }
   clear(Flag::touched);
   return true;

@@ -1,6 +1,8 @@
 // Session: what a Connection holds: libpq's connection and the query loop on it.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -10,17 +12,25 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
+#include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/exec_options.hpp>
+#include <tidegate/pq/file_descriptor.hpp>
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/session_state.hpp>
 
+#include "pq/canceller.hpp"
+#include "pq/mirror.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
+#include "pq/stop_bell.hpp"
+#include "pq/wait.hpp"
 
 struct pg_conn;  // libpq's PGconn
 
 namespace tidegate::pq {
+
+struct ConnectOptions;
 
 struct FinishConnection {
   void operator()(pg_conn* connection) const noexcept;
@@ -41,14 +51,14 @@ class Session final : public SessionState {
   ~Session() { leave_transaction(); }
 
   pg_conn* native() const noexcept { return native_.get(); }
-  // The connect has succeeded.
-  void opened() noexcept;
+  // The connect has succeeded. Throws: std::bad_alloc.
+  void opened(const ConnectOptions& options);
 
   // A statement: start() gives the parameters to fill, run() sends them and returns the result.
   // Both throw as Connection's verbs.
   Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
-  void run_script(const Sql& sql);
+  void run_script(const Sql& sql, const ExecOptions& options);
 
   void bound(Deadline by, std::stop_token stop) noexcept {
     bound_by_ = by;
@@ -65,8 +75,13 @@ class Session final : public SessionState {
     if (transaction_ != nullptr) std::exchange(transaction_, nullptr)->session = nullptr;
   }
 
-  PingResult ping(Deadline deadline) noexcept;
+  PingResult ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
   SocketCheck check_socket() noexcept;
+  // Any thread: cancels the statement under way; false when there is none, or no thread to do it.
+  bool cancel() noexcept;
+  CancelTrace cancel_trace() const noexcept { return target_->trace(); }
+  void cancel_settled() noexcept;
+  Activity activity() const { return mirror_.read(); }
   bool end_touched_lease() noexcept;
   pg_conn* hand_out() noexcept;
   void set_notice_handler(NoticeHandler handler);
@@ -80,23 +95,75 @@ class Session final : public SessionState {
   friend class CopyOut;
   friend class Pipeline;
 
+  // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
+  // the connection in blocking mode.
+  class NonBlocking {
+   public:
+    explicit NonBlocking(pg_conn* connection) noexcept;
+    NonBlocking(const NonBlocking&) = delete;
+    NonBlocking& operator=(const NonBlocking&) = delete;
+    ~NonBlocking();
+
+   private:
+    pg_conn* connection_;
+    bool blocking_;
+  };
+  // From sending a statement to the end of its answer, which is the statement's end.
+  class Running {
+   public:
+    explicit Running(Session& session) noexcept : mode_(session.native()), session_(session) {
+      session_.mid_answer_ = false;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() { session_.end_statement(); }
+
+   private:
+    NonBlocking mode_;
+    Session& session_;
+  };
+  // What ends a statement before its answer has come.
+  enum class Limit : std::uint8_t { none, deadline, stop };
+
   // stream.cpp
   void start_copy(const Sql& sql, const ExecOptions& options, int direction);
-  bool await_sent(Deadline deadline) noexcept;
-  bool await_data(Deadline deadline) noexcept;
-  short await_ready(short events, Deadline deadline) noexcept;
+  void leave_copy() noexcept;
+  void await_sent() noexcept;
+  bool await_room(short& seen) noexcept;
+  void strike_if_over() noexcept;
+  void drain_copy_out() noexcept;
 
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
+  void end_statement() noexcept;
   ResultPtr collect();
   void end_copy(int status);
-  bool await_result(Deadline deadline) noexcept;
-  bool wait_and_read(short events, Deadline deadline) noexcept;
+  bool await_result(Deadline deadline, int bell = -1) noexcept;
+  Waited wait_and_read(short events, Deadline deadline, int bell) noexcept;
   [[noreturn]] void throw_unsent();
   [[noreturn]] void throw_error(const pg_result* result);
+  [[noreturn]] void throw_broken();
   [[noreturn]] void throw_lost(QueryReport report);
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
+
+  // limits.cpp
+  void arm_limits();
+  void disarm_limits() noexcept;
+  int open_bell() noexcept;
+  void silence_bell() noexcept;
+  // What wait_for() is to watch besides the socket.
+  int bell() const noexcept { return statement_stop_ || standing_stop_ ? bell_.get() : -1; }
+  PingResult ping_until(Deadline deadline, int bell) noexcept;
+  void await_answer() noexcept;
+  void await_socket(short events) noexcept;
+  void strike(Limit why) noexcept;
+  void ask_to_cancel() noexcept;
+  void give_up(std::string_view why) noexcept;
+  void refuse_if_over(std::string_view waited_for);
+  void settle_ping();
+  void settle_cancels();
+  [[noreturn]] void throw_ended(Limit why, QueryReport report);
 
   // session.cpp
   void set_broken(std::string_view reason) noexcept;
@@ -121,10 +188,31 @@ class Session final : public SessionState {
   std::stop_token bound_stop_{};
 
   std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
+  bool copying_ = false;                            // between start_copy() and leave_copy()
+
+  // The limits of the statement under way. The bell is one eventfd, made when the first stop_token
+  // comes; the two that ring it go before it does.
+  Deadline limit_{};
+  Limit struck_ = Limit::none;  // a cancel was asked for
+  bool given_up_ = false;       // and its answer did not come within drain_bound_
+  Deadline drained_by_{};
+  Deadline ask_again_{};
+  std::chrono::milliseconds ask_again_after_{};
+  std::chrono::milliseconds drain_bound_{};
+  FileDescriptor bell_{};
+  StopBell statement_stop_{};
+  StopBell standing_stop_{};
+
+  // Shared with other threads, and what they may see.
+  std::shared_ptr<CancelGroup> cancels_{};
+  std::shared_ptr<CancelTarget> target_{};
+  Mirror mirror_{};
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};
 };
+
+TransactionStatus transaction_of(const pg_conn* connection) noexcept;
 
 // libpq's last words on one line, without the final newline.
 std::string last_words(const pg_conn* connection);

@@ -40,6 +40,16 @@ inline std::string welcome() {
   return message('R', int32(0)) + message('K', int32(4711) + int32(1)) + message('Z', "I");
 }
 
+// The answer to a statement without rows, and to one that was canceled.
+inline std::string done(const char* tag = "SET") {
+  return message('1', "") + message('2', "") + message('n', "") + message('C', c_string(tag)) +
+         message('Z', "I");
+}
+inline std::string canceled() {
+  return report('E', "ERROR", "57014", "canceling statement due to user request") +
+         message('Z', "I");
+}
+
 class ScriptedServer {
  public:
   // Accepts one client and gives one answer to each of its messages: first the startup message, or
@@ -65,15 +75,12 @@ class ScriptedServer {
     });
   }
 
-  pq::ConnectOutcome connect(const std::string& sslmode = "disable") {
-    pq::ConnectOutcome outcome =
-        pq::connect({.params = {{"host", "127.0.0.1"},
-                                {"port", std::to_string(ntohs(address_.sin_port))},
-                                {"user", "somebody"},
-                                {"dbname", "something"},
-                                {"sslmode", sslmode},
-                                {"gssencmode", "disable"}}},
-                    {}, std::chrono::seconds(30));
+  pq::ConnectOutcome connect(const std::string& sslmode = "disable",
+                             pq::ConnectOptions options = {}) {
+    options.params = {{"host", "127.0.0.1"}, {"port", std::to_string(ntohs(address_.sin_port))},
+                      {"user", "somebody"},  {"dbname", "something"},
+                      {"sslmode", sslmode},  {"gssencmode", "disable"}};
+    pq::ConnectOutcome outcome = pq::connect(options, {}, std::chrono::seconds(30));
     handshake_.join();
     return outcome;
   }
@@ -91,6 +98,22 @@ class ScriptedServer {
     if (::recv(client_.get(), bytes.data(), size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
       throw std::runtime_error("the client hung up");
     }
+  }
+  // Reads and drops one message, which libpq sends by one call.
+  void receive_message() {
+    char bytes[4096];
+    if (::recv(client_.get(), bytes, sizeof bytes, 0) <= 0) {
+      throw std::runtime_error("the client hung up");
+    }
+  }
+  // Takes the connection of a cancel request, and the request. Closing it ends the request.
+  pq::FileDescriptor accept_cancel() {
+    pq::FileDescriptor cancel(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char request[16];
+    if (::recv(cancel.get(), request, sizeof request, MSG_WAITALL) != sizeof request) {
+      throw std::runtime_error("no cancel request");
+    }
+    return cancel;
   }
   void hang_up() { client_.reset(); }
 

@@ -1,6 +1,9 @@
 // Opens one connection, within a deadline and abortable.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -9,6 +12,7 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
+#include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
@@ -18,6 +22,12 @@ struct ConnectOptions {
   // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
   // service file and libpq's defaults fill in the rest.
   std::vector<std::pair<std::string, std::string>> params{};
+  // Prepared statements that the connection keeps; 0: none, statements are unnamed.
+  std::uint32_t statement_cache = 256;
+  // Whose cancel requests the connection's are counted and limited with; null: a group of its own.
+  std::shared_ptr<CancelGroup> cancels{};
+  // How long the server may take to answer a cancel before the connection is given up.
+  std::chrono::milliseconds drain_bound{1000};
 };
 
 enum class ConnectFault {

@@ -12,6 +12,7 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/sql.hpp>
+#include <tidegate/pq/activity.hpp>
 #include <tidegate/pq/convert.hpp>
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/notice.hpp>
@@ -28,15 +29,17 @@ class BatchResults;
 class Transaction;
 struct CopyTarget;
 
-// As libpq has it: active = a command is under way or its result is unread.
-enum class TransactionStatus { idle, active, in_transaction, in_failed_transaction, unknown };
-
 // Move-only; default-constructed and moved-from: closed. For one thread at a time.
 //
 // Every throwing verb throws
 //   UsageError      the connection is closed, a command started through native_handle() is still
 //                   under way, or a parameter cannot be sent (nothing has been sent then)
 //   QueryError      the server reported an error; the connection stays usable
+//   QueryTimeout    the deadline of ExecOptions passed and the statement was canceled: the server
+//                   has said so, or has said nothing for a second and the connection is given up.
+//                   One that had succeeded before the cancel arrived has succeeded. A deadline that
+//                   has passed already: nothing was sent
+//   QueryCanceled   the same for the stop_token of ExecOptions, and for cancel()
 //   ConnectionLost  the connection is broken; whether the statement took effect is not known.
 //                   It was already broken before the call if the message says so: nothing was sent.
 class TIDEGATE_API Connection {
@@ -82,7 +85,8 @@ class TIDEGATE_API Connection {
   }
   // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
   // Their rows are dropped. At the first error the rest is not run.
-  void exec_script(Sql sql);
+  void exec_script(Sql sql) { exec_script(ExecOptions{}, sql); }
+  void exec_script(const ExecOptions& options, Sql sql);
 
   // Opens a transaction (transaction.hpp, where the templates are, too). When the server refuses
   // that, the connection stays usable. Throws: UsageError when one is open already.
@@ -113,10 +117,18 @@ class TIDEGATE_API Connection {
   template <class F>
   void copy_out(Sql query, F&& per_row, const ExecOptions& options = {});
 
-  // One empty round trip, or as much of it as fits before the deadline.
+  // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
   //           come: the next ping() goes on waiting for it, every other verb waits for it first.
-  bool ping(Deadline deadline) noexcept;
+  bool ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
+
+  // Asks the server to cancel the statement under way, which then throws QueryCanceled unless it
+  // has succeeded first. Any thread, also while another one waits for that statement; the
+  // connection must not be closed or moved meanwhile. Does not wait.
+  // Returns: false when no statement is under way (nothing is sent then), or no thread to be had.
+  bool cancel() const noexcept;
+  // What it is doing. Any thread; the connection must not be closed or moved meanwhile.
+  Activity activity() const;
 
   // Not closed, and not known to be broken.
   bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
@@ -162,6 +174,11 @@ class TIDEGATE_API Connection {
   // Non-blocking pings for a poll loop: ping_step(Deadline::now()) sends if none is under way,
   // reads what is there and tells; call it again when socket() is readable (or, seldom, writable).
   pq::PingResult ping_step(Deadline deadline) noexcept;
+  // What cancel requests may still do. While it is not `none`, reusable() is false: wait until it
+  // is `delivered`, make one empty round trip (ping_step) that absorbs a late 57014, then call
+  // cancel_settled(). `doubtful` never ends: retire the connection. Non-blocking.
+  pq::CancelTrace cancel_trace() const noexcept;
+  void cancel_settled() noexcept;
   // It is not to be used again after this lease. The lease may go on with it.
   void doom() noexcept {
     if (state_ != nullptr) state_->set(Flag::doomed);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -20,6 +21,8 @@
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/row.hpp>
 
+struct pg_result;  // libpq's PGresult
+
 namespace tidegate {
 
 // Where copy_in() writes to. The names are taken as they are: upper and lower case matter, and a
@@ -31,6 +34,8 @@ struct CopyTarget {
 };
 
 namespace pq {
+
+struct ClearResult;
 
 // The machinery of copy_in(). Its end aborts the COPY, unless it was finished.
 class TIDEGATE_API CopyIn {
@@ -47,14 +52,14 @@ class TIDEGATE_API CopyIn {
     row_.begin_line(lines_ + 1, where_);
     return row_;
   }
-  // False when the server has refused the COPY; finish() tells why.
+  // False when the server has refused the COPY or a limit was reached; finish() tells then.
   bool end_row();
   // Throws what the server reported. Returns the rows copied.
   std::uint64_t finish();
 
  private:
   bool send();
-  void end(const char* refusal) noexcept;
+  std::unique_ptr<pg_result, ClearResult> end(const char* refusal);
 
   Session& session_;
   Location where_;
@@ -62,7 +67,7 @@ class TIDEGATE_API CopyIn {
   std::string data_{};  // rows not sent yet
   std::uint64_t lines_ = 0;
   bool under_way_ = false;
-  bool refused_ = false;  // by the server
+  bool over_ = false;  // refused by the server, or out of time
 };
 
 // The machinery of copy_out(). Its end throws away what was not read.
@@ -80,6 +85,9 @@ class TIDEGATE_API CopyOut {
 
  private:
   struct State;
+  void take(std::span<char> line);
+  void leave();
+
   std::unique_ptr<State> state_;
 };
 

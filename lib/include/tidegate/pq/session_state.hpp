@@ -15,17 +15,28 @@ enum class SocketCheck { ok, dead };
 // pending: no answer yet.
 enum class PingResult { alive, pending, dead };
 
+// What the cancel requests that were sent for a session may still do to it. A request takes its own
+// way to the server and may strike whatever runs when it arrives.
+enum class CancelTrace {
+  none,       // nothing: none was sent, or what was sent is settled
+  pending,    // one is under way
+  delivered,  // the server has closed the connection of each: one more round trip, and they are
+              // over
+  doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
+};
+
 // One small word of flags, so that a lease that runs no statement costs a load and a store here at
 // each end, and no call of libpq. For one thread at a time, so plain.
 class SessionState {
  public:
   enum class Flag : std::uint8_t {
-    doomed = 1,    // not to be reused after this lease
-    broken = 2,    // cannot be used any more; doomed, too
-    touched = 4,   // used since the lease began: libpq's state must be looked at
-    native = 8,    // native_handle() was handed out since the lease began
-    pinging = 16,  // a ping's answer is still to come
-    leased = 32,   // between begin_lease() and the end of that lease
+    doomed = 1,     // not to be reused after this lease
+    broken = 2,     // cannot be used any more; doomed, too
+    touched = 4,    // used since the lease began: libpq's state must be looked at
+    native = 8,     // native_handle() was handed out since the lease began
+    pinging = 16,   // a ping's answer is still to come
+    leased = 32,    // between begin_lease() and the end of that lease
+    canceled = 64,  // a cancel was sent, and may still strike (CancelTrace)
   };
 
   bool has(Flag flag) const noexcept { return (flags_ & bit(flag)) != 0; }

@@ -1,0 +1,29 @@
+#include <tidegate/pq/cancel_group.hpp>
+
+#include "pq/canceller.hpp"
+
+namespace tidegate::pq {
+
+CancelGroup::CancelGroup(std::uint32_t per_second)
+    : books_(std::make_shared<CancelBooks>(per_second)) {}
+
+CancelGroup::~CancelGroup() = default;
+
+// Relaxed: statistics.
+std::uint64_t CancelGroup::sent() const noexcept {
+  return books_->sent.load(std::memory_order_relaxed);
+}
+std::uint64_t CancelGroup::failed() const noexcept {
+  return books_->failed.load(std::memory_order_relaxed);
+}
+std::uint64_t CancelGroup::stuck() const noexcept {
+  return books_->stuck.load(std::memory_order_relaxed);
+}
+
+Canceller& CancelGroup::canceller() {
+  const std::lock_guard lock(mutex_);
+  if (!canceller_) canceller_ = Canceller::shared();
+  return *canceller_;
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,169 @@
+// What ends a statement early: its deadline, its stop_token, and those of bound(). At the first of
+// them the server is asked to cancel, and its answer is awaited for drain_bound at most, so that
+// the connection is usable afterwards. After that the connection is given up.
+#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <tidegate/base/duration.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "pq/session.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// A request that overtakes its statement finds the server idle and is forgotten. So it is made
+// again, each time after twice as long.
+constexpr std::chrono::milliseconds kAskAgain{50};
+
+}  // namespace
+
+void Session::arm_limits() {
+  struck_ = Limit::none;
+  given_up_ = false;
+  limit_ = earlier(options_.by, bound_by_);
+  const bool stoppable = options_.stop.stop_possible() || bound_stop_.stop_possible();
+  if (!stoppable) return;
+  if (open_bell() < 0) {
+    throw_usage("cannot watch a stop_token, no eventfd: " + std::generic_category().message(errno));
+  }
+  if (options_.stop.stop_possible()) statement_stop_.emplace(options_.stop, RingBell{bell_.get()});
+  if (bound_stop_.stop_possible()) standing_stop_.emplace(bound_stop_, RingBell{bell_.get()});
+}
+
+void Session::disarm_limits() noexcept {
+  if (bell() < 0) return;
+  // The destructors wait for a callback that runs; after them nobody rings.
+  statement_stop_.reset();
+  standing_stop_.reset();
+  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) silence_bell();
+}
+
+int Session::open_bell() noexcept {
+  if (!bell_) bell_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  return bell_.get();
+}
+
+void Session::silence_bell() noexcept {
+  eventfd_t rings = 0;
+  ::eventfd_read(bell_.get(), &rings);
+}
+
+// Flushes and reads until PQgetResult() would not block, within the limits: at the first one that
+// is reached the statement is canceled, and this goes on for the server's answer to that.
+void Session::await_answer() noexcept {
+  int unsent = PQflush(native());
+  while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
+    // Reading while there is something to write: else both sides might wait for the other.
+    await_socket(unsent == 1 ? POLLIN | POLLOUT : POLLIN);
+    unsent = PQflush(native());
+  }
+}
+
+// Waits and reads once, within the limits.
+void Session::await_socket(short events) noexcept {
+  for (;;) {
+    const bool struck = struck_ != Limit::none;
+    const Deadline until = struck ? earlier(drained_by_, ask_again_) : limit_;
+    const Waited waited = wait_and_read(events, until, struck ? -1 : bell());
+    if (waited == Waited::ready) return;
+    if (!struck) {
+      strike(waited == Waited::woken ? Limit::stop : Limit::deadline);
+    } else if (drained_by_.passed()) {
+      give_up("the server did not answer the cancel request within " +
+              brief_duration(drain_bound_));
+    } else {
+      ask_to_cancel();
+    }
+  }
+}
+
+void Session::strike(Limit why) noexcept {
+  struck_ = why;
+  drained_by_ = Deadline(drain_bound_);
+  ask_again_after_ = kAskAgain;
+  ask_to_cancel();
+}
+
+void Session::ask_to_cancel() noexcept {
+  ask_again_ = Deadline(ask_again_after_);
+  ask_again_after_ *= 2;
+  if (!cancel()) give_up("no thread could be created to cancel the statement");
+}
+
+// The socket is shut down, which ends every wait for it at once: libpq finds the session ended.
+void Session::give_up(std::string_view why) noexcept {
+  given_up_ = true;
+  set_broken(why);
+  ::shutdown(PQsocket(native()), SHUT_RDWR);
+  drained_by_ = ask_again_ = Deadline::never();
+}
+
+// Throws when a limit has been reached before anything was sent.
+void Session::refuse_if_over(std::string_view waited_for) {
+  Limit why = Limit::none;
+  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {
+    why = Limit::stop;
+  } else if (limit_.passed()) {
+    why = Limit::deadline;
+  }
+  if (why == Limit::none) return;
+  disarm_limits();
+  std::string text =
+      why == Limit::stop ? "the statement's stop was requested" : "the statement's deadline passed";
+  text.append(waited_for).append("; nothing was sent");
+  throw_ended(why, {.message = std::move(text)});
+}
+
+// An earlier ping is still without its answer.
+void Session::settle_ping() {
+  if (ping_until(limit_, bell()) == PingResult::pending) {
+    refuse_if_over(" while the answer to an earlier ping was awaited");
+  }
+}
+
+// A cancel that was sent for an earlier statement must not strike this one: it is over when the
+// server has closed its connection and then answered an empty statement. Where that cannot be known
+// the connection ends with its lease; until then it goes on, since whoever has it asked for the
+// cancel.
+void Session::settle_cancels() {
+  try {
+    cancels_->canceller().wait(*target_, earlier(limit_, drain_bound_));
+  } catch (const std::bad_alloc&) {
+    // Then it is still pending, below.
+  }
+  refuse_if_over(" while an earlier cancel was under way");
+  if (ping_until(earlier(limit_, drain_bound_), bell()) == PingResult::pending) {
+    refuse_if_over(" while an earlier cancel was under way");
+    give_up("the server did not answer within " + brief_duration(drain_bound_) + " after a cancel");
+    return;
+  }
+  cancel_settled();
+  if (!has(Flag::canceled)) return;
+  set(Flag::doomed);
+  clear(Flag::canceled);
+}
+
+void Session::throw_ended(Limit why, QueryReport report) {
+  // With a code the server has canceled it; without one, and nothing more, it has not.
+  if (given_up_) {
+    report = {.message = (why == Limit::stop ? "the statement's stop was requested, "
+                                             : "the statement's deadline passed, ") +
+                         broken_reason_ + "; the connection is given up"};
+  } else if (!report.sqlstate.empty()) {
+    report.message = why == Limit::deadline ? "the statement's deadline passed, it was canceled"
+                     : why == Limit::stop   ? "the statement's stop was requested, it was canceled"
+                                            : "the statement was canceled by Connection::cancel()";
+  }
+  report.statement = statement_;
+  if (why == Limit::deadline) throw QueryTimeout(std::move(report), where_);
+  throw QueryCanceled(std::move(report), where_);
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,82 @@
+// Mirror: what a session does, written by its thread, readable by every other.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include <tidegate/pq/activity.hpp>
+
+namespace tidegate::pq {
+
+// Nobody else ever asks libpq about a connection in use; they look here. Writing costs a few plain
+// stores per statement.
+class Mirror {
+ public:
+  // The session's thread.
+  void begin(std::string_view statement) noexcept {
+    busy_.store(true, std::memory_order_relaxed);  // relaxed: a hint by itself
+    const std::uint32_t version = version_.load(std::memory_order_relaxed);
+    version_.store(version + 1, std::memory_order_relaxed);
+    // [mirror-open] pairs with the fence in statement(): who sees a new word sees the odd version.
+    std::atomic_thread_fence(std::memory_order_release);
+    const std::size_t size = std::min(statement.size(), kShown);
+    for (std::size_t at = 0; at < size; at += sizeof(Word)) {
+      Word word = 0;
+      std::memcpy(&word, statement.data() + at, std::min(sizeof word, size - at));
+      text_[at / sizeof(Word)].store(word, std::memory_order_relaxed);
+    }
+    size_.store(static_cast<std::uint32_t>(size), std::memory_order_relaxed);
+    // [mirror-text] pairs with the acquire in statement(). Carries: the words.
+    version_.store(version + 2, std::memory_order_release);
+  }
+  void end(TransactionStatus transaction) noexcept {
+    transaction_.store(transaction, std::memory_order_relaxed);
+    busy_.store(false, std::memory_order_relaxed);
+  }
+  // Statements are made behind the library's back from here on, or no longer.
+  void set_unknown(bool unknown) noexcept { unknown_.store(unknown, std::memory_order_relaxed); }
+
+  // Any thread.
+  Activity read() const {
+    if (unknown_.load(std::memory_order_relaxed)) return {};
+    return {.transaction = transaction_.load(std::memory_order_relaxed),
+            .busy = busy_.load(std::memory_order_relaxed),
+            .statement = statement()};
+  }
+
+ private:
+  using Word = std::uint64_t;
+  static constexpr std::size_t kShown = 120;
+  // A writer that is always in the way would be one with very short statements.
+  static constexpr int kTries = 16;
+
+  std::string statement() const {
+    std::array<Word, kShown / sizeof(Word)> words{};
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+      const std::uint32_t version = version_.load(std::memory_order_acquire);  // [mirror-text]
+      const std::size_t size = size_.load(std::memory_order_relaxed);
+      for (std::size_t i = 0; i < words.size(); ++i) {
+        words[i] = text_[i].load(std::memory_order_relaxed);
+      }
+      std::atomic_thread_fence(std::memory_order_acquire);  // [mirror-open]
+      if (version % 2 == 0 && version_.load(std::memory_order_relaxed) == version) {
+        return {reinterpret_cast<const char*>(words.data()), size};
+      }
+    }
+    return "";
+  }
+
+  std::atomic<std::uint32_t> version_{0};
+  std::atomic<std::uint32_t> size_{0};
+  std::array<std::atomic<Word>, kShown / sizeof(Word)> text_{};
+  std::atomic<TransactionStatus> transaction_{TransactionStatus::idle};
+  std::atomic<bool> busy_{false};
+  std::atomic<bool> unknown_{false};
+};
+
+}  // namespace tidegate::pq

@@ -1,0 +1,186 @@
+// Cancel requests that arrive late, never, or not in time, against a server that says when.
+#include <string>
+#include <thread>
+
+#include <gmock/gmock.h>
+
+#include <tidegate/pq/connection.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "unit/pq/scripted_server.hpp"
+
+namespace tidegate::pq_test {
+
+using namespace std::chrono_literals;
+using pq::CancelTrace;
+using testing::HasSubstr;
+
+class LateCancel : public testing::Test {
+ protected:
+  explicit LateCancel(std::chrono::milliseconds drain_bound = 30s)
+      : outcome_(server_.connect("disable", {.statement_cache = 0, .drain_bound = drain_bound})) {}
+
+  void await(CancelTrace trace) {
+    while (connection_.cancel_trace() != trace) std::this_thread::yield();
+  }
+  // A statement is canceled at its deadline, and its request is left open.
+  pq::FileDescriptor cancel_one() {
+    pq::FileDescriptor request;
+    std::jthread server([&] {
+      server_.receive_message();
+      request = server_.accept_cancel();
+      server_.send(canceled());
+    });
+    EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+    server.join();
+    return request;
+  }
+
+  ScriptedServer server_{{welcome()}};
+  pq::ConnectOutcome outcome_;
+  Connection& connection_ = outcome_.connection;
+};
+
+TEST_F(LateCancel, AStatementThatHadSucceededWhenTheCancelCameHasSucceeded) {
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.accept_cancel();
+    server_.send(done());
+  });
+  EXPECT_EQ(connection_.exec({.by = 10ms}, "set x = 1").command_tag(), "SET");
+  EXPECT_FALSE(connection_.reusable()) << "the cancel may still strike";
+}
+
+TEST_F(LateCancel, AnErrorThatTheCancelDidNotCauseIsReportedAsItIs) {
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.accept_cancel();
+    server_.send(report('E', "ERROR", "23505", "duplicate key") + message('Z', "I"));
+  });
+  try {
+    connection_.exec({.by = 10ms}, "set x = 1");
+    ADD_FAILURE() << "no error";
+  } catch (const QueryError& error) {
+    EXPECT_EQ(error.code(), Errc::query);
+    EXPECT_EQ(error.sqlstate(), "23505");
+  }
+}
+
+TEST_F(LateCancel, TheConnectionIsNotReusableUntilTheRequestHasEndedAndIsSettled) {
+  pq::FileDescriptor request = cancel_one();
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending);
+  EXPECT_FALSE(connection_.reusable());
+  connection_.cancel_settled();
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending) << "not while it is under way";
+  request.reset();
+  await(CancelTrace::delivered);
+  EXPECT_FALSE(connection_.reusable());
+  connection_.cancel_settled();
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(connection_.reusable());
+}
+
+// The next statement's own 57014 would look as if somebody had canceled it.
+TEST_F(LateCancel, TheNextStatementWaitsForTheRequestAndLetsAnEmptyOneTakeTheBlow) {
+  pq::FileDescriptor request = cancel_one();
+  std::jthread server([&] {
+    request.reset();
+    server_.receive_message();
+    server_.send(canceled());  // the empty statement is struck
+    server_.receive_message();
+    server_.send(done("SECOND"));
+  });
+  EXPECT_EQ(connection_.exec("set x = 2").command_tag(), "SECOND");
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(connection_.reusable());
+}
+
+TEST_F(LateCancel, TheWaitForAnEarlierRequestEndsAtTheStatementsDeadline) {
+  pq::FileDescriptor request = cancel_one();
+  try {
+    connection_.exec({.by = 10ms}, "set x = 2");
+    ADD_FAILURE() << "no error";
+  } catch (const QueryTimeout& error) {
+    EXPECT_THAT(error.what(), HasSubstr("while an earlier cancel was under way; nothing was sent"));
+  }
+  EXPECT_TRUE(connection_.is_open());
+}
+
+TEST_F(LateCancel, ACancelWithoutAStatementSendsNothing) {
+  EXPECT_FALSE(connection_.cancel());
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(connection_.reusable());
+}
+
+// It came before the statement did, and a server that is idle forgets it.
+TEST_F(LateCancel, ARequestThatHadNoEffectIsMadeAgain) {
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.accept_cancel();
+    server_.accept_cancel();
+    server_.send(canceled());
+  });
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+}
+
+class SilentServer : public LateCancel {
+ protected:
+  SilentServer() : LateCancel(50ms) {}
+};
+
+TEST_F(SilentServer, AServerThatDoesNotAnswerTheCancelIsGivenUp) {
+  try {
+    connection_.exec({.by = 10ms}, "set x = 1");
+    ADD_FAILURE() << "no error";
+  } catch (const QueryTimeout& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("the statement's deadline passed, the server did not answer "
+                          "the cancel request within 50 ms; the connection is given "
+                          "up (statement: set x = 1)"));
+  }
+  EXPECT_FALSE(connection_.is_open());
+  EXPECT_FALSE(connection_.reusable());
+  EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
+}
+
+class HangingRequest : public LateCancel {
+ protected:
+  HangingRequest() : LateCancel(500ms) {}
+};
+
+TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
+  pq::FileDescriptor request;
+  std::jthread server([&] {
+    server_.receive_message();
+    request = server_.accept_cancel();
+    server_.send(canceled());
+    server_.receive_message();
+    server_.send(message('I', "") + message('Z', "I"));
+    server_.receive_message();
+    server_.send(done("ROLLBACK"));
+  });
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+  EXPECT_EQ(connection_.exec("rollback").command_tag(), "ROLLBACK");
+  EXPECT_FALSE(connection_.usable());
+  EXPECT_FALSE(connection_.reusable());
+}
+
+// A pooler's key: its EOF proves nothing.
+TEST(PooledKey, ACancelThroughAPoolerIsDoubtful) {
+  ScriptedServer server(
+      {message('R', int32(0)) + message('K', int32(0x7fffffff) + int32(1)) + message('Z', "I")});
+  auto outcome = server.connect("disable", {.drain_bound = 30s});
+  std::jthread peer([&] {
+    server.receive_message();
+    server.accept_cancel();
+    server.send(canceled());
+  });
+  EXPECT_THROW(outcome.connection.exec({.by = 10ms, .prepared = false}, "set x = 1"), QueryTimeout);
+  while (outcome.connection.cancel_trace() == CancelTrace::pending) std::this_thread::yield();
+  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);
+  outcome.connection.cancel_settled();
+  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);
+  EXPECT_FALSE(outcome.connection.reusable());
+}
+
+}  // namespace tidegate::pq_test
