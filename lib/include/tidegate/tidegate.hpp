@@ -14,7 +14,11 @@
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pool/pool.hpp>
+#include <tidegate/pool/pooled_transaction.hpp>
+#include <tidegate/pq/batch.hpp>
 #include <tidegate/pq/connection.hpp>
+#include <tidegate/pq/copy.hpp>
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/rows.hpp>
+#include <tidegate/pq/transaction.hpp>
 #include <tidegate/watch/stats.hpp>

@@ -74,6 +74,7 @@ void Lease::discard() noexcept {
   if (core_ == nullptr) return;
   detail::PoolCore& core = *std::exchange(core_, nullptr);
   detail::PooledConnection& pooled = core.resource(ticket_.slot());
+  pooled.connection.leave_transaction();
   detail::tell(pooled.rules->observer, [&](Observer& o) {
     o.released({.acquired = core.slots().slot(ticket_.slot()).record().site,
                 .backend_pid = pooled.connection.backend_pid(),

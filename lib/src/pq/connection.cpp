@@ -12,11 +12,14 @@
 
 namespace tidegate {
 
-Connection::Connection(std::unique_ptr<pq::Session> session) noexcept : state_(session.release()) {}
+Connection::Connection(std::unique_ptr<pq::Session> session) noexcept : state_(session.release()) {
+  if (state_ != nullptr) state_->belongs_to(this);
+}
 
 Connection& Connection::operator=(Connection&& other) noexcept {
   Connection taken(std::move(other));
   std::swap(state_, taken.state_);
+  if (state_ != nullptr) state_->belongs_to(this);
   return *this;
 }
 
@@ -107,6 +110,10 @@ pq::CancelTrace Connection::cancel_trace() const noexcept {
 
 void Connection::cancel_settled() noexcept {
   if (state_ != nullptr) session().cancel_settled();
+}
+
+void Connection::leave_transaction() noexcept {
+  if (state_ != nullptr) session().leave_transaction();
 }
 
 std::string_view Connection::broken_reason() const noexcept {

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <tidegate/base/error.hpp>
 
 #include "pq/oids.hpp"
+#include "pq/throw_usage.hpp"
 
 namespace tidegate {
 namespace {
@@ -42,6 +44,7 @@ void Params::text(std::string_view value) {
 
 void Params::text_in_place(const char* text, std::size_t size) {
   const std::string_view value(text, size);
+  if (copy_all_) return this->text(value);
   check_text(value);
   if (in_array_) return add_element(value);
   add(text, kElsewhere, size, 0, Format::text);
@@ -57,6 +60,11 @@ void Params::bytes(std::span<const std::byte> value) {
       hex += kHex[std::to_integer<unsigned>(b) & 15U];
     }
     return add_element(hex);
+  }
+  if (copy_all_) {
+    const std::size_t offset = text_.size();
+    text_.append(reinterpret_cast<const char*>(value.data()), value.size()).push_back('\0');
+    return add(nullptr, offset, value.size(), pq::oid::kBytea, Format::binary);
   }
   // A null pointer would mean NULL, and an empty span may have one.
   const char* data = value.empty() ? "" : reinterpret_cast<const char*>(value.data());
@@ -145,18 +153,20 @@ void Params::check_text(std::string_view value) const {
 
 void Params::check_bound(std::size_t before) const {
   if (!in_array_ && count() == before + 1) return;
-  throw UsageError("Convert<T>::encode must write exactly one value for parameter $" +
-                       std::to_string(before + 1),
+  throw UsageError("Convert<T>::encode must write exactly one value for " + name_of(before),
                    where_);
 }
 
+std::string Params::name_of(std::size_t value) const {
+  const std::string number = std::to_string(value - first_ + 1);
+  if (line_ == 0) return "parameter $" + number;
+  return "line " + std::to_string(line_) + " of the COPY, column " + number + ",";
+}
+
 void Params::refuse(std::string_view why) const {
-  std::string text = "parameter $" + std::to_string(count() + 1);
+  std::string text = name_of(count());
   text.append(" ").append(why);
-  if (where_.known()) {
-    text.append(" at ").append(where_.file()).append(":").append(std::to_string(where_.line()));
-  }
-  throw UsageError(text, where_);
+  pq::throw_usage(std::move(text), where_);
 }
 
 void Params::clear(Location where) noexcept {
@@ -167,8 +177,28 @@ void Params::clear(Location where) noexcept {
   lengths_.clear();
   formats_.clear();
   text_.clear();
+  copy_all_ = false;
+  first_ = 0;
+  line_ = 0;
   in_array_ = false;
   where_ = where;
+}
+
+void Params::begin_another(std::size_t keep, Location where) noexcept {
+  entries_.resize(keep);
+  types_.resize(keep);
+  values_.resize(keep);
+  lengths_.resize(keep);
+  formats_.resize(keep);
+  copy_all_ = true;
+  first_ = keep;
+  in_array_ = false;
+  where_ = where;
+}
+
+void Params::begin_line(std::uint64_t line, Location where) noexcept {
+  clear(where);
+  line_ = line;
 }
 
 void Params::seal() noexcept {

@@ -13,6 +13,7 @@
 
 #include "pq/encryption.hpp"
 #include "pq/session.hpp"
+#include "pq/throw_usage.hpp"
 #include "pq/wait.hpp"
 
 namespace tidegate::pq {
@@ -22,11 +23,6 @@ namespace {
 constexpr std::size_t kKeptStatement = std::size_t{64} * 1024;
 // How long an answer may lie in an encryption layer that does not tell of it.
 constexpr std::chrono::milliseconds kLookAgain{10};
-
-bool is_error(const PGresult* result) noexcept {
-  const ExecStatusType status = PQresultStatus(result);
-  return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
-}
 
 bool is_copy(ExecStatusType status) noexcept {
   return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
@@ -62,10 +58,12 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
 
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
+  if (copying_) pq::throw_usage("the connection is in the middle of a COPY", sql.where());
   set(Flag::touched);
   disarm_limits();  // those of a statement whose parameters could not be bound
   where_ = sql.where();
   options_ = options;
+  if (transaction_ != nullptr) options_.by = earlier(options_.by, transaction_->by);
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
   if (has(Flag::broken)) throw_broken();
@@ -238,13 +236,7 @@ void Session::throw_unsent() {
   throw_usage(last_words(native()));
 }
 
-void Session::throw_usage(std::string_view why) const {
-  std::string text(why);
-  if (where_.known()) {
-    text.append(" at ").append(where_.file()).append(":").append(std::to_string(where_.line()));
-  }
-  throw UsageError(text, where_);
-}
+void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::string(why), where_); }
 
 PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcept {
   mark_use();

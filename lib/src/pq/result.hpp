@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <tidegate/base/location.hpp>
 #include <tidegate/pq/errors.hpp>
@@ -16,12 +17,18 @@ struct ClearResult {
 };
 using ResultPtr = std::unique_ptr<pg_result, ClearResult>;
 
+struct CopyValue;
+
 // What Rows hold.
 struct Result {
   ResultPtr native{};
   std::string statement{};
   Location where{};
+  // Of a COPY: the values of the row under way; `native` has no rows then, only columns.
+  const std::vector<CopyValue>* values = nullptr;
 };
+
+bool is_error(const pg_result* result) noexcept;
 
 // Every field of the server's report in an error or notice; `statement` is left empty.
 QueryReport report_of(const pg_result* result);

@@ -8,6 +8,7 @@
 
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/copy_text.hpp"
 #include "pq/oids.hpp"
 #include "pq/result.hpp"
 
@@ -125,6 +126,12 @@ Field Row::field(std::size_t column, Field::Name wanted) const {
   field.column_ = column;
   field.wanted_ = wanted;
   field.type_ = PQftype(native, c);
+  if (result_->values != nullptr) {
+    const pq::CopyValue& value = (*result_->values)[column];
+    field.null_ = value.null;
+    field.text_ = value.text;
+    return field;
+  }
   field.null_ = PQgetisnull(native, r, c) != 0;
   field.text_ = {PQgetvalue(native, r, c), count(PQgetlength(native, r, c))};
   return field;

@@ -149,6 +149,7 @@ PGconn* Session::hand_out() noexcept {
 bool Session::end_touched_lease() noexcept {
   mark_use();
   PGconn* connection = native_.get();
+  leave_transaction();
   lease_handler_ = nullptr;
   clear(Flag::leased);
   end_statement();

@@ -21,6 +21,7 @@
 
 #include "pq/canceller.hpp"
 #include "pq/mirror.hpp"
+#include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
 #include "pq/stop_bell.hpp"
 #include "pq/wait.hpp"
@@ -47,7 +48,7 @@ class Session final : public SessionState {
   explicit Session(NativePtr native) noexcept;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session() = default;
+  ~Session() { leave_transaction(); }
 
   pg_conn* native() const noexcept { return native_.get(); }
   // The connect has succeeded. Throws: std::bad_alloc.
@@ -62,6 +63,16 @@ class Session final : public SessionState {
   void bound(Deadline by, std::stop_token stop) noexcept {
     bound_by_ = by;
     bound_stop_ = std::move(stop);
+  }
+
+  // The transaction whose deadline bounds every statement, until leave_transaction(). Its
+  // Transaction objects lose the session then.
+  void enter_transaction(std::shared_ptr<OpenTransaction> transaction) noexcept {
+    leave_transaction();
+    transaction_ = std::move(transaction);
+  }
+  void leave_transaction() noexcept {
+    if (transaction_ != nullptr) std::exchange(transaction_, nullptr)->session = nullptr;
   }
 
   PingResult ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
@@ -80,7 +91,13 @@ class Session final : public SessionState {
   std::string_view broken_reason() const noexcept { return broken_reason_; }
 
  private:
+  friend class tidegate::Connection;  // begin(), for run(Batch)
+  friend class BatchRun;
+  friend class CopyIn;
+  friend class CopyOut;
+  friend class Pipeline;
   friend class Wash;
+
   // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
   // the connection in blocking mode.
   class NonBlocking {
@@ -110,6 +127,14 @@ class Session final : public SessionState {
   };
   // What ends a statement before its answer has come.
   enum class Limit : std::uint8_t { none, deadline, stop };
+
+  // stream.cpp
+  void start_copy(const Sql& sql, const ExecOptions& options, int direction);
+  void leave_copy() noexcept;
+  void await_sent() noexcept;
+  bool await_room(short& seen) noexcept;
+  void strike_if_over() noexcept;
+  void drain_copy_out() noexcept;
 
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
@@ -167,6 +192,9 @@ class Session final : public SessionState {
   // What bounds every statement (bound()).
   Deadline bound_by_{};
   std::stop_token bound_stop_{};
+
+  std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
+  bool copying_ = false;                            // between start_copy() and leave_copy()
 
   // The limits of the statement under way. The bell is one eventfd, made when the first stop_token
   // comes; the two that ring it go before it does.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -20,6 +21,7 @@
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/lease.hpp>
+#include <tidegate/pool/pooled_transaction.hpp>
 #include <tidegate/watch/stats.hpp>
 
 namespace tidegate {
@@ -89,6 +91,46 @@ class TIDEGATE_API Pool {
     Lease lease = acquire(sql.where());
     lease->exec_script(sql);
   }
+  // Transactions: options.by bounds BEGIN to COMMIT, and the acquire with it; a Deadline of its own
+  // is for the acquire only. What f is called with is on one connection, each attempt on the next.
+  PooledTransaction begin(const TxOptions& options = {}, Location where = Location::current());
+  PooledTransaction begin(Deadline deadline, const TxOptions& options = {},
+                          Location where = Location::current());
+  template <std::invocable<Transaction&> F>
+  auto transact(F&& f, const TxOptions& options = {}, Location where = Location::current()) {
+    return acquire_within(options.by, {}, where)->transact(std::forward<F>(f), options, where);
+  }
+  template <std::invocable<Transaction&> F>
+  auto transact(F&& f, Deadline deadline, const TxOptions& options = {},
+                Location where = Location::current()) {
+    return acquire(deadline, {}, where)->transact(std::forward<F>(f), options, where);
+  }
+  template <std::invocable<Transaction&> F>
+  auto transact_retry(F&& f, const TxOptions& options = {}, int attempts = 5,
+                      Location where = Location::current()) {
+    return pq::with_retries([&] { return transact(f, options, where); }, options.by, attempts,
+                            where);
+  }
+  template <std::invocable<Transaction&> F>
+  auto transact_retry(F&& f, Deadline deadline, const TxOptions& options = {}, int attempts = 5,
+                      Location where = Location::current()) {
+    return pq::with_retries([&] { return transact(f, deadline, options, where); }, options.by,
+                            attempts, where);
+  }
+  // Batch and COPY: options.by and options.stop bound the acquire, too.
+  [[nodiscard]] BatchResults run(const Batch& batch, const ExecOptions& options = {},
+                                 Location where = Location::current());
+  template <class Range>
+  std::uint64_t copy_in(const CopyTarget& target, Range&& rows, const ExecOptions& options = {},
+                        Location where = Location::current()) {
+    return acquire_within(options.by, options.stop, where)
+        ->copy_in(target, std::forward<Range>(rows), options, where);
+  }
+  template <class F>
+  void copy_out(Sql query, F&& per_row, const ExecOptions& options = {}) {
+    acquire_within(options.by, options.stop, query.where())
+        ->copy_out(query, std::forward<F>(per_row), options);
+  }
   // f(Connection&), and what it returns.
   template <std::invocable<Connection&> F>
   auto with(F&& f, std::optional<Deadline> deadline = {}, Location where = Location::current()) {
@@ -119,6 +161,9 @@ class TIDEGATE_API Pool {
   const PoolConfig& config() const noexcept;
 
  private:
+  // acquire(), ended also by what bounds the statement it is for.
+  Lease acquire_within(Deadline by, const std::stop_token& stop, Location where);
+  PooledTransaction begin_on(Lease lease, const TxOptions& options, Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(core::Entered entered, Location where);
 

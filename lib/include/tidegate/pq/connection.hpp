@@ -18,6 +18,7 @@
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/session_state.hpp>
+#include <tidegate/pq/tx_options.hpp>
 
 struct pg_conn;  // libpq's PGconn
 
@@ -26,6 +27,11 @@ class Wash;
 }
 
 namespace tidegate {
+
+class Batch;
+class BatchResults;
+class Transaction;
+struct CopyTarget;
 
 // Move-only; default-constructed and moved-from: closed. For one thread at a time.
 //
@@ -44,7 +50,9 @@ class TIDEGATE_API Connection {
  public:
   Connection() noexcept = default;
   explicit Connection(std::unique_ptr<pq::Session> session) noexcept;  // for pq::connect()
-  Connection(Connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Connection(Connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {
+    if (state_ != nullptr) state_->belongs_to(this);
+  }
   Connection& operator=(Connection&& other) noexcept;
   ~Connection() {
     if (state_ != nullptr) close();
@@ -83,6 +91,35 @@ class TIDEGATE_API Connection {
   // Their rows are dropped. At the first error the rest is not run.
   void exec_script(Sql sql) { exec_script(ExecOptions{}, sql); }
   void exec_script(const ExecOptions& options, Sql sql);
+
+  // Opens a transaction (transaction.hpp, where the templates are, too). When the server refuses
+  // that, the connection stays usable. Throws: UsageError when one is open already.
+  Transaction begin(const TxOptions& options = {}, Location where = Location::current());
+  // Calls f(Transaction&), commits, and returns what f returned; rolls back when f throws, which is
+  // then what this throws. f may end the transaction by itself.
+  template <class F>
+  auto transact(F&& f, const TxOptions& options = {}, Location where = Location::current());
+  // The same; after a serialization failure or a deadlock (40001, 40P01) f is called again in a new
+  // transaction, up to `attempts` times in all and until options.by, with a moment in between. A
+  // COMMIT whose answer was lost is not retried. Throws the last error.
+  template <class F>
+  auto transact_retry(F&& f, const TxOptions& options = {}, int attempts = 5,
+                      Location where = Location::current());
+
+  // Runs the statements in one round trip (batch.hpp). SQL errors are in the results.
+  [[nodiscard]] BatchResults run(const Batch& batch, const ExecOptions& options = {},
+                                 Location where = Location::current());
+
+  // COPY, streaming in bounded memory (copy.hpp, where the templates are).
+  // Writes the tuples of a range to a table; returns how many. All or none: when the range throws,
+  // or a value cannot be sent, the COPY is aborted and that exception goes on.
+  template <class Range>
+  std::uint64_t copy_in(const CopyTarget& target, Range&& rows, const ExecOptions& options = {},
+                        Location where = Location::current());
+  // Runs COPY (query) TO STDOUT and calls per_row(Row) for each row, which is valid until it
+  // returns. It ends early when per_row throws, or returns false.
+  template <class F>
+  void copy_out(Sql query, F&& per_row, const ExecOptions& options = {});
 
   // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
@@ -161,6 +198,8 @@ class TIDEGATE_API Connection {
   // From here on every statement ends at `by` or `stop` at the latest, whatever its ExecOptions say
   // (for hooks); bound({}, {}) ends that.
   void bound(Deadline by, std::stop_token stop) noexcept;
+  // Transaction objects that outlive the lease do not touch the connection any more.
+  void leave_transaction() noexcept;
   // Why it is broken: the server's last words where there were some ("57P01: terminating ...").
   // Empty when it is not; valid until close().
   std::string_view broken_reason() const noexcept;

@@ -47,6 +47,17 @@ class TIDEGATE_API Params {
   void clear(Location where) noexcept;
   void seal() noexcept;
   std::size_t count() const noexcept { return entries_.size(); }
+
+  // For a batch: the parameters of one more statement, behind the first `keep` values; what a
+  // statement that was refused left behind them is dropped. From here on every value is copied.
+  void begin_another(std::size_t keep, Location where) noexcept;
+  // For COPY: the values of that line, counted from 1.
+  void begin_line(std::uint64_t line, Location where) noexcept;
+  // What libpq gets for a value, also while they are not sealed; null for NULL. Valid until more
+  // is added.
+  const char* value(std::size_t i) const noexcept {
+    return entries_[i] == kElsewhere ? values_[i] : text_.data() + entries_[i];
+  }
   const std::uint32_t* types() const noexcept { return types_.data(); }
   const char* const* values() const noexcept { return values_.data(); }
   const int* lengths() const noexcept { return lengths_.data(); }
@@ -60,6 +71,7 @@ class TIDEGATE_API Params {
   void add_element(std::string_view value);
   void check_text(std::string_view value) const;
   void check_bound(std::size_t before) const;
+  std::string name_of(std::size_t value) const;
 
   // One entry per parameter; the four arrays are libpq's. entries_ holds where in text_ a value
   // starts, or kElsewhere when values_ points to it already.
@@ -70,6 +82,9 @@ class TIDEGATE_API Params {
   std::vector<int> formats_{};
   std::string text_{};  // the copied values, each with its NUL
 
+  bool copy_all_ = false;   // the arguments may be gone when the statement is sent
+  std::size_t first_ = 0;   // of the statement under way
+  std::uint64_t line_ = 0;  // of a COPY; 0 = parameters of a statement
   bool in_array_ = false;
   bool first_element_ = false;
   std::size_t array_start_ = 0;

@@ -15,6 +15,9 @@ namespace tidegate {
 
 template <class... Ts>
 class TypedRows;
+namespace pq {
+class CopyOut;
+}
 
 // A view: valid as long as the Rows it comes from, also when those are moved.
 class TIDEGATE_API Row {
@@ -48,6 +51,7 @@ class TIDEGATE_API Row {
  private:
   friend class Rows;
   friend class RowIterator;
+  friend class pq::CopyOut;
   template <class... Ts>
   friend class TypedRows;
 

@@ -3,6 +3,10 @@
 
 #include <cstdint>
 
+namespace tidegate {
+class Connection;
+}
+
 namespace tidegate::pq {
 
 class Session;
@@ -54,6 +58,10 @@ class SessionState {
     if (flags_ != 0) flags_ = 0;
     return true;
   }
+  // The Connection that owns it, wherever that was moved to.
+  void belongs_to(Connection* connection) noexcept { connection_ = connection; }
+  Connection& connection() const noexcept { return *connection_; }
+
   // A write in test builds only, so that TSan, which does not see into libpq, sees two threads on
   // one connection.
   void mark_use() noexcept {
@@ -65,6 +73,7 @@ class SessionState {
  protected:
   std::uint8_t flags_ = 0;
   unsigned canary_ = 0;
+  Connection* connection_ = nullptr;
 
  private:
   static constexpr std::uint8_t bit(Flag flag) noexcept { return static_cast<std::uint8_t>(flag); }

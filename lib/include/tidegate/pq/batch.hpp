@@ -1,0 +1,93 @@
+// Batch: statements that go to the server together and come back in one round trip.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tidegate/base/export.hpp>
+#include <tidegate/base/location.hpp>
+#include <tidegate/base/sql.hpp>
+#include <tidegate/pq/convert.hpp>
+#include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/params.hpp>
+#include <tidegate/pq/rows.hpp>
+
+namespace tidegate {
+
+namespace pq {
+class BatchRun;
+}
+
+// Built with add(), run with run() of a Connection, Transaction or Pool, as often as wanted.
+//
+// PostgreSQL runs a batch as one transaction, unless statements in it say otherwise or it runs
+// inside one: when a statement fails, the later ones are not run, and nothing takes effect.
+class TIDEGATE_API Batch {
+ public:
+  // Copies the text and the values. The same text several times in a row is parsed once.
+  // Throws: UsageError for what cannot be sent (COPY, a NUL, more than 65535 parameters); the batch
+  //         is then as it was.
+  template <Bindable... Args>
+  Batch& add(Sql sql, const Args&... args) {
+    Params& params = start(sql);
+    (params.bind(args), ...);
+    return add_started(sql);
+  }
+  std::size_t size() const noexcept { return statements_.size(); }
+  bool empty() const noexcept { return statements_.empty(); }
+  void clear() noexcept;
+
+ private:
+  friend class Connection;
+  friend class pq::BatchRun;
+  struct Statement {
+    std::size_t text = 0;   // where it starts in texts_
+    std::size_t first = 0;  // of its values in params_
+    Location where{};
+  };
+  Params& start(const Sql& sql);
+  Batch& add_started(const Sql& sql);
+
+  std::vector<Statement> statements_{};
+  std::string texts_{};  // each with its NUL
+  Params params_{};
+  std::size_t values_ = 0;  // of params_, those of statements_; more are of one that was refused
+};
+
+// What the statements of a batch gave, in their order. An SQL error does not make run() throw: it
+// is kept here and thrown when the result of its statement is asked for, or by raise(). ok(i) says
+// that statement i did not fail; that it has taken effect only failed() == nullopt says.
+class TIDEGATE_API BatchResults {
+ public:
+  std::size_t size() const noexcept { return items_.size(); }
+  bool empty() const noexcept { return items_.empty(); }
+
+  // Its rows. Throws: its QueryError when it failed, or was aborted because an earlier one had;
+  // UsageError when there is no such statement.
+  const Rows& operator[](std::size_t statement) const;
+  bool ok(std::size_t statement) const { return error(statement) == nullptr; }
+  // Null when it did not fail. Valid as long as the results. Throws: UsageError as above.
+  const QueryError* error(std::size_t statement) const;
+  // The first that failed. One that could not be committed at the end counts as the last one's.
+  std::optional<std::size_t> failed() const noexcept { return failed_; }
+  // Throws the error of the first that failed, if any did.
+  void raise() const;
+
+ private:
+  friend class pq::BatchRun;
+  struct Item {
+    Rows rows{};
+    std::unique_ptr<const QueryError> error{};
+  };
+  const Item& item(std::size_t statement) const;
+
+  std::vector<Item> items_{};
+  std::optional<std::size_t> failed_{};
+};
+
+}  // namespace tidegate

@@ -1,0 +1,55 @@
+#include <tidegate/pool/pooled_transaction.hpp>
+
+#include <chrono>
+
+#include <tidegate/pool/pool.hpp>
+
+namespace tidegate {
+
+PooledTransaction& PooledTransaction::operator=(PooledTransaction&& other) noexcept {
+  if (this != &other) {
+    abandon();  // before the lease that it runs on is given back
+    lease_ = std::move(other.lease_);
+    Transaction::operator=(std::move(other));
+  }
+  return *this;
+}
+
+// When one of them throws, the lease ends with this object.
+void PooledTransaction::commit(Location where) {
+  Transaction::commit(where);
+  lease_.release();
+}
+
+void PooledTransaction::rollback(Location where) {
+  Transaction::rollback(where);
+  lease_.release();
+}
+
+// An acquire that could not end before what it is for has to end is no use to anybody.
+Lease Pool::acquire_within(Deadline by, const std::stop_token& stop, Location where) {
+  if (by.is_never() && !stop.stop_possible()) return acquire(where);
+  const auto timeout = config().acquire_timeout;
+  const Deadline own = timeout.count() > 0 ? Deadline(timeout) : Deadline::never();
+  return acquire(earlier(own, by), stop, where);
+}
+
+PooledTransaction Pool::begin(const TxOptions& options, Location where) {
+  return begin_on(acquire_within(options.by, {}, where), options, where);
+}
+
+PooledTransaction Pool::begin(Deadline deadline, const TxOptions& options, Location where) {
+  return begin_on(acquire(deadline, {}, where), options, where);
+}
+
+PooledTransaction Pool::begin_on(Lease lease, const TxOptions& options, Location where) {
+  Transaction transaction = lease->begin(options, where);
+  return {std::move(lease), std::move(transaction)};
+}
+
+BatchResults Pool::run(const Batch& batch, const ExecOptions& options, Location where) {
+  if (batch.empty()) return {};
+  return acquire_within(options.by, options.stop, where)->run(batch, options, where);
+}
+
+}  // namespace tidegate

@@ -1,0 +1,242 @@
+#include <tidegate/pq/batch.hpp>
+
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <tidegate/base/error.hpp>
+#include <tidegate/pq/connection.hpp>
+
+#include "pq/pipeline.hpp"
+#include "pq/session.hpp"
+#include "pq/sql_text.hpp"
+#include "pq/throw_usage.hpp"
+
+namespace tidegate {
+namespace {
+
+// The protocol counts them in two bytes.
+constexpr std::size_t kMostParameters = 65535;
+// Flushed in pieces of that size, so that what libpq holds back stays small, and the answers to
+// what was sent are read before the next piece.
+constexpr std::size_t kPiece = std::size_t{64} * 1024;
+
+}  // namespace
+
+// ---- Batch -------------------------------------------------------------------------------------
+
+Params& Batch::start(const Sql& sql) {
+  if (sql.text().find('\0') != std::string_view::npos) {
+    pq::throw_usage("the statement holds a NUL byte", sql.where());
+  }
+  if (pq::is_copy_statement(sql.text())) {
+    pq::throw_usage("COPY cannot be part of a batch; copy_in() and copy_out() do it", sql.where());
+  }
+  params_.begin_another(values_, sql.where());
+  return params_;
+}
+
+Batch& Batch::add_started(const Sql& sql) {
+  if (params_.count() - values_ > kMostParameters) {
+    pq::throw_usage("a statement has " + std::to_string(params_.count() - values_) +
+                        " parameters, 65535 at most",
+                    sql.where());
+  }
+  const std::string_view before =
+      statements_.empty() ? std::string_view() : texts_.c_str() + statements_.back().text;
+  Statement added{.text = texts_.size(), .first = values_, .where = sql.where()};
+  if (!statements_.empty() && before == sql.text()) {
+    added.text = statements_.back().text;
+  } else {
+    texts_.reserve(texts_.size() + sql.text().size() + 1);
+    texts_.append(sql.text()).push_back('\0');
+  }
+  statements_.push_back(added);
+  values_ = params_.count();
+  return *this;
+}
+
+void Batch::clear() noexcept {
+  statements_.clear();
+  texts_.clear();
+  params_.clear({});
+  values_ = 0;
+}
+
+// ---- BatchResults ------------------------------------------------------------------------------
+
+const BatchResults::Item& BatchResults::item(std::size_t statement) const {
+  if (statement < items_.size()) return items_[statement];
+  throw UsageError("there is no statement " + std::to_string(statement) + ": the batch has " +
+                   std::to_string(items_.size()) + ", counted from 0");
+}
+
+const Rows& BatchResults::operator[](std::size_t statement) const {
+  const Item& asked = item(statement);
+  if (asked.error != nullptr) throw QueryError(*asked.error);
+  return asked.rows;
+}
+
+const QueryError* BatchResults::error(std::size_t statement) const {
+  return item(statement).error.get();
+}
+
+void BatchResults::raise() const {
+  if (failed_) throw QueryError(*items_[*failed_].error);
+}
+
+// ---- run() -------------------------------------------------------------------------------------
+
+namespace pq {
+
+class BatchRun {
+ public:
+  BatchRun(Session& session, const Batch& batch);
+  BatchResults run();
+
+ private:
+  const char* text(std::size_t i) const {
+    return batch_.texts_.data() + batch_.statements_[i].text;
+  }
+  std::size_t end_of_values(std::size_t i) const {
+    return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
+  }
+  bool send(std::size_t i);
+  bool repeats(std::size_t i) const;
+  void take(ResultPtr result);
+  void fail(std::size_t i, QueryReport report);
+  QueryReport aborted(std::size_t i) const;
+  void throw_if_ended(std::size_t i, const PGresult* error);
+  void require_connection(const PGresult* result);
+
+  Session& session_;
+  const Batch& batch_;
+  std::vector<const char*> values_{};
+  BatchResults results_{};
+  std::size_t answered_ = 0;
+};
+
+BatchRun::BatchRun(Session& session, const Batch& batch) : session_(session), batch_(batch) {
+  values_.reserve(batch.values_);
+  for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
+  results_.items_.resize(batch.size());
+}
+
+BatchResults BatchRun::run() {
+  Pipeline pipeline(session_);
+  const auto take_one = [&] {
+    ResultPtr result = pipeline.next();
+    result != nullptr ? take(std::move(result)) : static_cast<void>(++answered_);
+  };
+  std::size_t unflushed = 0;
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    pipeline.sent(send(i));
+    const std::size_t end = end_of_values(i);
+    for (std::size_t v = batch_.statements_[i].first; v < end; ++v) {
+      unflushed += static_cast<std::size_t>(batch_.params_.lengths()[v]);
+    }
+    unflushed += 64;
+    if (unflushed < kPiece) continue;
+    unflushed = 0;
+    session_.await_sent();
+    while (pipeline.ready()) take_one();
+    require_connection(nullptr);
+  }
+  pipeline.sync();
+  while (pipeline.owed() > 0) {
+    take_one();
+    require_connection(nullptr);
+  }
+  // The transaction ends with the sync, and may fail in that.
+  if (const ResultPtr end = pipeline.next()) {
+    require_connection(end.get());
+    throw_if_ended(batch_.size() - 1, end.get());
+    fail(batch_.size() - 1, report_of(end.get()));
+    pipeline.next();
+  }
+  return std::move(results_);
+}
+
+// Whether the server has just parsed the same text for the same types as its unnamed statement.
+bool BatchRun::repeats(std::size_t i) const {
+  if (i == 0 || batch_.statements_[i].text != batch_.statements_[i - 1].text) return false;
+  const std::size_t before = batch_.statements_[i - 1].first;
+  const std::size_t first = batch_.statements_[i].first;
+  const std::uint32_t* types = batch_.params_.types();
+  return end_of_values(i) - first == first - before &&
+         std::equal(types + before, types + first, types + first);
+}
+
+bool BatchRun::send(std::size_t i) {
+  const Params& params = batch_.params_;
+  const std::size_t first = batch_.statements_[i].first;
+  const int count = static_cast<int>(end_of_values(i) - first);
+  const char* const* values = values_.data() + first;
+  const int* lengths = params.lengths() + first;
+  const int* formats = params.formats() + first;
+  PGconn* connection = session_.native();
+  if (repeats(i)) {
+    return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0) == 1;
+  }
+  return PQsendQueryParams(connection, text(i), count, params.types() + first, values, lengths,
+                           formats, 0) == 1;
+}
+
+void BatchRun::take(ResultPtr result) {
+  const ExecStatusType status = PQresultStatus(result.get());
+  const std::size_t i = answered_;
+  if (status == PGRES_PIPELINE_ABORTED) return fail(i, aborted(i));
+  if (is_error(result.get())) {
+    require_connection(result.get());
+    throw_if_ended(i, result.get());
+    return fail(i, report_of(result.get()));
+  }
+  auto kept = std::make_unique<Result>();
+  kept->native = std::move(result);
+  kept->statement = text(i);
+  kept->where = batch_.statements_[i].where;
+  results_.items_[i].rows = Rows(std::move(kept));
+}
+
+void BatchRun::fail(std::size_t i, QueryReport report) {
+  report.statement = text(i);
+  BatchResults::Item& item = results_.items_[i];
+  item.rows = Rows();
+  item.error = std::make_unique<const QueryError>(std::move(report), batch_.statements_[i].where);
+  if (!results_.failed_) results_.failed_ = i;
+}
+
+QueryReport BatchRun::aborted(std::size_t i) const {
+  const std::size_t cause = results_.failed_.value_or(i);
+  QueryReport report{.message = "aborted because statement " + std::to_string(cause) +
+                                " of the batch (counted from 0) failed"};
+  if (cause < i) report.detail = results_.items_[cause].error->message();
+  return report;
+}
+
+// A limit, or cancel(), ends the whole batch, not a statement of it.
+void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
+  if (session_.struck_ == Session::Limit::none && !session_.target_->asked()) return;
+  session_.statement_ = text(i);
+  if (report_of(error).sqlstate == "57014") session_.throw_error(error);
+}
+
+void BatchRun::require_connection(const PGresult* result) {
+  if (PQstatus(session_.native()) == CONNECTION_OK && !session_.has(Session::Flag::broken)) return;
+  session_.set_broken(last_words(session_.native()));
+  session_.statement_ = text(std::min(answered_, batch_.size() - 1));
+  session_.throw_error(result);
+}
+
+}  // namespace pq
+
+BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Location where) {
+  pq::Session& session = open_session(where);
+  if (batch.empty()) return {};
+  session.begin(Sql(batch.texts_.c_str(), where), options);
+  return pq::BatchRun(session, batch).run();
+}
+
+}  // namespace tidegate

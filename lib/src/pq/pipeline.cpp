@@ -1,0 +1,54 @@
+#include "pq/pipeline.hpp"
+
+#include <libpq-fe.h>
+
+namespace tidegate::pq {
+
+Pipeline::Pipeline(Session& session) : session_(session), running_(session) {
+  if (PQenterPipelineMode(session_.native()) == 0) session_.throw_unsent();
+}
+
+Pipeline::~Pipeline() {
+  PGconn* connection = session_.native();
+  if (!sync_sent_) PQpipelineSync(connection);
+  // Without a result in one place or the other libpq and we do not agree on where we are.
+  for (bool ended = false; !synced_ && PQstatus(connection) == CONNECTION_OK;) {
+    session_.await_answer();
+    const ResultPtr result(PQgetResult(connection));
+    if (result == nullptr && ended) break;
+    ended = result == nullptr && owed_ == 0;
+    if (result == nullptr && owed_ > 0) --owed_;
+    if (result == nullptr) continue;
+    session_.note_end_of_session(result.get());
+    synced_ = PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC;
+  }
+  if (PQexitPipelineMode(connection) == 0) session_.set_broken(last_words(connection));
+}
+
+void Pipeline::sent(bool accepted) {
+  if (!accepted) session_.throw_unsent();
+  ++owed_;
+}
+
+void Pipeline::sync() {
+  sync_sent_ = true;
+  if (PQpipelineSync(session_.native()) == 0) session_.throw_unsent();
+}
+
+bool Pipeline::ready() const noexcept { return owed_ > 0 && PQisBusy(session_.native()) == 0; }
+
+ResultPtr Pipeline::next() {
+  if (synced_) return nullptr;
+  session_.await_answer();
+  ResultPtr result(PQgetResult(session_.native()));
+  if (result == nullptr) {
+    if (owed_ > 0) --owed_;
+    return nullptr;
+  }
+  session_.note_end_of_session(result.get());
+  if (PQresultStatus(result.get()) != PGRES_PIPELINE_SYNC) return result;
+  synced_ = true;
+  return nullptr;
+}
+
+}  // namespace tidegate::pq

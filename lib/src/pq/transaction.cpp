@@ -1,0 +1,195 @@
+#include <tidegate/pq/transaction.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include <tidegate/base/error.hpp>
+
+#include "pq/open_transaction.hpp"
+#include "pq/session.hpp"
+#include "pq/throw_usage.hpp"
+
+namespace tidegate {
+namespace {
+
+using pq::OpenTransaction;
+
+// What a ROLLBACK may take when the transaction's deadline is near or has passed.
+constexpr std::chrono::seconds kRollback{1};
+
+std::string_view isolation_clause(Isolation isolation) noexcept {
+  switch (isolation) {
+    case Isolation::server_default: break;
+    case Isolation::read_uncommitted: return " ISOLATION LEVEL READ UNCOMMITTED";
+    case Isolation::read_committed: return " ISOLATION LEVEL READ COMMITTED";
+    case Isolation::repeatable_read: return " ISOLATION LEVEL REPEATABLE READ";
+    case Isolation::serializable: return " ISOLATION LEVEL SERIALIZABLE";
+  }
+  return "";
+}
+
+std::string begin_statement(const TxOptions& options) {
+  std::string text = "BEGIN";
+  text += isolation_clause(options.isolation);
+  if (options.read_only) text += *options.read_only ? " READ ONLY" : " READ WRITE";
+  if (options.deferrable) text += " DEFERRABLE";
+  return text;
+}
+
+bool is_inside(const Connection& connection) noexcept {
+  const TransactionStatus status = connection.transaction_status();
+  return status == TransactionStatus::in_transaction ||
+         status == TransactionStatus::in_failed_transaction;
+}
+
+// Once a transaction, so a place in the cache of prepared statements would be wasted on it.
+Rows control(Connection& connection, std::string_view statement, Location where) {
+  return connection.exec(ExecOptions{.prepared = false}, Sql(statement, where));
+}
+
+std::string savepoint(std::uint64_t serial) { return "tidegate_" + std::to_string(serial); }
+
+}  // namespace
+
+Transaction Connection::begin(const TxOptions& options, Location where) {
+  pq::Session& session = open_session(where);
+  if (is_inside(*this)) {
+    pq::throw_usage(
+        "begin: a transaction is open on this connection already; a Transaction's own begin() "
+        "makes a savepoint in it",
+        where);
+  }
+  auto shared = std::make_shared<OpenTransaction>(
+      OpenTransaction{.session = &session, .serials = {1}, .last_serial = 1, .by = options.by});
+  session.enter_transaction(shared);
+  Transaction transaction(std::move(shared), 1);  // whatever fails from here on is rolled back
+  control(*this, begin_statement(options), where);
+  return transaction;
+}
+
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+  if (this != &other) {
+    abandon();
+    shared_ = std::move(other.shared_);
+    serial_ = other.serial_;
+  }
+  return *this;
+}
+
+bool Transaction::open() const noexcept {
+  return shared_ != nullptr && shared_->session != nullptr &&
+         std::find(shared_->serials.begin(), shared_->serials.end(), serial_) !=
+             shared_->serials.end();
+}
+
+Connection& Transaction::connection(Location where) const {
+  if (!open()) {
+    pq::throw_usage(
+        "the transaction is over: it was committed, rolled back or moved from, or the lease or "
+        "the connection it was begun on has ended",
+        where);
+  }
+  return shared_->session->connection();
+}
+
+bool Transaction::is_savepoint() const noexcept { return shared_->serials.front() != serial_; }
+
+// With it end the savepoints inside it; with the outermost the session's part in it.
+void Transaction::over() noexcept {
+  const bool last = !is_savepoint();
+  auto& serials = shared_->serials;
+  serials.erase(std::find(serials.begin(), serials.end(), serial_), serials.end());
+  if (last) shared_->session->leave_transaction();
+  shared_.reset();
+}
+
+Transaction Transaction::begin(Location where) {
+  Connection& inside = connection(where);
+  const std::uint64_t serial = ++shared_->last_serial;
+  shared_->serials.reserve(shared_->serials.size() + 1);
+  control(inside, "SAVEPOINT " + savepoint(serial), where);
+  shared_->serials.push_back(serial);
+  return Transaction(shared_, serial);
+}
+
+void Transaction::commit(Location where) {
+  Connection& inside = connection(where);
+  if (inside.is_open() && !is_inside(inside)) {
+    over();
+    pq::throw_usage("commit: a statement inside the transaction has ended it", where);
+  }
+  if (is_savepoint()) return release_savepoint(where);
+  const bool sent = inside.is_open();
+  Rows answer;
+  try {
+    answer = control(inside, "COMMIT", where);
+  } catch (const ConnectionLost& lost) {
+    over();
+    if (!sent) throw;
+    QueryReport report = lost.report();
+    report.hint = "the answer to COMMIT is lost: whether it has taken effect is not known";
+    throw ConnectionLost(std::move(report), where);
+  } catch (...) {
+    if (!is_inside(inside)) over();  // else nothing was sent: it can still be rolled back
+    throw;
+  }
+  over();
+  if (answer.command_tag() == "ROLLBACK") {
+    throw QueryError({.message = "COMMIT was answered by ROLLBACK: a statement had failed before, "
+                                 "so nothing was committed",
+                      .statement = "COMMIT"},
+                     where);
+  }
+}
+
+// In a failed transaction the server refuses it; then it is still there to be rolled back to.
+void Transaction::release_savepoint(Location where) {
+  control(connection(where), "RELEASE SAVEPOINT " + savepoint(serial_), where);
+  over();
+}
+
+void Transaction::rollback(Location where) {
+  Connection& inside = connection(where);
+  if (inside.is_open() && !is_inside(inside)) return over();
+  if (is_savepoint()) return rollback_to_savepoint(where);
+  if (!shared_->by.is_never()) shared_->by = std::max(shared_->by, Deadline(kRollback));
+  try {
+    control(inside, "ROLLBACK", where);
+  } catch (...) {
+    inside.doom();
+    over();
+    throw;
+  }
+  over();
+}
+
+void Transaction::rollback_to_savepoint(Location where) {
+  Connection& inside = connection(where);
+  const std::string name = savepoint(serial_);
+  // For these statements only: what comes after them has the transaction's deadline again.
+  const Deadline by = shared_->by;
+  if (!by.is_never()) shared_->by = std::max(by, Deadline(kRollback));
+  try {
+    inside.exec_script(Sql("ROLLBACK TO SAVEPOINT " + name + "; RELEASE SAVEPOINT " + name, where));
+  } catch (...) {
+    // Nobody may commit what should have been undone here: with the savepoint all of it is over.
+    inside.doom();
+    serial_ = shared_->serials.front();
+    over();
+    throw;
+  }
+  shared_->by = by;
+  over();
+}
+
+void Transaction::abandon() noexcept {
+  if (!open()) return;
+  try {
+    rollback({});
+  } catch (...) {
+    // Lost, or out of time: the connection is not used again, and the server rolls back by itself.
+  }
+}
+
+}  // namespace tidegate
