@@ -6,10 +6,6 @@
 namespace tidegate::test {
 namespace {
 
-int pid_of(Pool& pool) {
-  return pool.with([](Connection& c) { return c.backend_pid(); });
-}
-
 TEST(Release, AnOpenTransactionNeverReachesTheNextUser) {
   Pool pool(PoolConfig{.max_size = 1});
   {

@@ -12,10 +12,6 @@ namespace {
 
 PoolConfig one() { return {.max_size = 1, .connect_backoff_min = 1ms, .ping_after = 0ms}; }
 
-int pid_of(Pool& pool) {
-  return pool.with([](Connection& c) { return c.backend_pid(); });
-}
-
 std::string thread_name() {
   std::string name(16, '\0');
   ::pthread_getname_np(::pthread_self(), name.data(), name.size());

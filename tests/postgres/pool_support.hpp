@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -39,6 +41,22 @@ inline std::vector<Lease> lease_all(Pool& pool) {
   for (std::uint32_t i = 0; i < pool.config().max_size; ++i) leases.push_back(pool.acquire());
   return leases;
 }
+
+inline int pid_of(Pool& pool) {
+  return pool.with([](Connection& c) { return c.backend_pid(); });
+}
+
+// A server process that does not answer as long as this lives.
+class Frozen {
+ public:
+  explicit Frozen(int pid) : pid_(pid) { EXPECT_EQ(::kill(pid_, SIGSTOP), 0); }
+  ~Frozen() { ::kill(pid_, SIGCONT); }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+ private:
+  int pid_;
+};
 
 // A session of the test's own, beside the pool under test.
 class Observer {

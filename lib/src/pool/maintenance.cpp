@@ -109,8 +109,7 @@ void Maintenance::run() noexcept {
 void Maintenance::take_work() noexcept {
   while (const auto slot = core_.slots().take_to_retire()) {
     begin_farewell(*slot);
-    // Something went: look soon whether something must come, but not at every one of a storm.
-    next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kAtMostEvery));
+    refill_soon();
   }
   while (const auto slot = core_.slots().take_to_check()) {
     switch (core_.resource(*slot).task) {
@@ -120,6 +119,11 @@ void Maintenance::take_work() noexcept {
       case Task::farewell: begin_ping(*slot, false); break;
     }
   }
+}
+
+// Something went: look soon whether something must come, but not at every one of a storm.
+void Maintenance::refill_soon() noexcept {
+  next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kAtMostEvery));
 }
 
 // Sleeps until a server says something, somebody wakes us, or the next thing is due. False: polling
@@ -173,6 +177,7 @@ void Maintenance::step_farewells() noexcept {
     if (progress == Farewell::Progress::pending) return false;
     if (progress == Farewell::Progress::abandoned) abandoned_.fetch_add(1, std::memory_order_relaxed);
     core_.finish(farewell.slot());
+    refill_soon();  // in a full pool there was no room until now
     return true;
   });
 }

@@ -73,6 +73,7 @@ class Maintenance {
   void run() noexcept;
   void take_work() noexcept;
   bool wait() noexcept;
+  void refill_soon() noexcept;
   void step_farewells() noexcept;
   void step_pings() noexcept;
   void step_laundry() noexcept;

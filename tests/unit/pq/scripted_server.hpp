@@ -39,9 +39,10 @@ inline std::string report(char type, const char* severity, const char* code, con
 inline std::string parameter_status(const char* name, const char* value) {
   return message('S', c_string(name) + c_string(value));
 }
-// The end of a successful handshake: authenticated, key of backend 4711, ready.
-inline std::string welcome() {
-  return message('R', int32(0)) + message('K', int32(4711) + int32(1)) + message('Z', "I");
+// The end of a successful handshake: authenticated, parameters, key of backend 4711, ready.
+inline std::string welcome(const std::string& parameters = {}) {
+  return message('R', int32(0)) + parameters + message('K', int32(4711) + int32(1)) +
+         message('Z', "I");
 }
 
 // The answer to a simple query that gives one text.

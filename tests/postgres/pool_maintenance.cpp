@@ -1,0 +1,362 @@
+// Maintenance: keepalive, who is checked when, role changes; warm_up and ping.
+#include <atomic>
+#include <memory>
+#include <stop_token>
+#include <tuple>
+#include <utility>
+
+#include <unit/pq/scripted_server.hpp>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+using pq_test::empty_answer;
+using pq_test::one_value;
+using pq_test::parameter_status;
+using pq_test::report;
+using pq_test::ScriptedServer;
+using pq_test::welcome;
+
+// Nothing happens by the clock.
+PoolConfig quiet(std::uint32_t size) {
+  return {.max_size = size, .health_period = 1h, .ping_after = 1h};
+}
+
+// ---- keepalive, and what is checked ----------------------------------------------------------
+
+TEST(Keepalive, PingsWhatIsIdleForThatLong) {
+  PoolConfig config = quiet(2);
+  config.keepalive = 20ms;
+  Pool pool(config);
+  lease_all(pool).clear();
+  EXPECT_TRUE(eventually([&] { return pool.stats().pings >= 6; }));
+  EXPECT_EQ(pool.stats().created, 2);
+}
+
+TEST(Keepalive, IsOffByDefault) {
+  Pool pool(quiet(2));
+  lease_all(pool).clear();
+  await_idle_long_enough();
+  EXPECT_EQ(pool.stats().pings, 0);
+}
+
+TEST(Keepalive, ReplacesAConnectionThatDoesNotAnswer) {
+  PoolConfig config = quiet(1);
+  config.min_size = 1;
+  config.keepalive = 10ms;
+  config.ping_timeout = 100ms;
+  Pool pool(config);
+  const Frozen frozen(pid_of(pool));
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.ping == 1; }));
+  EXPECT_TRUE(eventually([&] { return pool.stats().created == 2; }));
+}
+
+TEST(Maintenance, PingsTheLongIdleEveryHealthPeriod) {
+  PoolConfig config = quiet(1);
+  config.health_period = 20ms;
+  config.ping_after = 1ms;
+  Pool pool(config);
+  pool.exec("select 1");
+  EXPECT_TRUE(eventually([&] { return pool.stats().pings >= 3; }));
+}
+
+TEST(Maintenance, PingAfterZeroMeansNeverPing) {
+  PoolConfig config = quiet(1);
+  config.health_period = 10ms;
+  config.ping_after = 0ms;
+  Pool pool(config);
+  pool.exec("select 1");
+  await_idle_long_enough();
+  pool.exec("select 1");
+  EXPECT_EQ(pool.stats().pings, 0);
+}
+
+// An acquirer never sees a pool that is empty because maintenance looks at all of it.
+TEST(Maintenance, ChecksAQuarterOfTheIdleAtOnceAtMost) {
+  PoolConfig config = quiet(8);
+  config.keepalive = 10ms;
+  config.ping_timeout = 60s;
+  Pool pool(config);
+  std::vector<std::unique_ptr<Frozen>> frozen;
+  for (Lease& lease : lease_all(pool)) {
+    frozen.push_back(std::make_unique<Frozen>(lease->backend_pid()));
+  }
+  ASSERT_TRUE(eventually([&] { return pool.stats().checking == 2; }));
+  for (int turn = 0; turn < 5; ++turn) {
+    await_idle_long_enough();
+    EXPECT_EQ(pool.stats().checking, 2);
+    EXPECT_EQ(pool.stats().idle, 6);
+  }
+  EXPECT_EQ(pool.stats().created, 8);
+}
+
+TEST(Maintenance, TheFirstProofOfADeadServerMarksTheWholeIdleSet) {
+  Pool pool(quiet(4));
+  std::vector<int> pids;
+  for (Lease& lease : lease_all(pool)) pids.push_back(lease->backend_pid());
+  Observer observer;
+  for (int i = 0; i < 3; ++i) observer.terminate(pids[static_cast<std::size_t>(i)]);
+  await_idle_long_enough();
+  EXPECT_TRUE(eventually([&] {
+    pool.exec("select 1");  // until it meets the first
+    return pool.stats().destroyed.broken > 0;
+  }));
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.broken == 3; }));
+  EXPECT_TRUE(observer.alive(pids[3])) << "marked for a check, not discarded blindly";
+}
+
+TEST(Maintenance, TheMarkedOnesArePinged) {
+  PoolConfig config = quiet(2);
+  config.ping_timeout = 100ms;
+  Pool pool(config);
+  std::vector<int> pids;
+  for (Lease& lease : lease_all(pool)) pids.push_back(lease->backend_pid());
+  Observer().terminate(pids[0]);
+  await_idle_long_enough();
+  Lease mine = pool.acquire();
+  const Frozen frozen(pids[1]);
+  if (mine->backend_pid() == pids[1]) {
+    mine.release();
+    mine = pool.acquire();  // the other one, or in its place
+  }
+  EXPECT_TRUE(eventually([&] {
+    return pool.stats().destroyed.broken == 1 || pool.stats().destroyed.ping == 1;
+  }));
+}
+
+TEST(Maintenance, RefillComesAtOnceAndNotAtTheNextPeriod) {
+  PoolConfig config = quiet(2);
+  config.min_size = 2;
+  Pool pool(config);
+  ASSERT_TRUE(pool.warm_up(30s));
+  pool.acquire().discard();
+  EXPECT_TRUE(eventually([&] { return pool.stats().created == 3 && pool.stats().idle == 2; }));
+}
+
+// pgx: each retirement put the next refill off, so steady churn postponed it for ever.
+TEST(Maintenance, SteadyChurnDoesNotPostponeRefill) {
+  PoolConfig config = quiet(4);
+  config.min_size = 3;
+  Pool pool(config);
+  std::jthread churn([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) pool.acquire().discard();
+  });
+  EXPECT_TRUE(eventually([&] {
+    const Stats stats = pool.stats();
+    return stats.idle + stats.leased >= 3;
+  }));
+}
+
+TEST(Maintenance, ReapsDownToMinIdleOnly) {
+  PoolConfig config = quiet(4);
+  config.min_idle = 2;
+  config.max_idle_time = 10ms;
+  config.health_period = 5ms;
+  Pool pool(config);
+  lease_all(pool).clear();
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.idle >= 2; }));
+  await_idle_long_enough();
+  EXPECT_EQ(pool.stats().idle, 2);
+  EXPECT_EQ(pool.stats().destroyed.idle, 2);
+}
+
+TEST(Maintenance, AnIdleTimeOfZeroMeansNeverReaped) {
+  PoolConfig config = quiet(2);
+  config.max_idle_time = 0ms;
+  config.health_period = 1ms;
+  Pool pool(config);
+  lease_all(pool).clear();
+  await_idle_long_enough();
+  EXPECT_EQ(pool.stats().idle, 2);
+}
+
+TEST(Maintenance, ALifetimeOfZeroMeansUnlimited) {
+  PoolConfig config = quiet(1);
+  config.max_lifetime = 0ms;
+  config.health_period = 1ms;
+  Pool pool(config);
+  const int pid = pid_of(pool);
+  await_idle_long_enough();
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+// pgx: its clock started before the connect.
+TEST(Maintenance, ANewConnectionIsAsOldAsItsLastStepOfConnecting) {
+  PoolConfig config = quiet(1);
+  config.min_size = 1;
+  std::chrono::steady_clock::time_point connected;
+  config.hooks.after_connect = [&](Connection&) {
+    await_idle_long_enough();
+    connected = std::chrono::steady_clock::now();
+  };
+  bool asked = false;
+  config.hooks.should_ping = [&](const Connection&, std::chrono::nanoseconds idle) {
+    asked = true;
+    EXPECT_LE(idle, std::chrono::steady_clock::now() - connected);
+    return false;
+  };
+  Pool pool(config);
+  ASSERT_TRUE(pool.warm_up(30s));
+  pool.exec("select 1");
+  EXPECT_TRUE(asked);
+}
+
+// ---- the ping of an acquirer -----------------------------------------------------------------
+
+TEST(PingAtHandOut, EndsAtTheAcquirersStopAndKillsNoHealthyConnection) {
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 60s});
+  const int pid = pid_of(pool);
+  await_idle_long_enough();
+  {
+    const Frozen frozen(pid);
+    std::stop_source stop;
+    std::jthread acquirer([&] {
+      EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled);
+    });
+    ASSERT_TRUE(eventually([&] { return pool.stats().pings == 1; }));
+    stop.request_stop();
+    acquirer.join();
+    EXPECT_EQ(pool.stats().checking, 1);
+  }
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+TEST(PingAtHandOut, EndsAtTheAcquirersDeadlineAndKillsNoHealthyConnection) {
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 60s});
+  const int pid = pid_of(pool);
+  await_idle_long_enough();
+  {
+    const Frozen frozen(pid);
+    EXPECT_THROW(pool.acquire(20ms), AcquireTimeout);
+  }
+  EXPECT_EQ(pid_of(pool), pid);
+}
+
+// ---- verbs -----------------------------------------------------------------------------------
+
+TEST(WarmUp, WaitsForTheMinimumAndTheSpareOnes) {
+  PoolConfig config = quiet(4);
+  config.min_size = 2;
+  config.min_idle = 1;
+  Pool pool(config);
+  EXPECT_TRUE(pool.warm_up(30s));
+  EXPECT_EQ(pool.stats().idle, 2);
+  const auto leases = lease_all(pool);
+  EXPECT_TRUE(pool.warm_up(Deadline::now())) << "there is no more room";
+}
+
+TEST(WarmUp, OfALazyPoolIsDoneAtOnce) {
+  Pool pool(quiet(4));
+  EXPECT_TRUE(pool.warm_up(Deadline::now()));
+  EXPECT_EQ(pool.stats().created, 0);
+}
+
+TEST(WarmUp, GivesUpAtItsDeadlineAndWhenThePoolIsClosed) {
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=1", .max_size = 1, .min_size = 1});
+  EXPECT_FALSE(pool.warm_up(20ms));
+  pool.close();
+  EXPECT_FALSE(pool.warm_up(Deadline::never()));
+}
+
+TEST(Ping, ReturnsWhenTheServerHasAnswered) {
+  Pool pool(quiet(1));
+  pool.ping();
+  pool.ping(30s);
+  EXPECT_EQ(pool.stats().released, 2);
+}
+
+TEST(Ping, OfAServerThatDoesNotAnswerThrowsAtItsDeadline) {
+  Pool pool(quiet(1));
+  const Frozen frozen(pid_of(pool));
+  try {
+    pool.ping(20ms);
+    FAIL() << "nobody has answered";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::timeout);
+  }
+}
+
+// ---- role changes ----------------------------------------------------------------------------
+
+// A pool that wants a primary, and a server that says it is one.
+class RoleChange : public testing::Test {
+ protected:
+  static std::string primary() {
+    return welcome(parameter_status("server_version", "15.4") +
+                   parameter_status("in_hot_standby", "off") +
+                   parameter_status("default_transaction_read_only", "off"));
+  }
+  static PoolConfig config(const ScriptedServer& server, const std::string& wanted = "primary") {
+    PoolConfig config = quiet(1);
+    config.conninfo = "host=127.0.0.1 user=a dbname=b sslmode=disable gssencmode=disable "
+                      "target_session_attrs=" +
+                      wanted + " port=" + server.port();
+    return config;
+  }
+};
+
+TEST_F(RoleChange, AServerThatBecomesAStandbyResetsThePool) {
+  ScriptedServer server({primary()});
+  Pool pool(config(server));
+  { const Lease lease = pool.acquire(); }
+  server.await_answers();
+  server.send(parameter_status("in_hot_standby", "on"));
+  EXPECT_TRUE(eventually([&] {
+    await_idle_long_enough();  // so that its socket is looked at
+    std::ignore = pool.try_acquire();
+    return pool.stats().role_changes == 1;
+  }));
+  EXPECT_EQ(pool.stats().destroyed.generation, 1);
+}
+
+TEST_F(RoleChange, ItIsSeenAtTheEndOfALease) {
+  ScriptedServer server({primary(), parameter_status("in_hot_standby", "on") + empty_answer()});
+  Pool pool(config(server));
+  { pool.acquire()->exec_script(""); }
+  EXPECT_TRUE(eventually([&] { return pool.stats().role_changes == 1; }));
+}
+
+TEST_F(RoleChange, APoolThatTakesAnyServerIsLeftAlone) {
+  ScriptedServer server({primary(), parameter_status("in_hot_standby", "on") + empty_answer()});
+  Pool pool(config(server, "any"));
+  { pool.acquire()->exec_script(""); }
+  EXPECT_EQ(pool.stats().idle, 1);
+  EXPECT_EQ(pool.stats().role_changes, 0);
+}
+
+// PostgreSQL 13 does not report in_hot_standby: after a refused write it is asked.
+TEST_F(RoleChange, AnOldServerIsAskedAfterARefusedWrite) {
+  const std::string refused =
+      report('E', "ERROR", "25006", "cannot execute INSERT in a read-only transaction") +
+      pq_test::message('Z', "I");
+  for (const bool standby : {false, true}) {
+    ScriptedServer server({welcome(parameter_status("server_version", "13.9")), one_value("f"),
+                           refused, empty_answer(), one_value(standby ? "t" : "f")});
+    Pool pool(config(server));
+    EXPECT_THROW(pool.exec_script("insert into t values (1)"), QueryError);
+    EXPECT_TRUE(eventually([&] { return pool.stats().checking == 0; }));
+    server.await_answers();
+    EXPECT_EQ(pool.stats().role_changes, standby ? 1 : 0);
+    EXPECT_EQ(pool.stats().idle, standby ? 0 : 1);
+  }
+}
+
+TEST(RoleChangeOfARealServer, ARefusedWriteAloneProvesNothing) {
+  PoolConfig config = quiet(1);
+  config.conninfo = "target_session_attrs=read-write";
+  Pool pool(config);
+  const int pid = pid_of(pool);
+  {
+    Lease lease = pool.acquire();
+    lease->exec("begin read only");
+    EXPECT_THROW(lease->exec("create table never (a int)"), QueryError);
+    lease->exec("rollback");
+  }
+  EXPECT_EQ(pid_of(pool), pid);
+  EXPECT_EQ(pool.stats().role_changes, 0);
+}
+
+}  // namespace
+}  // namespace tidegate::test
