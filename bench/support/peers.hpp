@@ -5,9 +5,7 @@
 #include "support/mutex_peer.hpp"
 #include "support/peer.hpp"
 #include "support/plain_peer.hpp"
-#if defined(TIDEGATE_BENCH_POOL)
 #include "support/pool_peer.hpp"
-#endif
 #if defined(TIDEGATE_BENCH_SOCI)
 #include "support/soci_peer.hpp"
 #endif
@@ -22,9 +20,7 @@ void for_each_peer(F&& f) {
     if (runs) f.template operator()<P>();
   };
   visit.template operator()<CorePeer>();
-#if defined(TIDEGATE_BENCH_POOL)
   visit.template operator()<PoolPeer>();
-#endif
   visit.template operator()<MutexPeer>();
   visit.template operator()<PlainPeer>();
 #if defined(TIDEGATE_BENCH_SOCI)

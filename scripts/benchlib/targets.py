@@ -47,7 +47,22 @@ def micro():
                              lease(peer, 16, pool), AT_LEAST, factor_16, lease(other, 16, pool))
 
 
+def e2e():
+    for threads in (1, 8):
+        yield Target(f"prepared select, {threads} thread(s): throughput, in libpq by hand",
+                     f"select/pool/real_time/threads:{threads}", AT_LEAST, 0.98,
+                     f"select/raw/real_time/threads:{threads}")
+    yield Target("batch of 128: throughput, in libpq's pipeline by hand",
+                 "batch/pool/real_time", AT_LEAST, 0.95, "batch/raw/real_time")
+    yield Target("batch of 128: throughput, in statements one by one",
+                 "batch/pool/real_time", AT_LEAST, 4, "batch/one_by_one/real_time")
+    for verb in ("copy_in", "copy_out"):
+        yield Target(f"{verb} of 1 M rows: throughput, in libpq by hand",
+                     f"{verb}/pool/real_time", AT_LEAST, 0.95, f"{verb}/raw/real_time")
+
+
 MICRO = tuple(micro())
+E2E = tuple(e2e())
 
 
 def report(targets, runs):
@@ -63,7 +78,7 @@ def report(targets, runs):
         median = statistics.median(ratios)
         holds = target.holds(median)
         missed += not holds
-        print(f"{target.claim:{width}}  {target.relation} {target.factor:4.1f}  {median:7.2f}"
+        print(f"{target.claim:{width}}  {target.relation} {target.factor:4.2f}  {median:7.2f}"
               f"  {min(ratios):6.2f} .. {max(ratios):6.2f}  {len(ratios):3}"
               f"  {'PASS' if holds else 'MISS'}")
     judged = len(targets) - not_run

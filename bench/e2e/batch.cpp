@@ -1,0 +1,70 @@
+// Is a batch as fast as libpq's pipeline by hand, and how much faster than one by one? (E3)
+#include <tidegate/tidegate.hpp>
+
+#include <cstdlib>
+#include <string>
+
+#include <benchmark/benchmark.h>
+
+#include "e2e/raw.hpp"
+#include "e2e/rows.hpp"
+
+namespace bench {
+namespace {
+
+constexpr int kStatements = 128;
+
+void batch_pool(benchmark::State& state) {
+  tidegate::Pool pool{"pool_max_conns=1"};
+  for (auto _ : state) {
+    tidegate::Batch batch;
+    for (int i = 0; i < kStatements; ++i) batch.add("select $1::int4", i);
+    const tidegate::BatchResults results = pool.run(batch);
+    for (int i = 0; i < kStatements; ++i) {
+      benchmark::DoNotOptimize(results[static_cast<std::size_t>(i)][0].get<int>(0));
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kStatements);
+}
+
+void batch_raw(benchmark::State& state) {
+  const RawConnection owner = raw_connect_and_prepare();
+  PGconn* const connection = owner.get();
+  PQenterPipelineMode(connection);
+  for (auto _ : state) {
+    for (int i = 0; i < kStatements; ++i) {
+      const std::string text = std::to_string(i);
+      const char* values[] = {text.c_str()};
+      PQsendQueryPrepared(connection, "one", 1, values, nullptr, nullptr, 0);
+    }
+    PQpipelineSync(connection);
+    for (int i = 0; i < kStatements; ++i) {
+      const RawResult result(PQgetResult(connection));
+      require(result.get(), PGRES_TUPLES_OK);
+      benchmark::DoNotOptimize(std::strtol(PQgetvalue(result.get(), 0, 0), nullptr, 10));
+      RawResult(PQgetResult(connection));  // the end of the statement
+    }
+    require(RawResult(PQgetResult(connection)).get(), PGRES_PIPELINE_SYNC);
+  }
+  state.SetItemsProcessed(state.iterations() * kStatements);
+}
+
+void batch_one_by_one(benchmark::State& state) {
+  tidegate::Pool pool{"pool_max_conns=1"};
+  for (auto _ : state) {
+    for (int i = 0; i < kStatements; ++i) {
+      benchmark::DoNotOptimize(pool.query_value<int>("select $1::int4", i));
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kStatements);
+}
+
+}  // namespace
+
+void add_batch_rows() {
+  benchmark::RegisterBenchmark("batch/pool", &batch_pool)->UseRealTime();
+  benchmark::RegisterBenchmark("batch/raw", &batch_raw)->UseRealTime();
+  benchmark::RegisterBenchmark("batch/one_by_one", &batch_one_by_one)->UseRealTime();
+}
+
+}  // namespace bench

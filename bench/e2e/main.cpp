@@ -1,0 +1,25 @@
+// The end-to-end suite: acquire, query, release against a real PostgreSQL, beside libpq by hand.
+#include <tidegate/tidegate.hpp>
+
+#include <cstdio>
+
+#include "e2e/rows.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+void add_rows() {
+  bench::add_select_rows();
+  bench::add_batch_rows();
+  bench::add_copy_rows();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  tidegate::Pool("pool_max_conns=1").acquire(std::chrono::seconds(2));
+  return bench::run_program(argc, argv, &add_rows);
+} catch (const tidegate::Error& error) {
+  std::fprintf(stderr, "needs the server that PGHOST, PGPORT, ... name: %s\n", error.what());
+  return 1;
+}

@@ -1,0 +1,45 @@
+// libpq by hand: the limit that no layer above it can beat.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <memory>
+#include <stdexcept>
+
+namespace bench {
+
+struct Finish {
+  void operator()(PGconn* connection) const noexcept { PQfinish(connection); }
+};
+using RawConnection = std::unique_ptr<PGconn, Finish>;
+
+struct Clear {
+  void operator()(PGresult* result) const noexcept { PQclear(result); }
+};
+using RawResult = std::unique_ptr<PGresult, Clear>;
+
+inline RawConnection raw_connect() {
+  RawConnection connection(PQconnectdb(""));
+  if (PQstatus(connection.get()) != CONNECTION_OK) {
+    throw std::runtime_error(PQerrorMessage(connection.get()));
+  }
+  return connection;
+}
+
+inline void require(const PGresult* result, ExecStatusType status) {
+  if (PQresultStatus(result) != status) throw std::runtime_error(PQresultErrorMessage(result));
+}
+
+inline void raw_exec(PGconn* connection, const char* statement) {
+  require(RawResult(PQexec(connection, statement)).get(), PGRES_COMMAND_OK);
+}
+
+// The statement of the select and batch rows, prepared as "one".
+inline RawConnection raw_connect_and_prepare() {
+  RawConnection connection = raw_connect();
+  require(RawResult(PQprepare(connection.get(), "one", "select $1::int4", 1, nullptr)).get(),
+          PGRES_COMMAND_OK);
+  return connection;
+}
+
+}  // namespace bench
