@@ -1,15 +1,10 @@
-// The library's own threads: named, and deaf to signals.
+// The core's threads are the library's (base/thread.hpp).
 #pragma once
 
-#include <functional>
-#include <thread>
-
-#include <tidegate/base/export.hpp>
+#include <tidegate/base/thread.hpp>
 
 namespace tidegate::core {
 
-// Starts `body` on a thread named `name` (15 characters at most) in which every signal is blocked.
-// Throws std::system_error when the system gives no thread.
-TIDEGATE_API std::thread start_thread(const char* name, std::function<void()> body);
+using tidegate::detail::start_thread;
 
 }  // namespace tidegate::core

@@ -1,11 +1,11 @@
-#include <tidegate/core/thread.hpp>
+#include <tidegate/base/thread.hpp>
 
 #include <pthread.h>
 #include <signal.h>
 
 #include <utility>
 
-namespace tidegate::core {
+namespace tidegate::detail {
 namespace {
 
 // A thread inherits the mask of its creator: block everything around the creation.
@@ -34,4 +34,4 @@ std::thread start_thread(const char* name, std::function<void()> body) {
   });
 }
 
-}  // namespace tidegate::core
+}  // namespace tidegate::detail
