@@ -7,11 +7,14 @@
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
 #include <tidegate/base/version.hpp>
+#include <tidegate/lifecycle/shutdown_plan.hpp>
+#include <tidegate/lifecycle/signal_waiter.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pool.hpp>
+#include <tidegate/pool/registry.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/rows.hpp>
