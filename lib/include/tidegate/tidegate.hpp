@@ -7,6 +7,8 @@
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
 #include <tidegate/base/version.hpp>
+#include <tidegate/lifecycle/shutdown_plan.hpp>
+#include <tidegate/lifecycle/signal_waiter.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
@@ -15,6 +17,7 @@
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
+#include <tidegate/pool/registry.hpp>
 #include <tidegate/pq/batch.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/copy.hpp>

@@ -1,33 +1,10 @@
-// FileDescriptor: owns a descriptor.
+// pq's descriptors are the library's (base/file_descriptor.hpp).
 #pragma once
 
-#include <utility>
-
-#include <tidegate/base/export.hpp>
+#include <tidegate/base/file_descriptor.hpp>
 
 namespace tidegate::pq {
 
-// Move-only; default-constructed and moved-from: empty (-1).
-class TIDEGATE_API FileDescriptor {
- public:
-  FileDescriptor() noexcept = default;
-  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    FileDescriptor taken(std::move(other));
-    std::swap(fd_, taken.fd_);
-    return *this;
-  }
-  ~FileDescriptor() { reset(); }
-
-  int get() const noexcept { return fd_; }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-  // Gives up ownership without closing.
-  int release() noexcept { return std::exchange(fd_, -1); }
-  void reset() noexcept;
-
- private:
-  int fd_ = -1;
-};
+using tidegate::detail::FileDescriptor;
 
 }  // namespace tidegate::pq

@@ -1,4 +1,4 @@
-#include "pq/wait.hpp"
+#include "base/wait.hpp"
 
 #include <poll.h>
 
@@ -6,7 +6,7 @@
 #include <chrono>
 #include <ctime>
 
-namespace tidegate::pq {
+namespace tidegate::detail {
 namespace {
 
 timespec to_timespec(Deadline::Clock::duration left) noexcept {
@@ -38,4 +38,4 @@ Waited wait_for(int fd, short events, int wake_fd, Deadline deadline, short& see
   }
 }
 
-}  // namespace tidegate::pq
+}  // namespace tidegate::detail

@@ -1,0 +1,66 @@
+// PlanRun: one run of a ShutdownPlan: what its thread and its watcher share.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+#include <tidegate/base/file_descriptor.hpp>
+#include <tidegate/lifecycle/shutdown_plan.hpp>
+
+#include "lifecycle/service_manager.hpp"
+
+namespace tidegate::detail {
+
+// The plan's own thread calls run_stage() and finish(); the watcher does what must happen while a
+// stage runs: fire its stop token, hear further signals, tell systemd, end the process.
+class PlanRun {
+ public:
+  // `report` has the stages' names and bounds. Starts the watcher.
+  PlanRun(const PlanOptions& options, PlanReport report, SignalWaiter* signals);
+  ~PlanRun() { end_watcher(); }
+  PlanRun(const PlanRun&) = delete;
+  PlanRun& operator=(const PlanRun&) = delete;
+
+  // Runs stage i, unless `total` is used up (the first one always runs).
+  void run_stage(std::size_t i, const std::function<void(StageContext&)>& run) noexcept;
+  // The report, when all stages had their turn. Written out, unless the watcher did it already.
+  PlanReport finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void watch() noexcept;
+  void end_watcher() noexcept;
+  void wake_watcher() noexcept;
+  void on_signal(int number) noexcept;
+  void on_time() noexcept;
+  Deadline next_event() const noexcept;
+  PlanReport snapshot() const;
+  void write(const PlanReport& report) const noexcept;
+
+  // Fixed after construction.
+  const PlanOptions& options_;
+  SignalWaiter* const signals_;
+  const ServiceManager manager_{};
+  const Clock::time_point began_ = Clock::now();
+  const Deadline end_;
+  const FileDescriptor wake_;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  PlanReport report_;
+  std::optional<std::size_t> running_{};
+  Clock::time_point stage_began_{};
+  Deadline stage_end_{};
+  std::stop_source stage_stop_{std::nostopstate};
+  int hurries_ = 0;  // signals since the one that began it
+  bool ended_ = false;
+  Clock::time_point next_notice_ = began_;
+
+  std::thread watcher_;
+};
+
+}  // namespace tidegate::detail

@@ -1,0 +1,95 @@
+#include <tidegate/pool/registry.hpp>
+
+#include <algorithm>
+#include <exception>
+
+#include <tidegate/base/error.hpp>
+
+#include "pool/config_difference.hpp"
+
+namespace tidegate {
+
+struct PoolRegistry::Entry {
+  std::string name;
+  std::shared_ptr<Pool> pool;
+  Location opened;
+};
+
+PoolRegistry::PoolRegistry() = default;
+PoolRegistry::~PoolRegistry() = default;
+
+PoolRegistry& PoolRegistry::global() {
+  static PoolRegistry registry;
+  return registry;
+}
+
+// Needs mutex_.
+const PoolRegistry::Entry* PoolRegistry::find(std::string_view name) const noexcept {
+  const auto at = std::find_if(entries_.begin(), entries_.end(),
+                               [name](const Entry& entry) { return entry.name == name; });
+  return at == entries_.end() ? nullptr : &*at;
+}
+
+std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig config, Location where) {
+  config.validate(where);
+  if (!config.name) config.name = name;
+  std::shared_ptr<Pool> closed;  // ends outside the lock, if it does here
+  std::lock_guard lock(mutex_);
+  const Entry* const entry = find(name);
+  if (entry != nullptr && !entry->pool->closed()) {
+    auto problems = detail::differences(
+        config, entry->pool->config(),
+        "pool \"" + entry->name + "\", opened by " + entry->opened.to_string() + ", has");
+    if (!problems.empty()) throw ConfigError(std::move(problems), where);
+    return entry->pool;
+  }
+  auto pool = std::make_shared<Pool>(std::move(config), where);  // lazy: no I/O under the lock
+  if (entry != nullptr) {
+    closed = entry->pool;
+    entries_.erase(entries_.begin() + (entry - entries_.data()));
+  }
+  entries_.push_back({std::string(name), pool, where});
+  return pool;
+}
+
+std::shared_ptr<Pool> PoolRegistry::get(std::string_view name, Location where) const {
+  std::lock_guard lock(mutex_);
+  const Entry* const entry = find(name);
+  if (entry != nullptr && !entry->pool->closed()) return entry->pool;
+  std::string text = "registry: ";
+  if (entry != nullptr) {
+    text += "the pool \"" + entry->name + "\" is closed; open() makes a new one";
+  } else {
+    text += "there is no pool \"" + std::string(name) + "\"";
+    std::string names;
+    for (const Entry& other : entries_) names += (names.empty() ? "" : ", ") + other.name;
+    text += names.empty() ? "; none was opened" : "; there are " + names;
+  }
+  throw UsageError(text, where);
+}
+
+std::vector<std::pair<std::string, CloseReport>> PoolRegistry::close_all(
+    const CloseOptions& options, Location where) {
+  std::vector<Entry> entries;
+  {
+    std::lock_guard lock(mutex_);
+    entries = entries_;
+  }
+  std::vector<std::pair<std::string, CloseReport>> reports;
+  std::exception_ptr failure;
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    try {
+      reports.emplace_back(entry->name, entry->pool->close(options, where));
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+  }
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(entries_, [](const Entry& entry) { return entry.pool->closed(); });
+  }
+  if (failure) std::rethrow_exception(failure);
+  return reports;
+}
+
+}  // namespace tidegate
