@@ -317,10 +317,17 @@ TEST_F(PqCopy, TheConnectionIsNotForOthersMeanwhile) {
                 StartsWith("the connection is in the middle of a COPY at postgres/pq_copy.cpp:"));
   };
   int seen = 0;
-  connection_.copy_out("select generate_series(1, 1000)", [&](const Row&) {
-    if (++seen == 500) expect_refused();
+  Transaction transaction = connection_.begin();
+  transaction.copy_out("select generate_series(1, 1000)", [&](const Row&) {
+    if (++seen != 500) return;
+    expect_refused();
+    EXPECT_THROW((void)connection_.begin(), UsageError);
+    EXPECT_THROW((void)transaction.begin(), UsageError);
+    EXPECT_THROW(connection_.run(Batch().add("select 1")).raise(), UsageError);
+    EXPECT_THROW(connection_.copy_out("select 1", [](const Row&) {}), UsageError);
   });
   EXPECT_EQ(seen, 1000);
+  transaction.commit();
   const auto meddling = std::views::iota(0, 20'000) | std::views::transform([&](int i) {
                           if (i == 10'000) expect_refused();
                           return std::tuple(i, "text");
