@@ -147,6 +147,14 @@ TEST_F(PqCopy, NamesAreTakenAsTheyAre) {
   expect_usable();
 }
 
+TEST_F(PqCopy, ARowMayBeLargerThanAnyBuffer) {
+  const std::string large = std::string(5'000'000, 'x') + "\t" + std::string(5'000'000, 'y');
+  const std::vector<std::pair<int, std::string>> in{{1, large}, {2, "small"}};
+  EXPECT_EQ(connection_.copy_in(t_, in), 2u);
+  EXPECT_THAT(out<std::string>("select name from t order by id"), ElementsAre(large, "small"));
+  expect_usable();
+}
+
 TEST_F(PqCopy, AnEmptyRangeCopiesNothing) {
   EXPECT_EQ(connection_.copy_in({.table = "t", .columns = {"id"}}, numbers(0)), 0u);
   expect_usable();
