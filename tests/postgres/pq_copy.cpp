@@ -147,6 +147,14 @@ TEST_F(PqCopy, NamesAreTakenAsTheyAre) {
   expect_usable();
 }
 
+TEST_F(PqCopy, ARowMayBeLargerThanAnyBuffer) {
+  const std::string large = std::string(5'000'000, 'x') + "\t" + std::string(5'000'000, 'y');
+  const std::vector<std::pair<int, std::string>> in{{1, large}, {2, "small"}};
+  EXPECT_EQ(connection_.copy_in(t_, in), 2u);
+  EXPECT_THAT(out<std::string>("select name from t order by id"), ElementsAre(large, "small"));
+  expect_usable();
+}
+
 TEST_F(PqCopy, AnEmptyRangeCopiesNothing) {
   EXPECT_EQ(connection_.copy_in({.table = "t", .columns = {"id"}}, numbers(0)), 0u);
   expect_usable();
@@ -317,10 +325,17 @@ TEST_F(PqCopy, TheConnectionIsNotForOthersMeanwhile) {
                 StartsWith("the connection is in the middle of a COPY at postgres/pq_copy.cpp:"));
   };
   int seen = 0;
-  connection_.copy_out("select generate_series(1, 1000)", [&](const Row&) {
-    if (++seen == 500) expect_refused();
+  Transaction transaction = connection_.begin();
+  transaction.copy_out("select generate_series(1, 1000)", [&](const Row&) {
+    if (++seen != 500) return;
+    expect_refused();
+    EXPECT_THROW((void)connection_.begin(), UsageError);
+    EXPECT_THROW((void)transaction.begin(), UsageError);
+    EXPECT_THROW(connection_.run(Batch().add("select 1")).raise(), UsageError);
+    EXPECT_THROW(connection_.copy_out("select 1", [](const Row&) {}), UsageError);
   });
   EXPECT_EQ(seen, 1000);
+  transaction.commit();
   const auto meddling = std::views::iota(0, 20'000) | std::views::transform([&](int i) {
                           if (i == 10'000) expect_refused();
                           return std::tuple(i, "text");

@@ -23,6 +23,9 @@ namespace {
 // enough that system calls do not count.
 constexpr std::size_t kPiece = std::size_t{32} * 1024;
 
+// Of a row that is larger than that: libpq takes 2 GiB at once, and copies it.
+constexpr std::size_t kSlice = std::size_t{1024} * 1024;
+
 std::string copy_statement(const CopyTarget& target) {
   std::string text = "COPY ";
   if (!target.schema.empty()) {
@@ -110,11 +113,14 @@ bool CopyIn::send() {
     over_ = is_error_report_next(PQsocket(connection)) || PQconsumeInput(connection) == 0;
     if (over_) return false;
   }
-  over_ = PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) != 1;
-  if (over_) return false;
+  for (std::string_view rest = data_; !rest.empty() && !over_;) {
+    const std::string_view slice = rest.substr(0, kSlice);
+    over_ = PQputCopyData(connection, slice.data(), static_cast<int>(slice.size())) != 1;
+    session_.await_sent();
+    rest.remove_prefix(slice.size());
+  }
   data_.clear();
-  session_.await_sent();
-  return true;
+  return !over_;
 }
 
 // Tells the server that there is no more; with a refusal, that all of it is to be dropped. Reads

@@ -37,10 +37,9 @@ std::string begin_statement(const TxOptions& options) {
   return text;
 }
 
-bool is_inside(const Connection& connection) noexcept {
-  const TransactionStatus status = connection.transaction_status();
-  return status == TransactionStatus::in_transaction ||
-         status == TransactionStatus::in_failed_transaction;
+// The server has no transaction for it any more.
+bool has_ended(const Connection& connection) noexcept {
+  return connection.is_open() && connection.transaction_status() == TransactionStatus::idle;
 }
 
 // Once a transaction, so a place in the cache of prepared statements would be wasted on it.
@@ -54,7 +53,11 @@ std::string savepoint(std::uint64_t serial) { return "tidegate_" + std::to_strin
 
 Transaction Connection::begin(const TxOptions& options, Location where) {
   pq::Session& session = open_session(where);
-  if (is_inside(*this)) {
+  const TransactionStatus status = transaction_status();
+  if (is_open() && status == TransactionStatus::active) {
+    pq::throw_usage("begin: the connection is in the middle of another command", where);
+  }
+  if (is_open() && status != TransactionStatus::idle) {
     pq::throw_usage(
         "begin: a transaction is open on this connection already; a Transaction's own begin() "
         "makes a savepoint in it",
@@ -115,7 +118,7 @@ Transaction Transaction::begin(Location where) {
 
 void Transaction::commit(Location where) {
   Connection& inside = connection(where);
-  if (inside.is_open() && !is_inside(inside)) {
+  if (has_ended(inside)) {
     over();
     pq::throw_usage("commit: a statement inside the transaction has ended it", where);
   }
@@ -131,7 +134,8 @@ void Transaction::commit(Location where) {
     report.hint = "the answer to COMMIT is lost: whether it has taken effect is not known";
     throw ConnectionLost(std::move(report), where);
   } catch (...) {
-    if (!is_inside(inside)) over();  // else nothing was sent: it can still be rolled back
+    // Else nothing was sent, and it can still be rolled back.
+    if (has_ended(inside) || !inside.is_open()) over();
     throw;
   }
   over();
@@ -151,7 +155,7 @@ void Transaction::release_savepoint(Location where) {
 
 void Transaction::rollback(Location where) {
   Connection& inside = connection(where);
-  if (inside.is_open() && !is_inside(inside)) return over();
+  if (has_ended(inside)) return over();
   if (is_savepoint()) return rollback_to_savepoint(where);
   if (!shared_->by.is_never()) shared_->by = std::max(shared_->by, Deadline(kRollback));
   try {

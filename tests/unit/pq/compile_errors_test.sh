@@ -10,7 +10,8 @@ failed=0
 
 compile() {  # SOURCE: the compiler's output; its status
   "$compiler" -std=c++20 -fsyntax-only "${includes[@]}" -x c++ - 2>&1 <<TEXT
-#include <tidegate/pq/connection.hpp>
+#include <vector>
+#include <tidegate/pq/transaction.hpp>
 struct Unknown {};
 void f(tidegate::Connection& connection) { $1; }
 TEXT
@@ -51,5 +52,12 @@ for view in 'std::string_view' 'std::optional<std::string_view>' 'std::span<cons
 done
 expect_message "tidegate: this type cannot be read from a result" \
   'connection.query_value<std::vector<std::string_view>>("select 1")'
+
+expect_message "tidegate: this type cannot be a query parameter" \
+  'tidegate::Batch().add("select $1", Unknown())'
+expect_message "tidegate: copy_in() takes a range of tuples" \
+  'connection.copy_in({.table = "t"}, std::vector<int>{1})'
+expect_message "tidegate: this type cannot be a query parameter" \
+  'connection.copy_in({.table = "t"}, std::vector<std::tuple<Unknown>>{})'
 
 exit $failed
