@@ -180,6 +180,7 @@ TEST(Prepare, RetryDiscardsAndTakesTheNext) {
 
 TEST(Prepare, RetryKeepsThePlaceInTheQueue) {
   PoolConfig config = one();
+  config.barge_window = 0us;  // strict FIFO
   std::mutex mutex;
   std::vector<std::thread::id> asked;
   config.hooks.prepare = [&](Connection&) {

@@ -76,7 +76,7 @@ void Openers::run(Worker& self) noexcept {
       // Taking and ending are one step, so that a want() in between cannot be missed.
       std::lock_guard lock(mutex_);
       if (chores_ < config_.chore_threads) chore = client_.take_chore();
-      if (!chore) slot = client_.take_to_open();
+      if (!chore && opening_ < config_.max_threads) slot = client_.take_to_open();
       if (!chore && !slot) {
         self.running = false;
         return;

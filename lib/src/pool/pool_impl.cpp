@@ -58,7 +58,12 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
           {.create =
                [this, opener = Opener(*this, config_, cancels_)](std::stop_token stop, Deadline deadline) {
                  auto opened = opener.open(stop, deadline);
-                 maintenance_.wake();  // the coarse tick stands still while nothing is open
+                 // The coarse tick stands still while nothing is open. Maintenance may be late to
+                 // set it going, and a lease that ended before that would leave a connection which
+                 // looks as if it had been idle since the tick stopped.
+                 core_->slots().set_tick(
+                     std::chrono::steady_clock::now().time_since_epoch().count());
+                 maintenance_.wake();
                  return opened;
                },
            .expires = expiry(config_),

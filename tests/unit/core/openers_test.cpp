@@ -70,6 +70,20 @@ class FakeClient final : public OpenerClient {
     return last_thread_;
   }
 
+  void add_chore(std::uint32_t slot) {
+    std::lock_guard lock(mutex_);
+    chores_.push_back(slot);
+  }
+  // Chores that were done, and those that were only ended because of their stop.
+  std::vector<std::uint32_t> done() {
+    std::lock_guard lock(mutex_);
+    return done_;
+  }
+  std::vector<std::uint32_t> dropped() {
+    std::lock_guard lock(mutex_);
+    return dropped_;
+  }
+
  private:
   std::optional<std::uint32_t> take_to_open() noexcept override {
     std::lock_guard lock(mutex_);
@@ -99,8 +113,25 @@ class FakeClient final : public OpenerClient {
     failed_.push_back({slot, why, next_attempt});
   }
 
+  std::optional<std::uint32_t> take_chore() noexcept override {
+    std::lock_guard lock(mutex_);
+    if (chores_.empty()) return std::nullopt;
+    const std::uint32_t slot = chores_.front();
+    chores_.pop_front();
+    return slot;
+  }
+  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept override {
+    std::unique_lock lock(mutex_);
+    last_thread_ = std::this_thread::get_id();
+    changed_.wait(lock, stop, [&] { return !held_[slot]; });
+    (stop.stop_requested() ? dropped_ : done_).push_back(slot);
+  }
+
   std::mutex mutex_;
   std::condition_variable_any changed_;
+  std::deque<std::uint32_t> chores_;
+  std::vector<std::uint32_t> done_;
+  std::vector<std::uint32_t> dropped_;
   std::deque<std::uint32_t> to_open_;
   std::map<std::uint32_t, OpenFailure> verdicts_;
   std::map<std::uint32_t, bool> held_;
@@ -323,6 +354,70 @@ TEST_F(OpenersTest, EndWithTheirOwner) {
     await_under_way(0);
   }
   EXPECT_FALSE(client.is_open_under_way(0));
+}
+
+// ---- chores ----------------------------------------------------------------------------------
+
+class OpenersChores : public OpenersTest {
+ protected:
+  void want_chore(Openers& openers, std::uint32_t slot) {
+    client.add_chore(slot);
+    openers.want_chore();
+  }
+  void await_done(std::size_t count) {
+    test::await("chores to be done", [&] { return client.done().size() == count; });
+  }
+
+  static constexpr OpenersConfig kOneOfEach{.max_threads = 1, .chore_threads = 1};
+};
+
+TEST_F(OpenersChores, AreDoneOnThreadsOfTheirOwn) {
+  Openers openers(kOneOfEach, client);
+  for (std::uint32_t slot = 0; slot < 20; ++slot) want_chore(openers, slot);
+  await_done(20);
+  EXPECT_NE(client.last_thread(), std::this_thread::get_id());
+}
+
+TEST_F(OpenersChores, DoNotWaitForOpeningsNorOpeningsForThem) {
+  Openers openers(kOneOfEach, client);
+  client.hold(0);
+  want(openers, 0);
+  await_under_way(0);
+  want_chore(openers, 1);
+  await_done(1);
+  client.hold(2);
+  want_chore(openers, 2);
+  client.let(0, OpenFailure::none);
+  await_opened(1);
+  want(openers, 3);
+  await_opened(2);
+  client.let(2, OpenFailure::none);
+  await_done(2);
+}
+
+TEST_F(OpenersChores, GoOnWhenOpeningIsStopped) {
+  Openers openers(kOneOfEach, client);
+  client.hold(0);
+  want(openers, 0);
+  await_under_way(0);
+  openers.stop_opening();
+  EXPECT_EQ(client.failed_slots().size(), 1u);
+  want_chore(openers, 1);
+  await_done(1);
+  EXPECT_TRUE(client.dropped().empty());
+}
+
+TEST_F(OpenersChores, EndAtTheStopAndLaterOnesAtOnce) {
+  Openers openers(kOneOfEach, client);
+  client.hold(0);
+  client.hold(1);
+  want_chore(openers, 0);
+  want_chore(openers, 1);
+  openers.stop();
+  EXPECT_EQ(client.dropped().size(), 2u);
+  want_chore(openers, 2);
+  EXPECT_EQ(client.dropped().size(), 3u);
+  EXPECT_EQ(client.last_thread(), std::this_thread::get_id());
 }
 
 }  // namespace

@@ -1,0 +1,136 @@
+// Slots that are handed over for a longer look, and slots that somebody has a chore for.
+#include <algorithm>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <support/test_pool.hpp>
+
+namespace tidegate::test {
+namespace {
+
+using Pool = TestPool<FutexSync>;
+
+std::vector<std::uint32_t> to_check(Pool& pool) {
+  std::vector<std::uint32_t> slots;
+  while (const auto slot = pool->take_to_check()) slots.push_back(*slot);
+  std::sort(slots.begin(), slots.end());
+  return slots;
+}
+
+TEST(SlotPoolChores, ASlotHandedOverIsNeitherIdleNorLeasedAndTheLeaseIsOver) {
+  Pool pool({.max_size = 2, .gates = 1});
+  pool.open(2);
+  const Ticket dirty = pool.take();
+  pool->hand_over(dirty);
+  EXPECT_EQ(pool->counts().checking, 1u);
+  EXPECT_EQ(pool->counts().leased, 0u);
+  EXPECT_EQ(pool->counts().idle, 1u);
+  EXPECT_EQ(pool.retires_wanted(), 1) << "maintenance was told";
+  EXPECT_EQ(to_check(pool), std::vector{dirty.slot()});
+  pool->put_back(dirty.slot());
+  EXPECT_EQ(pool->counts().idle, 2u);
+}
+
+TEST(SlotPoolChores, AWaiterGetsAHandedOverSlotWhenItIsPutBack) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket dirty = pool.take();
+  Acquirer<FutexSync> waiter(pool, {.deadline = Deadline::never()});
+  pool.await_waiting(1);
+  pool->hand_over(dirty);
+  EXPECT_FALSE(waiter.done());
+  pool->put_back(*pool->take_to_check());
+  const Found found = waiter.end();
+  ASSERT_FALSE(found.error);
+  pool->release(found.ticket);
+}
+
+TEST(SlotPoolChores, SeveralSlotsWaitToBeLookedAtEachOnce) {
+  Pool pool({.max_size = 3, .gates = 1});
+  pool.open(3);
+  for (int i = 0; i < 3; ++i) pool->hand_over(pool.take());
+  EXPECT_EQ(to_check(pool), (std::vector<std::uint32_t>{0, 1, 2}));
+  EXPECT_FALSE(pool->take_to_check());
+  for (std::uint32_t slot = 0; slot < 3; ++slot) pool->retire_checked(slot);
+}
+
+TEST(SlotPoolChores, ASlotHandedOverToAClosedPoolIsRetired) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket dirty = pool.take();
+  pool->close();
+  pool->hand_over(dirty);
+  EXPECT_TRUE(pool->drained());
+  EXPECT_EQ(pool.retire_all(), std::vector{dirty.slot()});
+  EXPECT_FALSE(pool->take_to_check());
+}
+
+TEST(SlotPoolChores, ASlotHandedOverLateEndsOnTheSpot) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket dirty = pool.take();
+  pool->close();
+  EXPECT_EQ(pool->abandon(), 1u);
+  pool.let_go();
+  EXPECT_EQ(pool.freed(), 0);
+  pool->hand_over(dirty);
+  EXPECT_EQ(pool.finished_late().size(), 1u);
+  EXPECT_EQ(pool.freed(), 1);
+}
+
+TEST(SlotPoolChores, ACheckWantedOfAnAbandonedPoolEndsTheSlot) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket held = pool.take();
+  pool->close();
+  pool->abandon();
+  pool->set_aside(held);
+  pool->want_check(held.slot());
+  EXPECT_EQ(pool.finished_late().size(), 1u);
+  pool.let_go();
+  pool->give_up(held.gate());
+  EXPECT_EQ(pool.freed(), 1);
+}
+
+TEST(SlotPoolChores, AChoreIsTakenOnceAndItsSlotGoesOnToRetirement) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  pool->discard(pool.take());
+  const auto slot = pool->take_to_retire();
+  ASSERT_TRUE(slot);
+  pool->want_chore(*slot);
+  EXPECT_EQ(pool->take_chore(), slot);
+  EXPECT_FALSE(pool->take_chore());
+  EXPECT_FALSE(pool->take_to_retire());
+  pool->retire_again(*slot);
+  EXPECT_EQ(pool.retire_all(), std::vector{*slot});
+}
+
+TEST(SlotPoolChores, AnAdmissionThatIsGivenUpIsNoLeaseAnyMore) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket unfit = pool.take();
+  pool->replace(unfit);
+  pool->give_up(unfit.gate());
+  pool->close();
+  EXPECT_TRUE(pool->drained());
+  pool.retire_all();
+}
+
+TEST(SlotPoolChores, WhoMayNotWaitIsToldOfTheDeadlock) {
+  Pool pool({.max_size = 2, .gates = 1});
+  pool.open(2);
+  const Ticket one = pool.take();
+  Search search{.deadline = Deadline::never(), .may_not_wait = true};
+  const Found idle = pool.acquire(search);
+  ASSERT_FALSE(idle.error) << "what is idle needs no waiting";
+  EXPECT_EQ(pool.acquire(search).error, Errc::would_deadlock);
+  Search no_wait{.deadline = Deadline::now(), .may_not_wait = true};
+  EXPECT_EQ(pool.acquire(no_wait).error, Errc::timeout) << "it would not have waited";
+  pool->release(one);
+  pool->release(idle.ticket);
+}
+
+}  // namespace
+}  // namespace tidegate::test
