@@ -96,6 +96,23 @@ TEST(Pool, AStopWakesAWaitingAcquire) {
   EXPECT_THROW(pool.acquire(stop.get_token()), AcquireCanceled);  // before it does anything
 }
 
+TEST(Pool, CountsHowLongThoseWaitedWhoGotAConnection) {
+  Pool pool{"pool_max_conns=1"};
+  Lease held = pool.acquire();
+  EXPECT_FALSE(pool.try_acquire(1ms)) << "a wait in vain does not count";
+  EXPECT_EQ(pool.stats().waited_for, 0ns);
+  std::jthread waiter([&] { pool.acquire(); });
+  ASSERT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  const auto seen_waiting = std::chrono::steady_clock::now();
+  const Deadline later(20ms);
+  eventually([&] { return later.passed(); });
+  const auto waited_at_least = std::chrono::steady_clock::now() - seen_waiting;
+  held.release();
+  waiter.join();
+  EXPECT_EQ(pool.stats().outcomes.waited, 1u);
+  EXPECT_GE(pool.stats().waited_for, waited_at_least);
+}
+
 TEST(Pool, ShedsAcquiresAboveMaxWaiters) {
   Pool pool(PoolConfig{.max_size = 1, .max_waiters = 1});
   Lease held = pool.acquire();

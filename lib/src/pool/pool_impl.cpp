@@ -112,6 +112,7 @@ Stats PoolImpl::stats() const {
     ended += slots.slot(i).ended();
   }
   stats.outcomes.waited = std::min(core_->waited(), begun);
+  stats.waited_for = core_->waited_for();
   stats.outcomes.immediate = begun - stats.outcomes.waited;
   stats.outcomes.timeout = core_->failed(Errc::timeout);
   stats.outcomes.unavailable = core_->failed(Errc::unavailable);

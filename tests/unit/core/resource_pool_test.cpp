@@ -453,5 +453,33 @@ TEST_F(ResourcePoolTest, ManyThreadsAndAllKindsOfEndsLeaveTheBooksClosed) {
   EXPECT_EQ(things.alive(), 0);
 }
 
+// pgx rolls the jitter of a connection's lifetime again at each look.
+TEST(ResourceCoreExpiry, IsAskedForOncePerResource) {
+  int asked = 0;
+  auto* const core = ResourceCore<int>::make(
+      {.max_size = 1}, {},
+      {.create = [](auto&&...) { return Expected<int>(7); },
+       .expires =
+           [&asked](Tick) {
+             ++asked;
+             return kNeverExpires;
+           }});
+  ASSERT_TRUE(core->create_here({}, Deadline::never()));
+  for (int i = 0; i < 10; ++i) {
+    Search search;
+    const Found found = core->acquire(core->slots().enter(), search, [&](const Found& at) {
+      return core->fresh(at.ticket.slot()) ? Checked::use : Checked::next;
+    });
+    ASSERT_FALSE(found.error);
+    core->begin_lease(found.ticket, {});
+    core->release(found.ticket);
+  }
+  EXPECT_EQ(asked, 1);
+  core->slots().close();
+  core->openers().stop();
+  while (const auto slot = core->slots().take_to_retire()) core->finish(*slot);
+  core->unref();
+}
+
 }  // namespace
 }  // namespace tidegate::core

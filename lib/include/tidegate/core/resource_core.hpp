@@ -118,7 +118,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       checked = check(found);
     }
     if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
-    if (found.waited) waited_.fetch_add(1, std::memory_order_relaxed);
+    if (found.waited) {
+      waited_.fetch_add(1, std::memory_order_relaxed);
+      waited_for_.fetch_add((Sync::now() - search.since).count(), std::memory_order_relaxed);
+    }
     return found;
   }
   // For `check`: the resource is not fit; another will take its place. The admission stays.
@@ -220,6 +223,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     return failed_[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
   }
   std::uint64_t waited() const noexcept { return waited_.load(std::memory_order_relaxed); }
+  // How long those waited, together.
+  std::chrono::nanoseconds waited_for() const noexcept {
+    return std::chrono::steady_clock::duration(waited_for_.load(std::memory_order_relaxed));
+  }
   Found count_failed(const Found& found) noexcept {
     failed_[static_cast<std::size_t>(*found.error)].fetch_add(1, std::memory_order_relaxed);
     return found;
@@ -315,6 +322,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::array<std::atomic<std::uint64_t>, kRetiredReasons> retired_{};
   std::array<std::atomic<std::uint64_t>, kErrcCount> failed_{};
   std::atomic<std::uint64_t> waited_{0};
+  std::atomic<std::chrono::steady_clock::rep> waited_for_{0};
   std::atomic<std::uint64_t> discarded_{0};
 
   mutable std::mutex failure_mutex_;

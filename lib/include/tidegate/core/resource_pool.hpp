@@ -40,6 +40,7 @@ struct ResourceStats {
   PoolCounts counts{};
   std::uint64_t acquired = 0;   // leases begun, of which `waited` had to wait
   std::uint64_t waited = 0;
+  std::chrono::nanoseconds waited_for{};  // those, together
   std::uint64_t ended = 0;      // leases that are back, of which `discarded` and `hijacked` did not
   std::uint64_t discarded = 0;  // return their resource
   std::uint64_t hijacked = 0;
@@ -214,7 +215,7 @@ class ResourcePool {
   std::optional<ErrorValue> last_failure() const { return core_->last_failure(); }
   ResourceStats stats() const noexcept {
     const auto& slots = core_->slots();
-    ResourceStats stats{.counts = slots.counts(), .waited = core_->waited()};
+    ResourceStats stats{.counts = slots.counts(), .waited = core_->waited(), .waited_for = core_->waited_for()};
     for (std::uint32_t i = 0; i < slots.limits().max_size; ++i) {
       stats.acquired += slots.slot(i).acquired();
       stats.ended += slots.slot(i).ended();

@@ -41,6 +41,8 @@ struct Stats {
     std::uint64_t closed = 0;
     std::uint64_t would_deadlock = 0;
   } outcomes{};
+  // How long the acquires that got their connection after a wait have waited, together.
+  std::chrono::nanoseconds waited_for{};
   std::uint64_t released = 0;   // leases that gave their connection back
   std::uint64_t discarded = 0;  // leases whose connection was retired instead
   std::uint64_t hijacked = 0;   // leases whose connection left the pool
@@ -79,7 +81,8 @@ struct Stats {
   std::uint64_t acquired() const noexcept { return outcomes.immediate + outcomes.waited; }
   std::uint64_t attempts() const noexcept {
     return acquired() + outcomes.timeout + outcomes.unavailable + outcomes.rejected +
-           outcomes.overloaded + outcomes.hook + outcomes.canceled + outcomes.closed + outcomes.would_deadlock;
+           outcomes.overloaded + outcomes.hook + outcomes.canceled + outcomes.closed +
+           outcomes.would_deadlock;
   }
 };
 
