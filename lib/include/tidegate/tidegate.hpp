@@ -14,5 +14,6 @@
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/watch/stats.hpp>

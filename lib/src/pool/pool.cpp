@@ -76,6 +76,12 @@ Lease Pool::acquire(Deadline deadline, std::stop_token stop, Location where) {
   return try_acquire(deadline, std::move(stop), where).value();
 }
 
+Lease Pool::acquire_for(const ExecOptions& options, Location where) {
+  const auto timeout = config().acquire_timeout;
+  const Deadline own = timeout.count() == 0 ? Deadline::never() : Deadline(timeout);
+  return acquire(earlier(options.by, own), options.stop, where);
+}
+
 Expected<Lease> Pool::try_acquire(Location where) { return try_acquire(Deadline::now(), {}, where); }
 
 Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Location where) {

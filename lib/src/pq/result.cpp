@@ -16,6 +16,11 @@ std::string field(const PGresult* result, int code) {
 
 void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result); }
 
+bool is_error(const PGresult* result) noexcept {
+  const ExecStatusType status = PQresultStatus(result);
+  return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
 QueryReport report_of(const PGresult* result) {
   QueryReport report{.severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
                      .sqlstate = field(result, PG_DIAG_SQLSTATE),

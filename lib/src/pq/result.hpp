@@ -1,6 +1,7 @@
 // Result: a PGresult with what its error texts need.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -21,7 +22,10 @@ struct Result {
   ResultPtr native{};
   std::string statement{};
   Location where{};
+  std::size_t first = 0;  // the number of its first row, where rows come one by one
 };
+
+bool is_error(const pg_result* result) noexcept;
 
 // Every field of the server's report in an error or notice; `statement` is left empty.
 QueryReport report_of(const pg_result* result);

@@ -76,7 +76,7 @@ class ScriptedServer {
   }
 
   pq::ConnectOutcome connect(const std::string& sslmode = "disable",
-                             pq::ConnectOptions options = {}) {
+                             pq::ConnectOptions options = {.statement_cache = 0}) {
     options.params = {{"host", "127.0.0.1"}, {"port", std::to_string(ntohs(address_.sin_port))},
                       {"user", "somebody"},  {"dbname", "something"},
                       {"sslmode", sslmode},  {"gssencmode", "disable"}};

@@ -62,7 +62,8 @@ class TIDEGATE_API Pool {
   Expected<Lease> try_acquire(Deadline deadline, std::stop_token stop = {},
                               Location where = Location::current());
 
-  // Acquire, run, release. Throw also what Connection's verbs of the same name throw.
+  // Acquire, run, release. Throw also what Connection's verbs of the same name throw. The deadline
+  // and the stop of ExecOptions bound both together, the acquire also its acquire_timeout.
   template <Bindable... Args>
   Rows exec(Sql sql, const Args&... args) {
     Lease lease = acquire(sql.where());
@@ -81,6 +82,21 @@ class TIDEGATE_API Pool {
   void exec_script(Sql sql) {
     Lease lease = acquire(sql.where());
     lease->exec_script(sql);
+  }
+  template <Bindable... Args>
+  Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_for(options, sql.where())->exec(options, sql, args...);
+  }
+  template <class... Ts, Bindable... Args>
+  std::tuple<Ts...> query_row(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_for(options, sql.where())->template query_row<Ts...>(options, sql, args...);
+  }
+  template <class T, Bindable... Args>
+  T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_for(options, sql.where())->template query_value<T>(options, sql, args...);
+  }
+  void exec_script(const ExecOptions& options, Sql sql) {
+    acquire_for(options, sql.where())->exec_script(options, sql);
   }
   // f(Connection&), and what it returns.
   template <std::invocable<Connection&> F>
@@ -104,6 +120,7 @@ class TIDEGATE_API Pool {
   const PoolConfig& config() const noexcept;
 
  private:
+  Lease acquire_for(const ExecOptions& options, Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(core::Entered entered, Location where);
 

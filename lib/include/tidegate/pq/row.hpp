@@ -48,6 +48,7 @@ class TIDEGATE_API Row {
  private:
   friend class Rows;
   friend class RowIterator;
+  friend class pq::Session;
   template <class... Ts>
   friend class TypedRows;
 

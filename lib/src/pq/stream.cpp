@@ -1,0 +1,113 @@
+// What a statement's answer consists of, result by result: kept as a whole, or handed on row by
+// row.
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <utility>
+
+#include <tidegate/pq/errors.hpp>
+
+#include "pq/session.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+bool is_copy(ExecStatusType status) noexcept {
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+// The rows' callback must not use the connection.
+class Busy {
+ public:
+  explicit Busy(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  ~Busy() { flag_ = false; }
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
+void Session::stream(RowSink sink, void* context) {
+  const Running running(*this);
+  const Busy busy(streaming_);
+  Result row{.native = {}, .statement = statement_, .where = where_};
+  Stream rows{.sink = sink, .context = context, .row = row};
+  const Answer answer = execute(&rows);
+  if (!rows.left) require_success(answer.result.get(), answer.copied);
+}
+
+// Reads everything up to the end of the command. The answer is the first result; an error goes
+// before that: a deferred constraint may fail after the rows have come.
+Session::Answer Session::read_answer(Stream* rows) {
+  Answer answer;
+  for (;;) {
+    await_answer();
+    ResultPtr result(PQgetResult(native()));
+    if (!result) return answer;
+    note_end_of_session(result.get());
+    note_command(result.get());
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_SINGLE_TUPLE) {
+      hand_on(*rows, std::move(result));
+    } else if (is_copy(status)) {
+      answer.copied = true;
+      end_copy(status);
+      if (PQstatus(native()) != CONNECTION_OK) return answer;
+    } else if (!answer.result || (is_error(result.get()) && !is_error(answer.result.get()))) {
+      answer.result = std::move(result);
+    }
+  }
+}
+
+// Once it is left, the rest of the rows is canceled, and what comes all the same is dropped.
+void Session::hand_on(Stream& rows, ResultPtr result) {
+  if (rows.left) return;
+  rows.row.native = std::move(result);
+  try {
+    if (rows.sink(rows.context, Row(&rows.row, 0))) {
+      ++rows.row.first;
+      return;
+    }
+  } catch (...) {
+    leave(rows);
+    read_answer(&rows);
+    throw;
+  }
+  leave(rows);
+}
+
+void Session::leave(Stream& rows) noexcept {
+  rows.left = true;
+  if (struck_ == Limit::none) strike(Limit::stop);
+}
+
+std::vector<Notification> Session::notifications(Deadline deadline, const std::stop_token& stop,
+                                                 Location where) {
+  mark_use();
+  set(Flag::touched);
+  where_ = where;
+  statement_.clear();
+  const NonBlocking mode(native());
+  StopBell rings;
+  if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
+  std::vector<Notification> all;
+  Waited waited = Waited::ready;
+  while (all.empty() && waited == Waited::ready) {
+    while (PGnotify* one = PQnotifies(native())) {
+      const std::unique_ptr<PGnotify, decltype(&PQfreemem)> freed(one, &PQfreemem);
+      all.push_back({.channel = one->relname, .payload = one->extra, .pid = one->be_pid});
+    }
+    if (!all.empty()) break;
+    if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
+    if (has(Flag::broken)) throw_lost({.message = broken_reason_});
+    waited = wait_and_read(POLLIN, earlier(deadline, bound_by_), rings ? bell_.get() : -1);
+  }
+  rings.reset();
+  if (stop.stop_requested()) silence_bell();
+  return all;
+}
+
+}  // namespace tidegate::pq
