@@ -92,7 +92,8 @@ TEST_F(PqLease, AnUnreadResultIsNotReusableAndRefusesFurtherStatements) {
   ASSERT_EQ(PQsendQuery(native, "select 1"), 1);
   EXPECT_FALSE(connection_.reusable());
   EXPECT_THAT(thrown_by<UsageError>([&] { connection_.exec("select 2"); }).what(),
-              StartsWith("another command is already in progress at postgres/pq_lease.cpp:"));
+              StartsWith("another command is already in progress, started through native_handle() "
+                         "at postgres/pq_lease.cpp:"));
   EXPECT_THROW(connection_.exec_script("select 2"), UsageError);
   EXPECT_EQ(connection_.ping_step(kLong), PingResult::pending);
   EXPECT_TRUE(connection_.is_open());

@@ -19,7 +19,8 @@ TEST(PqTls, AnAnswerOfWhichTheTlsLibraryHoldsTheEndBackArrives) {
                                                  {"sslmode", "require"},
                                                  {"sslrootcert", "/no/such/file"}})
                                           .connection);
-    EXPECT_EQ(connection.query_value<std::string>("select a value").size(), 15'000u);
+    EXPECT_EQ(connection.query_value<std::string>({.prepared = false}, "select a value").size(),
+              15'000u);
   }
 }
 

@@ -19,11 +19,15 @@ using std::chrono::year_month_day;
 
 class PqTypes : public testing::Test {
  protected:
-  // Sends the value as a parameter of the given type and expects the same value back.
+  // Sends the value as a parameter of the given type and expects the same value back: as text and,
+  // once the statement has been described, in binary form; both ways.
   template <class T>
   void expect_back(const char* type, const T& value) {
     const std::string sql = std::string("select $1::") + type;
-    EXPECT_EQ(connection_.query_value<T>(sql, value), value) << type;
+    EXPECT_EQ(connection_.query_value<T>({.prepared = false}, sql, value), value) << type;
+    for (const auto format : {ResultFormat::text, ResultFormat::text, ResultFormat::binary}) {
+      EXPECT_EQ(connection_.query_value<T>({.format = format}, sql, value), value) << type;
+    }
     EXPECT_EQ(connection_.query_value<std::optional<T>>(sql, std::optional<T>()), std::nullopt);
     const std::string in_array = std::string("select $1::") + type + "[]";
     EXPECT_EQ(connection_.query_value<std::vector<T>>(in_array, std::vector<T>{value, value}),
@@ -146,6 +150,63 @@ TEST_F(PqTypes, ArraysWithNullsAndOddLowerBounds) {
   EXPECT_EQ(connection_.query_value<std::vector<int>>("select '[3:4]={7,8}'::int[]"),
             (std::vector{7, 8}));
   EXPECT_EQ(connection_.query_value<std::vector<int>>("select '{}'::int[]"), std::vector<int>());
+}
+
+// What came in binary form is read as whatever its text can be read as.
+TEST_F(PqTypes, ABinaryResultIsReadAsEveryTypeThatItsTextIs) {
+  const char* sql =
+      "select true, 1::int2, -2::int4, 3::int8, 4::oid, 1.5::float4, -2.25::float8, 'x'::text, "
+      "'y'::varchar, 'z'::name, '\\x0aff'::bytea, '{\"a\": 1}'::jsonb, '[2]'::json, "
+      "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, 'NaN'::float8, null::int4";
+  connection_.prepare(sql);
+  const Rows text = connection_.exec({.format = ResultFormat::text}, sql);
+  const Rows binary = connection_.exec({.format = ResultFormat::binary}, sql);
+  for (std::size_t i = 0; i < text.columns(); ++i) {
+    using Text = std::optional<std::string>;
+    EXPECT_EQ(binary[0].get<Text>(i), text[0].get<Text>(i)) << i;
+  }
+  EXPECT_EQ(binary[0].get<long>(1), 1);
+  EXPECT_EQ(binary[0].get<short>(3), 3);
+  EXPECT_EQ(binary[0].get<unsigned>(4), 4u);
+  EXPECT_EQ(binary[0].get<double>(2), -2.0);
+  EXPECT_EQ(binary[0].get<double>(5), 1.5);
+  EXPECT_EQ(binary[0].get<std::string_view>(7), "x");
+  EXPECT_EQ(binary[0].get<std::string_view>(11), "{\"a\": 1}");
+  EXPECT_THROW(binary[0].get<std::string_view>(2), QueryError);
+  EXPECT_THROW(binary[0].get<unsigned>(2), QueryError);
+  EXPECT_THROW(binary[0].get<int>(7), QueryError);
+  EXPECT_THROW(binary[0].get<int>(15), QueryError);
+}
+
+TEST_F(PqTypes, ANumericInBinaryFormHasTheSameDigits) {
+  const char* sql = "select $1::text::numeric";
+  connection_.prepare(sql);
+  for (const char* digits : {"0", "0.00", "1", "-1", "9999", "10000", "10001", "0.0001", "-0.00001",
+                             "123456789.987654321", "100000000000000000000", "0.10", "12340000",
+                             "5000.0000000000000000001", "NaN", "Infinity", "-Infinity"}) {
+    EXPECT_EQ(connection_.query_value<Numeric>({.format = ResultFormat::binary}, sql, digits).text,
+              digits);
+  }
+  EXPECT_EQ(connection_.query_value<double>({.format = ResultFormat::binary}, sql, "2.5"), 2.5);
+}
+
+TEST_F(PqTypes, ADateInBinaryFormIsNoTextAndAnArrayComesAsText) {
+  const ExecOptions binary{.format = ResultFormat::binary};
+  const char* date = "select date '2024-02-29' as day";
+  connection_.prepare(date);
+  EXPECT_EQ(connection_.query_value<year_month_day>(binary, date),
+            year_month_day(std::chrono::February / 29 / 2024));
+  EXPECT_THAT(
+      thrown_by<QueryError>([&] { connection_.query_value<std::string>(binary, date); }).what(),
+      testing::StartsWith("row 0, column 0 \"day\": date cannot be read as std::string: it came "
+                          "in binary form, and its text depends on the session: ask for "
+                          "ResultFormat::text"));
+  connection_.prepare("select 1, array[1, 2]");
+  EXPECT_EQ(connection_.exec(binary, "select 1, array[1, 2]")[0].get<std::string>(1), "{1,2}");
+  connection_.prepare("select 'infinity'::timestamptz");
+  EXPECT_THROW(
+      connection_.query_value<sys_time<microseconds>>(binary, "select 'infinity'::timestamptz"),
+      QueryError);
 }
 
 TEST_F(PqTypes, NarrowingIsCheckedAgainstTheValue) {

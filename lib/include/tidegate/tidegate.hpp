@@ -22,6 +22,7 @@
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/copy.hpp>
 #include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/transaction.hpp>
 #include <tidegate/watch/stats.hpp>

@@ -41,6 +41,17 @@ Params& Connection::start(Sql sql, const ExecOptions& options) {
 
 Rows Connection::run() { return Rows(session().run()); }
 
+void Connection::stream(bool (*sink)(void*, const Row&), void* context) {
+  session().stream(sink, context);
+}
+
+void Connection::prepare(Sql sql) { open_session(sql.where()).prepare_only(sql); }
+
+std::vector<Notification> Connection::notifications(Deadline deadline, const std::stop_token& stop,
+                                                    Location where) {
+  return open_session(where).notifications(deadline, stop, where);
+}
+
 void Connection::exec_script(const ExecOptions& options, Sql sql) {
   open_session(sql.where()).run_script(sql, options);
 }

@@ -1,5 +1,8 @@
+#include <bit>
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -7,15 +10,24 @@
 
 #include <tidegate/pq/convert.hpp>
 
+#include "pq/binary.hpp"
 #include "pq/oids.hpp"
 
 namespace tidegate::pq {
 namespace {
 
+// The server's text for `in`, in `storage` where it came in binary form.
+std::string_view text_form(const Field& in, std::string& storage) {
+  if (!in.binary()) return in.text();
+  storage = text_of_binary(in);
+  return storage;
+}
+
 // All of `in` as a number. "is out of range" only for what is a number.
 template <class T>
 T read_number(const Field& in, const char* what) {
-  const std::string_view text = in.text();
+  std::string storage;
+  const std::string_view text = text_form(in, storage);
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc::invalid_argument || end != text.data() + text.size()) in.refuse(what);
@@ -23,8 +35,21 @@ T read_number(const Field& in, const char* what) {
   return value;
 }
 
+// A number's binary form where the server's type is that of the number.
+template <class T>
+const char* wire(const Field& in, std::uint32_t type) noexcept {
+  return in.binary() && in.type() == type && in.text().size() == sizeof(T) ? in.text().data()
+                                                                           : nullptr;
+}
+
 constexpr const char* kNoInteger = "it is not a whole number";
 constexpr const char* kNoNumber = "it is not a number";
+
+long long read_integer(const Field& in) {
+  if (wire<std::int32_t>(in, oid::kInt4) != nullptr) return from_network<std::int32_t>(in.text());
+  if (wire<std::int64_t>(in, oid::kInt8) != nullptr) return from_network<std::int64_t>(in.text());
+  return read_number<long long>(in, kNoInteger);
+}
 
 std::optional<unsigned> hex_digit(char c) noexcept {
   if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
@@ -76,21 +101,42 @@ bool read_hex(std::string_view digits, std::vector<std::byte>& bytes) {
 
 }  // namespace
 
+std::string read_text(const Field& in) {
+  return in.binary() ? text_of_binary(in) : std::string(in.text());
+}
+
+std::string_view view_text(const Field& in) {
+  if (!in.binary()) return in.text();
+  switch (in.type()) {
+    case oid::kText:
+    case oid::kVarchar:
+    case oid::kBpchar:
+    case oid::kName:
+    case oid::kJson: return in.text();
+    case oid::kJsonb: return in.text().substr(in.text().empty() ? 0 : 1);
+    default:
+      in.refuse("it came in binary form, of which a view is no text: read it as std::string");
+  }
+}
+
 bool read_bool(const Field& in) {
-  if (in.text() == "t") return true;
-  if (in.text() == "f") return false;
+  std::string storage;
+  const std::string_view text = text_form(in, storage);
+  if (text == "t") return true;
+  if (text == "f") return false;
   in.refuse("it is not a boolean");
 }
 
 long long read_signed(const Field& in, long long min, long long max) {
-  const auto value = read_number<long long>(in, kNoInteger);
+  const auto value = read_integer(in);
   if (value < min || value > max) in.refuse("it is out of range");
   return value;
 }
 
 unsigned long long read_unsigned(const Field& in, unsigned long long max) {
   // from_chars() reads no sign into an unsigned; a negative number is one out of range.
-  if (in.text().starts_with('-')) {
+  std::string storage;
+  if (text_form(in, storage).starts_with('-')) {
     read_number<long long>(in, kNoInteger);
     in.refuse("it is out of range");
   }
@@ -99,14 +145,29 @@ unsigned long long read_unsigned(const Field& in, unsigned long long max) {
   return value;
 }
 
-float read_float(const Field& in) { return read_number<float>(in, kNoNumber); }
-double read_double(const Field& in) { return read_number<double>(in, kNoNumber); }
+float read_float(const Field& in) {
+  if (wire<float>(in, oid::kFloat4) != nullptr) {
+    return std::bit_cast<float>(from_network<std::uint32_t>(in.text()));
+  }
+  return read_number<float>(in, kNoNumber);
+}
+double read_double(const Field& in) {
+  if (wire<double>(in, oid::kFloat8) != nullptr) {
+    return std::bit_cast<double>(from_network<std::uint64_t>(in.text()));
+  }
+  return read_number<double>(in, kNoNumber);
+}
 
 std::vector<std::byte> read_bytes(const Field& in) {
   // Text is not taken for bytes: a bytea's own text form could not be told from it.
   if (in.type() != oid::kBytea) in.refuse("it is not a bytea");
   const std::string_view text = in.text();
   std::vector<std::byte> bytes;
+  if (in.binary()) {
+    const auto* data = reinterpret_cast<const std::byte*>(text.data());
+    bytes.assign(data, data + text.size());
+    return bytes;
+  }
   const bool read =
       text.starts_with("\\x") ? read_hex(text.substr(2), bytes) : read_escaped(text, bytes);
   if (!read) in.refuse("it is not in a text form of bytea");
@@ -114,9 +175,19 @@ std::vector<std::byte> read_bytes(const Field& in) {
 }
 
 Uuid read_uuid(const Field& in) {
-  const auto uuid = Uuid::parse(in.text());
+  if (wire<Uuid>(in, oid::kUuid) != nullptr) {
+    Uuid uuid;
+    std::memcpy(uuid.bytes.data(), in.text().data(), sizeof uuid.bytes);
+    return uuid;
+  }
+  std::string storage;
+  const auto uuid = Uuid::parse(text_form(in, storage));
   if (!uuid) in.refuse("it is not a uuid");
   return *uuid;
+}
+
+void write_uuid(const Uuid& value, Params& out) {
+  if (!out.binary(oid::kUuid, value.bytes)) out.text(value.to_string());
 }
 
 }  // namespace tidegate::pq

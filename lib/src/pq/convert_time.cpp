@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "pq/binary.hpp"
 #include "pq/oids.hpp"
 
 // The server's form is that of DateStyle ISO: 2024-01-31 10:20:30.123456+01, and " BC" at the end
@@ -136,8 +137,10 @@ bool scan_zone(Scanner& in, long long& micros) noexcept {
   return true;
 }
 
+constexpr const char* kInfinite = "it is infinite";
+
 void refuse_infinity(const Field& in) {
-  if (in.text() == "infinity" || in.text() == "-infinity") in.refuse("it is infinite");
+  if (in.text() == "infinity" || in.text() == "-infinity") in.refuse(kInfinite);
 }
 
 // days * kMicrosPerDay + micros, refused where 64 bits do not hold it (after the year 294247).
@@ -184,11 +187,37 @@ void write_point(Micros value, const char* zone, Params& out) {
   out.text({text, static_cast<std::size_t>(length)});
 }
 
+// The same of a binary form, where there is one: an integer of which two values are the infinities.
+template <class T>
+std::optional<long long> read_wire(const Field& in, std::uint32_t type) {
+  if (!in.binary() || in.type() != type || in.text().size() != sizeof(T)) return std::nullopt;
+  const auto value = from_network<T>(in.text());
+  using Limits = std::numeric_limits<T>;
+  if (value == Limits::max() || value == Limits::min()) in.refuse(kInfinite);
+  return value;
+}
+
+// A point in time on the server's clock, on ours.
+Micros from_epoch(const Field& in, long long micros) {
+  if (micros > std::numeric_limits<long long>::max() - kEpochMicros) {
+    in.refuse("it is out of range");
+  }
+  return Micros(micros + kEpochMicros);
+}
+
+bool write_wire(Micros value, std::uint32_t type, Params& out) {
+  if (value.count() < std::numeric_limits<long long>::min() + kEpochMicros) return false;
+  return out.binary(type, to_network<std::int64_t>(value.count() - kEpochMicros));
+}
+
 }  // namespace
 
 std::chrono::sys_time<Micros> read_timestamptz(const Field& in) {
   if (in.type() == oid::kTimestamp) {
     in.refuse("it has no time zone; read it as std::chrono::local_time");
+  }
+  if (const auto micros = read_wire<std::int64_t>(in, oid::kTimestamptz)) {
+    return std::chrono::sys_time<Micros>(from_epoch(in, *micros));
   }
   return std::chrono::sys_time<Micros>(read_point(in, true));
 }
@@ -197,28 +226,39 @@ std::chrono::local_time<Micros> read_timestamp(const Field& in) {
   if (in.type() == oid::kTimestamptz) {
     in.refuse("it has a time zone; read it as std::chrono::sys_time");
   }
+  if (const auto micros = read_wire<std::int64_t>(in, oid::kTimestamp)) {
+    return std::chrono::local_time<Micros>(from_epoch(in, *micros));
+  }
   return std::chrono::local_time<Micros>(read_point(in, false));
 }
 
 year_month_day read_date(const Field& in) {
+  Date date;
   refuse_infinity(in);
   Scanner scanner(in.text());
-  Date date;
-  if (!scan_date(scanner, date) || !scan_end(scanner, date)) in.refuse(kNotIso);
+  if (const auto day_count = read_wire<std::int32_t>(in, oid::kDate)) {
+    date = date_of(*day_count + kEpochDays);
+  } else if (!scan_date(scanner, date) || !scan_end(scanner, date)) {
+    in.refuse(kNotIso);
+  }
   if (date.year > static_cast<int>(year::max())) in.refuse("its year is out of range");
   return {year(static_cast<int>(date.year)), month(date.month), day(date.day)};
 }
 
 void write_timestamptz(std::chrono::sys_time<Micros> value, Params& out) {
+  if (write_wire(value.time_since_epoch(), oid::kTimestamptz, out)) return;
   write_point(value.time_since_epoch(), "+00", out);
 }
 
 void write_timestamp(std::chrono::local_time<Micros> value, Params& out) {
+  if (write_wire(value.time_since_epoch(), oid::kTimestamp, out)) return;
   write_point(value.time_since_epoch(), "", out);
 }
 
 void write_date(year_month_day value, Params& out) {
   if (!value.ok()) out.refuse("is not a date");
+  const auto day_count = sys_days(value).time_since_epoch().count() - kEpochDays;
+  if (out.binary(oid::kDate, to_network(static_cast<std::int32_t>(day_count)))) return;
   const Date date{static_cast<int>(value.year()), static_cast<unsigned>(value.month()),
                   static_cast<unsigned>(value.day())};
   char text[64];

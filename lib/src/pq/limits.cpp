@@ -150,6 +150,12 @@ void Session::settle_cancels() {
   clear(Flag::canceled);
 }
 
+void Session::throw_not_run() {
+  throw_ended(struck_, {.message = struck_ == Limit::stop
+                                       ? "the statement's stop was requested before it was run"
+                                       : "the statement's deadline passed before it was run"});
+}
+
 void Session::throw_ended(Limit why, QueryReport report) {
   // With a code the server has canceled it; without one, and nothing more, it has not.
   if (given_up_) {

@@ -1,5 +1,6 @@
 #include <tidegate/pq/params.hpp>
 
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include <tidegate/base/error.hpp>
 
+#include "pq/binary.hpp"
 #include "pq/oids.hpp"
 #include "pq/throw_usage.hpp"
 
@@ -71,7 +73,26 @@ void Params::bytes(std::span<const std::byte> value) {
   add(data, kElsewhere, value.size(), pq::oid::kBytea, Format::binary);
 }
 
-void Params::integer(long long value) {
+bool Params::binary(std::uint32_t type, std::span<const std::byte> value) {
+  if (in_array_ || count() >= expected_.size() || expected_[count()] != type) return false;
+  const std::size_t offset = text_.size();
+  text_.append(reinterpret_cast<const char*>(value.data()), value.size());
+  add(nullptr, offset, value.size(), type, Format::binary);
+  return true;
+}
+
+void Params::boolean(bool value) {
+  const std::byte byte{static_cast<unsigned char>(value)};
+  if (binary(pq::oid::kBool, {&byte, 1})) return;
+  value ? text_in_place("true", 4) : text_in_place("false", 5);
+}
+
+void Params::integer(long long value, std::size_t size) {
+  const bool sent =
+      size == 2   ? binary(pq::oid::kInt2, pq::to_network(static_cast<std::int16_t>(value)))
+      : size == 4 ? binary(pq::oid::kInt4, pq::to_network(static_cast<std::int32_t>(value)))
+                  : binary(pq::oid::kInt8, pq::to_network(static_cast<std::int64_t>(value)));
+  if (sent) return;
   char digits[24];
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   text({digits, static_cast<std::size_t>(end - digits)});
@@ -97,11 +118,13 @@ std::string_view spell(T value, char (&digits)[32]) {
 }  // namespace
 
 void Params::floating(float value) {
+  if (binary(pq::oid::kFloat4, pq::to_network(std::bit_cast<std::uint32_t>(value)))) return;
   char digits[32];
   text(spell(value, digits));
 }
 
 void Params::floating(double value) {
+  if (binary(pq::oid::kFloat8, pq::to_network(std::bit_cast<std::uint64_t>(value)))) return;
   char digits[32];
   text(spell(value, digits));
 }
@@ -181,6 +204,7 @@ void Params::clear(Location where) noexcept {
   first_ = 0;
   line_ = 0;
   in_array_ = false;
+  expected_ = {};
   where_ = where;
 }
 

@@ -24,10 +24,6 @@ constexpr std::size_t kKeptStatement = std::size_t{64} * 1024;
 // How long an answer may lie in an encryption layer that does not tell of it.
 constexpr std::chrono::milliseconds kLookAgain{10};
 
-bool is_copy(ExecStatusType status) noexcept {
-  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
-}
-
 }  // namespace
 
 TransactionStatus transaction_of(const PGconn* connection) noexcept {
@@ -53,12 +49,15 @@ Session::NonBlocking::~NonBlocking() {
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   params_.clear(where_);
+  prepared_ = is_cached(options) ? cache_.find(statement_) : nullptr;
+  if (prepared_ != nullptr) params_.expect(prepared_->params);
   return params_;
 }
 
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
   if (copying_) pq::throw_usage("the connection is in the middle of a COPY", sql.where());
+  if (streaming_) throw UsageError("each() is under way on this connection", sql.where());
   set(Flag::touched);
   disarm_limits();  // those of a statement whose parameters could not be bound
   where_ = sql.where();
@@ -75,6 +74,9 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   if (has(Flag::broken)) throw_broken();
   if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
     throw_usage("pipeline mode was left on through native_handle()");
+  }
+  if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
+    throw_usage("another command is already in progress, started through native_handle()");
   }
   target_->begin_statement();
   mirror_.begin(statement_);
@@ -98,47 +100,53 @@ void Session::end_statement() noexcept {
 
 std::unique_ptr<Result> Session::run() {
   const Running running(*this);
-  params_.seal();
-  if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(params_.count()),
-                        params_.types(), params_.values(), params_.lengths(), params_.formats(),
-                        0) == 0) {
-    throw_unsent();
-  }
+  Answer answer = execute(nullptr);
+  require_success(answer.result.get(), answer.copied);
   auto result = std::make_unique<Result>();
-  result->native = collect();
+  result->native = std::move(answer.result);
   result->statement = statement_;
   result->where = where_;
   return result;
+}
+
+// Prepares the statement if it is to be and is not yet. One that the server holds no longer as it
+// was, which fails before it has done anything, is run once more without a name; the next time it
+// is prepared anew. Not inside a transaction: that has failed with it.
+Session::Answer Session::execute(Stream* rows) {
+  params_.seal();
+  const bool repeatable = PQtransactionStatus(native()) == PQTRANS_IDLE;
+  if (prepared_ == nullptr && is_cached(options_)) prepared_ = prepare();
+  if (prepared_ != nullptr && !prepared_->takes(params_)) prepared_ = nullptr;
+  send(rows != nullptr);
+  Answer answer = read_answer(rows);
+  if (!is_stale(answer.result.get())) return answer;
+  cache_.drop(std::exchange(prepared_, nullptr));
+  if (!repeatable || struck_ != Limit::none || has(Flag::broken)) return answer;
+  send(rows != nullptr);
+  return read_answer(rows);
+}
+
+void Session::send(bool row_by_row) {
+  const int count = static_cast<int>(params_.count());
+  int sent = 0;
+  if (prepared_ != nullptr) {
+    const bool binary = options_.format == ResultFormat::binary && prepared_->binary_results;
+    sent = PQsendQueryPrepared(native(), prepared_->name.c_str(), count, params_.values(),
+                               params_.lengths(), params_.formats(), binary ? 1 : 0);
+  } else {
+    sent = PQsendQueryParams(native(), statement_.c_str(), count, params_.types(), params_.values(),
+                             params_.lengths(), params_.formats(), 0);
+  }
+  if (sent == 0) throw_unsent();
+  if (row_by_row) PQsetSingleRowMode(native());
 }
 
 void Session::run_script(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   const Running running(*this);
   if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
-  collect();
-}
-
-// Reads everything up to the end of the command. Returns the first result; an error goes before
-// that: a deferred constraint may fail after the rows have come.
-ResultPtr Session::collect() {
-  ResultPtr kept;
-  bool copied = false;
-  for (;;) {
-    await_answer();
-    ResultPtr result(PQgetResult(native()));
-    if (!result) break;
-    note_end_of_session(result.get());
-    const ExecStatusType status = PQresultStatus(result.get());
-    if (is_copy(status)) {
-      copied = true;
-      end_copy(status);
-      if (PQstatus(native()) != CONNECTION_OK) break;
-    } else if (!kept || (is_error(result.get()) && !is_error(kept.get()))) {
-      kept = std::move(result);
-    }
-  }
-  require_success(kept.get(), copied);
-  return kept;
+  const Answer answer = read_answer(nullptr);
+  require_success(answer.result.get(), answer.copied);
 }
 
 // Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the

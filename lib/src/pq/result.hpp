@@ -1,6 +1,7 @@
 // Result: a PGresult with what its error texts need.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct Result {
   Location where{};
   // Of a COPY: the values of the row under way; `native` has no rows then, only columns.
   const std::vector<CopyValue>* values = nullptr;
+  std::size_t first = 0;  // the number of its first row, where rows come one by one
 };
 
 bool is_error(const pg_result* result) noexcept;

@@ -133,6 +133,7 @@ Field Row::field(std::size_t column, Field::Name wanted) const {
     return field;
   }
   field.null_ = PQgetisnull(native, r, c) != 0;
+  field.binary_ = PQfformat(native, c) == 1;
   field.text_ = {PQgetvalue(native, r, c), count(PQgetlength(native, r, c))};
   return field;
 }
@@ -141,9 +142,9 @@ void Field::refuse(std::string_view why) const {
   const int column = static_cast<int>(column_);
   const std::string name = PQfname(result_->native.get(), column);
   std::string message =
-      "row " + std::to_string(row_) + ", column " + std::to_string(column_) + " \"" + name +
-      "\": " + pq::type_name(PQftype(result_->native.get(), column)) + " cannot be read as " +
-      (wanted_ != nullptr ? wanted_() : "anything") + ": ";
+      "row " + std::to_string(result_->first + row_) + ", column " + std::to_string(column_) +
+      " \"" + name + "\": " + pq::type_name(PQftype(result_->native.get(), column)) +
+      " cannot be read as " + (wanted_ != nullptr ? wanted_() : "anything") + ": ";
   message += why;
   fail(result_, {.message = std::move(message), .column = name});
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/location.hpp>
@@ -17,12 +18,14 @@
 #include <tidegate/pq/file_descriptor.hpp>
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/params.hpp>
+#include <tidegate/pq/row.hpp>
 #include <tidegate/pq/session_state.hpp>
 
 #include "pq/canceller.hpp"
 #include "pq/mirror.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
+#include "pq/statement_cache.hpp"
 #include "pq/stop_bell.hpp"
 #include "pq/wait.hpp"
 
@@ -59,6 +62,14 @@ class Session final : public SessionState {
   Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
   void run_script(const Sql& sql, const ExecOptions& options);
+
+  // The same, its rows handed to `sink` one by one; until that returns false.
+  using RowSink = bool (*)(void* context, const Row& row);
+  void stream(RowSink sink, void* context);
+  void prepare_only(const Sql& sql);
+  // What has come, or the first to come before the deadline and the stop.
+  std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop,
+                                          Location where);
 
   void bound(Deadline by, std::stop_token stop) noexcept {
     bound_by_ = by;
@@ -128,18 +139,32 @@ class Session final : public SessionState {
   // What ends a statement before its answer has come.
   enum class Limit : std::uint8_t { none, deadline, stop };
 
-  // stream.cpp
+  // copying.cpp
   void start_copy(const Sql& sql, const ExecOptions& options, int direction);
   void leave_copy() noexcept;
   void await_sent() noexcept;
   bool await_room(short& seen) noexcept;
   void strike_if_over() noexcept;
   void drain_copy_out() noexcept;
+  ResultPtr collect();
+
+  struct Answer {
+    ResultPtr result{};
+    bool copied = false;  // it was a COPY, brought to its end
+  };
+  // Rows on their way to a sink.
+  struct Stream {
+    RowSink sink;
+    void* context;
+    Result& row;
+    bool left = false;
+  };
 
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
   void end_statement() noexcept;
-  ResultPtr collect();
+  Answer execute(Stream* rows);
+  void send(bool row_by_row);
   void end_copy(int status);
   bool await_result(Deadline deadline, int bell = -1) noexcept;
   Waited wait_and_read(short events, Deadline deadline, int bell) noexcept;
@@ -149,6 +174,17 @@ class Session final : public SessionState {
   [[noreturn]] void throw_lost(QueryReport report);
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
+
+  // stream.cpp
+  Answer read_answer(Stream* rows);
+  void hand_on(Stream& rows, ResultPtr result);
+  void leave(Stream& rows) noexcept;
+
+  // prepare.cpp
+  bool is_cached(const ExecOptions& options) const noexcept;
+  const Prepared* prepare();
+  bool is_stale(const pg_result* result) const noexcept;
+  void note_command(const pg_result* result) noexcept;
 
   // limits.cpp
   void arm_limits();
@@ -167,6 +203,7 @@ class Session final : public SessionState {
   void settle_ping();
   void settle_cancels();
   [[noreturn]] void throw_ended(Limit why, QueryReport report);
+  [[noreturn]] void throw_not_run();
 
   // session.cpp
   void set_broken(std::string_view reason) noexcept;
@@ -188,6 +225,9 @@ class Session final : public SessionState {
   Params params_{};
   ExecOptions options_{};
   bool mid_answer_ = false;  // something was read since it was sent
+  bool streaming_ = false;
+  const Prepared* prepared_ = nullptr;  // of the cache
+  StatementCache cache_{0};
 
   // What bounds every statement (bound()).
   Deadline bound_by_{};

@@ -1,96 +1,113 @@
-// What batches and COPY need of the session beyond one statement and its answer: sending that goes
-// on while the server answers, and data that comes without end. Within the statement's limits.
+// What a statement's answer consists of, result by result: kept as a whole, or handed on row by
+// row.
 #include <libpq-fe.h>
 #include <poll.h>
 
-#include <chrono>
+#include <utility>
+
+#include <tidegate/pq/errors.hpp>
 
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
 namespace {
 
-// How soon a server answers that is told that no more data comes; else it is asked to cancel.
-constexpr std::chrono::milliseconds kAnswersSoon{50};
+bool is_copy(ExecStatusType status) noexcept {
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+// The rows' callback must not use the connection.
+class Busy {
+ public:
+  explicit Busy(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  ~Busy() { flag_ = false; }
+
+ private:
+  bool& flag_;
+};
 
 }  // namespace
 
-// Sends it and reads up to where the data begins (`direction`: PGRES_COPY_IN or PGRES_COPY_OUT).
-// leave_copy() is the statement's end then.
-void Session::start_copy(const Sql& sql, const ExecOptions& options, int direction) {
-  begin(sql, options);
-  try {
-    const NonBlocking mode(native());
-    mid_answer_ = false;
-    if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
+void Session::stream(RowSink sink, void* context) {
+  const Running running(*this);
+  const Busy busy(streaming_);
+  Result row{.native = {}, .statement = statement_, .where = where_};
+  Stream rows{.sink = sink, .context = context, .row = row};
+  const Answer answer = execute(&rows);
+  if (!rows.left) require_success(answer.result.get(), answer.copied);
+}
+
+// Reads everything up to the end of the command. The answer is the first result; an error goes
+// before that: a deferred constraint may fail after the rows have come.
+Session::Answer Session::read_answer(Stream* rows) {
+  Answer answer;
+  for (;;) {
     await_answer();
-    const ResultPtr first(PQgetResult(native()));
-    copying_ = first != nullptr && PQresultStatus(first.get()) == direction;
-    if (copying_) return;
-    if (first != nullptr) note_end_of_session(first.get());
-    while (PQstatus(native()) == CONNECTION_OK) {
-      await_answer();
-      const ResultPtr more(PQgetResult(native()));
-      if (more == nullptr) break;
-      note_end_of_session(more.get());
+    ResultPtr result(PQgetResult(native()));
+    if (!result) return answer;
+    note_end_of_session(result.get());
+    note_command(result.get());
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_SINGLE_TUPLE) {
+      hand_on(*rows, std::move(result));
+    } else if (is_copy(status)) {
+      answer.copied = true;
+      end_copy(status);
+      if (PQstatus(native()) != CONNECTION_OK) return answer;
+    } else if (!answer.result || (is_error(result.get()) && !is_error(answer.result.get()))) {
+      answer.result = std::move(result);
     }
-    require_success(first.get(), false);
-    throw_usage("the server has not begun a COPY");
+  }
+}
+
+// Once it is left, the rest of the rows is canceled, and what comes all the same is dropped.
+void Session::hand_on(Stream& rows, ResultPtr result) {
+  if (rows.left) return;
+  rows.row.native = std::move(result);
+  try {
+    if (rows.sink(rows.context, Row(&rows.row, 0))) {
+      ++rows.row.first;
+      return;
+    }
   } catch (...) {
-    end_statement();
+    leave(rows);
+    read_answer(&rows);
     throw;
   }
+  leave(rows);
 }
 
-void Session::leave_copy() noexcept {
-  copying_ = false;
-  end_statement();
-}
-
-// Until all that libpq holds back is written. What the server says meanwhile is read, or both sides
-// might wait for each other.
-void Session::await_sent() noexcept {
-  while (PQstatus(native()) == CONNECTION_OK && PQflush(native()) == 1) {
-    await_socket(POLLIN | POLLOUT);
-  }
-}
-
-// Until the socket takes data or has some, without reading it; false at the first limit. A COPY
-// that waits for data needs no cancel request to end, only a refusal instead of the data.
-bool Session::await_room(short& seen) noexcept {
-  Waited waited = Waited::timed_out;
-  if (!limit_.passed()) {
-    waited = wait_for(PQsocket(native()), POLLIN | POLLOUT, bell(), limit_, seen);
-  }
-  if (waited == Waited::ready) return true;
-  struck_ = waited == Waited::woken ? Limit::stop : Limit::deadline;
-  drained_by_ = Deadline(drain_bound_);
-  ask_again_after_ = kAnswersSoon;
-  ask_again_ = Deadline(ask_again_after_);
-  return false;
-}
-
-// For data that comes so fast that nobody waits for it.
-void Session::strike_if_over() noexcept {
-  if (struck_ != Limit::none) return;
-  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {
-    strike(Limit::stop);
-  } else if (limit_.passed()) {
-    strike(Limit::deadline);
-  }
-}
-
-// Throws away the rest of the data: what has come already, and if that is not the end, what comes
-// before the server has canceled it.
-void Session::drain_copy_out() noexcept {
-  for (int size = 1; size > 0;) {
-    char* data = nullptr;
-    size = PQgetCopyData(native(), &data, 1);
-    PQfreemem(data);
-    if (size < 0) return;
-  }
+void Session::leave(Stream& rows) noexcept {
+  rows.left = true;
   if (struck_ == Limit::none) strike(Limit::stop);
-  end_copy(PGRES_COPY_OUT);
+}
+
+std::vector<Notification> Session::notifications(Deadline deadline, const std::stop_token& stop,
+                                                 Location where) {
+  mark_use();
+  set(Flag::touched);
+  where_ = where;
+  statement_.clear();
+  const NonBlocking mode(native());
+  StopBell rings;
+  if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
+  std::vector<Notification> all;
+  Waited waited = Waited::ready;
+  while (all.empty() && waited == Waited::ready) {
+    while (PGnotify* one = PQnotifies(native())) {
+      const std::unique_ptr<PGnotify, decltype(&PQfreemem)> freed(one, &PQfreemem);
+      all.push_back({.channel = one->relname, .payload = one->extra, .pid = one->be_pid});
+    }
+    if (!all.empty()) break;
+    if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
+    if (has(Flag::broken)) throw_lost({.message = broken_reason_});
+    waited = wait_and_read(POLLIN, earlier(deadline, bound_by_), rings ? bell_.get() : -1);
+  }
+  rings.reset();
+  if (stop.stop_requested()) silence_bell();
+  return all;
 }
 
 }  // namespace tidegate::pq

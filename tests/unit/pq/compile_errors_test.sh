@@ -42,6 +42,14 @@ expect_message "tidegate: a Location is not a query parameter" \
   'connection.exec("select 1", tidegate::Location::current())'
 expect_message "tidegate: ExecOptions are not a query parameter; they come before" \
   'connection.exec("select 1", tidegate::ExecOptions())'
+expect_message "tidegate: TxOptions are not a query parameter" \
+  'connection.exec("select 1", std::declval<tidegate::TxOptions&>())'
+expect_message "tidegate: the last argument of each() is called with a Row" \
+  'connection.each("select 1")'
+expect_message "tidegate: the last argument of each() is called with a Row" \
+  'connection.each("select 1", 1)'
+expect_message "tidegate: a Deadline is not a query parameter" \
+  'connection.each("select 1", tidegate::Deadline(), [](tidegate::Row) {})'
 expect_message "tidegate: this type cannot be read from a result; specialise tidegate::Convert" \
   'connection.query_value<Unknown>("select 1")'
 expect_message "tidegate: this type cannot be read from a result" \

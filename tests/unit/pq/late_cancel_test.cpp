@@ -169,7 +169,7 @@ TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
 TEST(PooledKey, ACancelThroughAPoolerIsDoubtful) {
   ScriptedServer server(
       {message('R', int32(0)) + message('K', int32(0x7fffffff) + int32(1)) + message('Z', "I")});
-  auto outcome = server.connect("disable", {.drain_bound = 30s});
+  auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
   std::jthread peer([&] {
     server.receive_message();
     server.accept_cancel();

@@ -90,7 +90,7 @@ class ScriptedServer {
   }
 
   pq::ConnectOutcome connect(const std::string& sslmode = "disable",
-                             pq::ConnectOptions options = {}) {
+                             pq::ConnectOptions options = {.statement_cache = 0}) {
     options.params = {{"host", "127.0.0.1"}, {"port", port()},
                       {"user", "somebody"},  {"dbname", "something"},
                       {"sslmode", sslmode},  {"gssencmode", "disable"}};

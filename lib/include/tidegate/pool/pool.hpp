@@ -71,7 +71,8 @@ class TIDEGATE_API Pool {
   // Throws: PoolClosed.
   std::vector<Lease> acquire_all_idle(Location where = Location::current());
 
-  // Acquire, run, release. Throw also what Connection's verbs of the same name throw.
+  // Acquire, run, release. Throw also what Connection's verbs of the same name throw. The deadline
+  // and the stop of ExecOptions bound both together, the acquire also its acquire_timeout.
   template <Bindable... Args>
   Rows exec(Sql sql, const Args&... args) {
     Lease lease = acquire(sql.where());
@@ -90,6 +91,21 @@ class TIDEGATE_API Pool {
   void exec_script(Sql sql) {
     Lease lease = acquire(sql.where());
     lease->exec_script(sql);
+  }
+  template <Bindable... Args>
+  Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_within(options.by, options.stop, sql.where())->exec(options, sql, args...);
+  }
+  template <class... Ts, Bindable... Args>
+  std::tuple<Ts...> query_row(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_within(options.by, options.stop, sql.where())->template query_row<Ts...>(options, sql, args...);
+  }
+  template <class T, Bindable... Args>
+  T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
+    return acquire_within(options.by, options.stop, sql.where())->template query_value<T>(options, sql, args...);
+  }
+  void exec_script(const ExecOptions& options, Sql sql) {
+    acquire_within(options.by, options.stop, sql.where())->exec_script(options, sql);
   }
   // Transactions: options.by bounds BEGIN to COMMIT, and the acquire with it; a Deadline of its own
   // is for the acquire only. What f is called with is on one connection, each attempt on the next.

@@ -1,13 +1,17 @@
 // Connection: one session with a PostgreSQL server.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
@@ -87,6 +91,24 @@ class TIDEGATE_API Connection {
   T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
     return std::get<0>(query_row<T>(options, sql, args...));
   }
+  // each(sql, args..., per_row): calls per_row(Row) for every row as it comes, in bounded memory.
+  // The Row is valid during the call, which must not use the connection. Ends early when per_row
+  // throws, which is passed on, or returns false: the rest is canceled, and the connection stays
+  // usable.
+  template <class... Args>
+  void each(Sql sql, Args&&... args) {
+    each(ExecOptions{}, sql, args...);
+  }
+  template <class... Args>
+  void each(const ExecOptions& options, Sql sql, Args&&... args) {
+    static_assert(sizeof...(Args) > 0,
+                  "tidegate: the last argument of each() is called with a Row");
+    constexpr std::size_t kParams = sizeof...(Args) - 1;
+    const auto all = std::tie(args...);
+    Params& params = start(sql, options);
+    bind_first(params, all, std::make_index_sequence<kParams>{});
+    each_row(std::get<kParams>(all));
+  }
   // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
   // Their rows are dropped. At the first error the rest is not run.
   void exec_script(Sql sql) { exec_script(ExecOptions{}, sql); }
@@ -120,6 +142,15 @@ class TIDEGATE_API Connection {
   // returns. It ends early when per_row throws, or returns false.
   template <class F>
   void copy_out(Sql query, F&& per_row, const ExecOptions& options = {});
+
+  // Makes the statement one of the connection's prepared statements, as its first use would.
+  void prepare(Sql sql);
+
+  // Notifications of the channels that were listened to (LISTEN): those that have come, or else the
+  // first to come before the deadline and the stop; none when none does. For a connection that is
+  // held: the pool drops what comes for idle ones.
+  std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop = {},
+                                          Location where = Location::current());
 
   // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
@@ -213,6 +244,26 @@ class TIDEGATE_API Connection {
   pq::Session& open_session(Location where) const;
   Params& start(Sql sql, const ExecOptions& options);
   Rows run();
+  void stream(bool (*sink)(void*, const Row&), void* context);
+  template <class Tuple, std::size_t... I>
+  static void bind_first(Params& params, const Tuple& args, std::index_sequence<I...>) {
+    static_assert((Bindable<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>> && ...));
+    (params.bind(std::get<I>(args)), ...);
+  }
+  template <class F>
+  void each_row(F& per_row) {
+    static_assert(std::is_invocable_v<F&, Row>,
+                  "tidegate: the last argument of each() is called with a Row");
+    const auto sink = [](void* f, const Row& row) {
+      if constexpr (std::is_same_v<std::invoke_result_t<F&, Row>, bool>) {
+        return (*static_cast<F*>(f))(row);
+      } else {
+        (*static_cast<F*>(f))(row);
+        return true;
+      }
+    };
+    stream(sink, const_cast<void*>(static_cast<const void*>(std::addressof(per_row))));
+  }
   bool end_touched_lease() noexcept;
   bool native_ok() const noexcept;
 

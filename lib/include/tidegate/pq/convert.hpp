@@ -40,6 +40,8 @@ namespace tidegate {
 template <class T>
 struct Convert;
 
+struct TxOptions;
+
 namespace pq {
 
 template <class T>
@@ -76,10 +78,13 @@ consteval bool check_bindable() {
                 "tidegate: a Location is not a query parameter; the statement (Sql) carries it");
   static_assert(!std::same_as<T, ExecOptions>,
                 "tidegate: ExecOptions are not a query parameter; they come before the statement");
+  static_assert(!std::same_as<T, TxOptions>,
+                "tidegate: TxOptions are not a query parameter; begin() and transact() take them");
   // Softly: overload resolution tries the statement that follows ExecOptions as a parameter.
   if constexpr (std::same_as<T, Sql>) return false;
   static_assert(std::same_as<T, Deadline> || std::same_as<T, Location> ||
-                    std::same_as<T, ExecOptions> || std::same_as<T, Sql> || Encodable<T>,
+                    std::same_as<T, ExecOptions> || std::same_as<T, TxOptions> ||
+                    std::same_as<T, Sql> || Encodable<T>,
                 "tidegate: this type cannot be a query parameter; specialise tidegate::Convert "
                 "with encode() for it");
   return true;

@@ -6,7 +6,10 @@
 namespace tidegate {
 
 namespace pq {
-// Readers of the server's text. Throw QueryError when it is not of that form or out of range.
+// Readers of the server's text and binary forms. Throw QueryError when it is not of that form or
+// out of range.
+TIDEGATE_API std::string read_text(const Field& in);
+TIDEGATE_API std::string_view view_text(const Field& in);
 TIDEGATE_API bool read_bool(const Field& in);
 TIDEGATE_API long long read_signed(const Field& in, long long min, long long max);
 TIDEGATE_API unsigned long long read_unsigned(const Field& in, unsigned long long max);
@@ -14,6 +17,7 @@ TIDEGATE_API float read_float(const Field& in);
 TIDEGATE_API double read_double(const Field& in);
 TIDEGATE_API std::vector<std::byte> read_bytes(const Field& in);
 TIDEGATE_API Uuid read_uuid(const Field& in);
+TIDEGATE_API void write_uuid(const Uuid& value, Params& out);
 
 // The compilers do not agree on how to call them.
 template <Integer T>
@@ -31,9 +35,7 @@ constexpr std::string_view integer_name() noexcept {
 
 template <>
 struct Convert<bool> {
-  static void encode(bool value, Params& out) {
-    value ? out.text_in_place("true", 4) : out.text_in_place("false", 5);
-  }
+  static void encode(bool value, Params& out) { out.boolean(value); }
   static bool decode(const Field& in) { return pq::read_bool(in); }
 };
 
@@ -43,7 +45,7 @@ struct Convert<T> {
   static std::string_view name() { return pq::integer_name<T>(); }
   static void encode(T value, Params& out) {
     if constexpr (std::is_signed_v<T>) {
-      out.integer(static_cast<long long>(value));
+      out.integer(static_cast<long long>(value), sizeof value);
     } else {
       out.integer(static_cast<unsigned long long>(value));
     }
@@ -77,14 +79,14 @@ struct Convert<std::string> {
   static void encode(const std::string& value, Params& out) {
     out.text_in_place(value.c_str(), value.size());
   }
-  static std::string decode(const Field& in) { return std::string(in.text()); }
+  static std::string decode(const Field& in) { return pq::read_text(in); }
 };
 // Read: a view into the Rows.
 template <>
 struct Convert<std::string_view> {
   static std::string_view name() { return "std::string_view"; }
   static void encode(std::string_view value, Params& out) { out.text(value); }
-  static std::string_view decode(const Field& in) { return in.text(); }
+  static std::string_view decode(const Field& in) { return pq::view_text(in); }
 };
 // A null pointer is NULL.
 template <>
@@ -128,7 +130,7 @@ struct Convert<std::vector<std::byte>> {
 
 template <>
 struct Convert<Uuid> {
-  static void encode(const Uuid& value, Params& out) { out.text(value.to_string()); }
+  static void encode(const Uuid& value, Params& out) { pq::write_uuid(value, out); }
   static Uuid decode(const Field& in) { return pq::read_uuid(in); }
 };
 template <>
@@ -136,14 +138,14 @@ struct Convert<Json> {
   static void encode(const Json& value, Params& out) {
     Convert<std::string>::encode(value.text, out);
   }
-  static Json decode(const Field& in) { return {std::string(in.text())}; }
+  static Json decode(const Field& in) { return {pq::read_text(in)}; }
 };
 template <>
 struct Convert<Numeric> {
   static void encode(const Numeric& value, Params& out) {
     Convert<std::string>::encode(value.text, out);
   }
-  static Numeric decode(const Field& in) { return {std::string(in.text())}; }
+  static Numeric decode(const Field& in) { return {pq::read_text(in)}; }
 };
 
 }  // namespace tidegate

@@ -8,11 +8,13 @@
 
 namespace tidegate {
 
-// How results come over the wire. It changes the cost, never what Row::get<T>() gives.
+// How results come over the wire. What Row::get<T>() gives is the same, but that a binary date or
+// time is no std::string, and a binary number no std::string_view.
 enum class ResultFormat : std::uint8_t {
-  automatic,  // binary where the statement is described and every type asked for reads it, else text
+  automatic,  // text: every type reads it, and a small value costs no more
   text,
-  binary,
+  binary,  // where the statement is prepared and every column's type is one the library reads in
+           // binary form (api: all but arrays); else text
 };
 
 struct ExecOptions {

@@ -15,6 +15,7 @@ struct Convert;
 
 namespace pq {
 struct Result;
+class Session;
 
 // Whether Convert<T>::decode also takes NULL.
 template <class T>
@@ -33,13 +34,15 @@ std::string cpp_name() {
 }
 }  // namespace pq
 
-// What Convert<T>::decode reads: the server's text for the value and where it stands.
+// What Convert<T>::decode reads: the value as it came, and where it stands.
 // Valid as long as the Rows it comes from.
 class TIDEGATE_API Field {
  public:
   bool is_null() const noexcept { return null_; }
-  // Empty when NULL.
+  // The server's text for it or, when binary(), its binary form; empty when NULL. To have the text
+  // in either case: as<std::string>().
   std::string_view text() const noexcept { return text_; }
+  bool binary() const noexcept { return binary_; }
   // The OID of its PostgreSQL type; 0 for an element of an array of a type not built in.
   std::uint32_t type() const noexcept { return type_; }
 
@@ -71,6 +74,7 @@ class TIDEGATE_API Field {
   std::string_view text_{};
   std::uint32_t type_ = 0;
   bool null_ = false;
+  bool binary_ = false;
 };
 
 // Walks the elements of a one-dimensional array in the server's text form.

@@ -1,7 +1,9 @@
-// Notices: what the server says without being asked (RAISE NOTICE, warnings, ...).
+// What the server says without being asked: notices (RAISE NOTICE, warnings, ...), and
+// notifications of channels that are listened to.
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 
 namespace tidegate {
@@ -18,5 +20,12 @@ struct Notice {
 // Called on the thread that uses the connection, in the middle of a call on it: it must not use the
 // connection. What it throws is dropped.
 using NoticeHandler = std::function<void(const Notice&)>;
+
+// NOTIFY channel, 'payload', by the server process `pid`.
+struct Notification {
+  std::string channel{};
+  std::string payload{};
+  int pid = 0;
+};
 
 }  // namespace tidegate

@@ -14,8 +14,10 @@
 namespace tidegate {
 
 // Written by Convert<T>::encode, which adds exactly one value. A value goes as text whose type the
-// server infers, bytes go as binary bytea. The storage is reused from call to call.
-// Throws: UsageError naming the parameter ($1, ...) when a text holds a NUL or a value is larger
+// server infers, bytes go as binary bytea. Where the statement has been described, a value whose
+// C++ type is exactly that of the parameter goes in binary form; elements of arrays always go as
+// text. The storage is reused from call to call. Throws: UsageError naming the parameter ($1, ...)
+// when a text holds a NUL or a value is larger
 //         than PostgreSQL takes (1 GiB); nothing has been sent then.
 class TIDEGATE_API Params {
  public:
@@ -26,10 +28,15 @@ class TIDEGATE_API Params {
   void text_in_place(const char* text, std::size_t size);
   // Does not copy: lives until the statement was sent.
   void bytes(std::span<const std::byte> value);
-  void integer(long long value);
+  void boolean(bool value);
+  // `size`: of the C++ type, 2, 4 or 8 bytes.
+  void integer(long long value, std::size_t size = sizeof(long long));
   void integer(unsigned long long value);
   void floating(float value);
   void floating(double value);
+  // Adds `value`, the server's binary form of a `type` (an OID), where the parameter is known to be
+  // of exactly that type. False: nothing was added, text has to do.
+  bool binary(std::uint32_t type, std::span<const std::byte> value);
 
   // What is added in between are the elements of one array.
   void begin_array();
@@ -43,8 +50,10 @@ class TIDEGATE_API Params {
   void bind(const T& value);
 
   // For the connection. clear() starts the parameters of a call at `where` and gives back the
-  // memory of an unusually large one; seal() ends them, and only then the arrays are valid.
+  // memory of an unusually large one; expect() says what the server expects, valid until the end;
+  // seal() ends them, and only then the arrays are valid.
   void clear(Location where) noexcept;
+  void expect(std::span<const std::uint32_t> types) noexcept { expected_ = types; }
   void seal() noexcept;
   std::size_t count() const noexcept { return entries_.size(); }
 
@@ -89,6 +98,7 @@ class TIDEGATE_API Params {
   bool first_element_ = false;
   std::size_t array_start_ = 0;
   Location where_{};
+  std::span<const std::uint32_t> expected_{};
 };
 
 }  // namespace tidegate

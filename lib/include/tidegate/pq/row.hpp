@@ -52,6 +52,7 @@ class TIDEGATE_API Row {
   friend class Rows;
   friend class RowIterator;
   friend class pq::CopyOut;
+  friend class pq::Session;
   template <class... Ts>
   friend class TypedRows;
 

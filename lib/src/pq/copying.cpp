@@ -1,0 +1,104 @@
+// What batches and COPY need of the session beyond one statement and its answer: sending that goes
+// on while the server answers, and data that comes without end. Within the statement's limits.
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <chrono>
+#include <utility>
+
+#include "pq/session.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// How soon a server answers that is told that no more data comes; else it is asked to cancel.
+constexpr std::chrono::milliseconds kAnswersSoon{50};
+
+}  // namespace
+
+// Sends it and reads up to where the data begins (`direction`: PGRES_COPY_IN or PGRES_COPY_OUT).
+// leave_copy() is the statement's end then.
+void Session::start_copy(const Sql& sql, const ExecOptions& options, int direction) {
+  begin(sql, options);
+  try {
+    const NonBlocking mode(native());
+    mid_answer_ = false;
+    if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
+    await_answer();
+    const ResultPtr first(PQgetResult(native()));
+    copying_ = first != nullptr && PQresultStatus(first.get()) == direction;
+    if (copying_) return;
+    if (first != nullptr) note_end_of_session(first.get());
+    while (PQstatus(native()) == CONNECTION_OK) {
+      await_answer();
+      const ResultPtr more(PQgetResult(native()));
+      if (more == nullptr) break;
+      note_end_of_session(more.get());
+    }
+    require_success(first.get(), false);
+    throw_usage("the server has not begun a COPY");
+  } catch (...) {
+    end_statement();
+    throw;
+  }
+}
+
+void Session::leave_copy() noexcept {
+  copying_ = false;
+  end_statement();
+}
+
+// Until all that libpq holds back is written. What the server says meanwhile is read, or both sides
+// might wait for each other.
+void Session::await_sent() noexcept {
+  while (PQstatus(native()) == CONNECTION_OK && PQflush(native()) == 1) {
+    await_socket(POLLIN | POLLOUT);
+  }
+}
+
+// Until the socket takes data or has some, without reading it; false at the first limit. A COPY
+// that waits for data needs no cancel request to end, only a refusal instead of the data.
+bool Session::await_room(short& seen) noexcept {
+  Waited waited = Waited::timed_out;
+  if (!limit_.passed()) {
+    waited = wait_for(PQsocket(native()), POLLIN | POLLOUT, bell(), limit_, seen);
+  }
+  if (waited == Waited::ready) return true;
+  struck_ = waited == Waited::woken ? Limit::stop : Limit::deadline;
+  drained_by_ = Deadline(drain_bound_);
+  ask_again_after_ = kAnswersSoon;
+  ask_again_ = Deadline(ask_again_after_);
+  return false;
+}
+
+// For data that comes so fast that nobody waits for it.
+void Session::strike_if_over() noexcept {
+  if (struck_ != Limit::none) return;
+  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {
+    strike(Limit::stop);
+  } else if (limit_.passed()) {
+    strike(Limit::deadline);
+  }
+}
+
+// Throws away the rest of the data: what has come already, and if that is not the end, what comes
+// before the server has canceled it.
+void Session::drain_copy_out() noexcept {
+  for (int size = 1; size > 0;) {
+    char* data = nullptr;
+    size = PQgetCopyData(native(), &data, 1);
+    PQfreemem(data);
+    if (size < 0) return;
+  }
+  if (struck_ == Limit::none) strike(Limit::stop);
+  end_copy(PGRES_COPY_OUT);
+}
+
+// What follows the data, up to the end of the command; throws if that is an error.
+ResultPtr Session::collect() {
+  Answer answer = read_answer(nullptr);
+  require_success(answer.result.get(), answer.copied);
+  return std::move(answer.result);
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,134 @@
+// Prepared statements of a session: made at first use, by name from then on.
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tidegate/pq/errors.hpp>
+
+#include "pq/binary.hpp"
+#include "pq/oids.hpp"
+#include "pq/session.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// A longer statement is hardly one that comes again, and both sides would keep it.
+constexpr std::size_t kLongestCached = std::size_t{64} * 1024;
+
+std::vector<std::uint32_t> declared_types(const Params& params) {
+  std::vector<std::uint32_t> types(params.types(), params.types() + params.count());
+  std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
+  return types;
+}
+
+Prepared described(const PGresult* result) {
+  Prepared statement;
+  const int params = PQnparams(result);
+  for (int i = 0; i < params; ++i) statement.params.push_back(PQparamtype(result, i));
+  const int columns = PQnfields(result);
+  statement.binary_results = columns > 0;
+  for (int i = 0; i < columns; ++i) {
+    if (!has_binary_reader(PQftype(result, i))) statement.binary_results = false;
+  }
+  return statement;
+}
+
+}  // namespace
+
+bool Session::is_cached(const ExecOptions& options) const noexcept {
+  return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
+}
+
+// Parse and Describe in one round trip, and in front of them what the server may forget: only
+// outside a transaction, which a statement that is gone already would abort.
+const Prepared* Session::prepare() {
+  const std::vector<std::uint32_t> declared = declared_types(params_);
+  const std::string name = cache_.next_name();
+  std::vector<std::string> evicted;
+  if (PQtransactionStatus(native()) == PQTRANS_IDLE) evicted.swap(cache_.evicted());
+
+  if (PQenterPipelineMode(native()) == 0) throw_unsent();
+  bool sent = true;
+  int answers = 1;
+  for (const std::string& old : evicted) {
+    // Each for itself: one that is gone already does not keep the next from going.
+    const std::string text = "DEALLOCATE " + old;
+    sent =
+        sent &&
+        PQsendQueryParams(native(), text.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
+        PQpipelineSync(native()) == 1;
+    ++answers;
+  }
+  sent = sent &&
+         PQsendPrepare(native(), name.c_str(), statement_.c_str(),
+                       static_cast<int>(declared.size()), declared.data()) == 1 &&
+         PQsendDescribePrepared(native(), name.c_str()) == 1 && PQpipelineSync(native()) == 1;
+  if (!sent) {  // out of memory, or the connection is lost: what was sent is not worth an answer
+    set_broken(last_words(native()));
+    throw_lost({.message = last_words(native())});
+  }
+
+  ResultPtr last;
+  while (answers > 0) {
+    await_answer();
+    ResultPtr result(PQgetResult(native()));
+    if (!result) {  // between two commands, or for ever
+      if (PQstatus(native()) != CONNECTION_OK) break;
+      continue;
+    }
+    note_end_of_session(result.get());
+    switch (PQresultStatus(result.get())) {
+      case PGRES_PIPELINE_SYNC:
+        if (--answers > 0) last.reset();
+        break;
+      case PGRES_PIPELINE_ABORTED: break;
+      default: last = std::move(result);
+    }
+  }
+  PQexitPipelineMode(native());
+  require_success(last.get(), false);
+  if (struck_ != Limit::none) throw_not_run();
+
+  Prepared statement = described(last.get());
+  statement.text = statement_;
+  statement.name = name;
+  statement.declared = declared;
+  return cache_.add(std::move(statement));
+}
+
+void Session::prepare_only(const Sql& sql) {
+  start(sql, {});
+  const Running running(*this);
+  if (is_cached(options_) && prepared_ == nullptr) prepare();
+}
+
+// The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
+// its columns, or somebody has deallocated it behind our back.
+bool Session::is_stale(const PGresult* result) const noexcept {
+  if (prepared_ == nullptr || result == nullptr) return false;
+  const auto field = [&](int code) {
+    const char* text = PQresultErrorField(result, code);
+    return std::string_view(text != nullptr ? text : "");
+  };
+  const std::string_view sqlstate = field(PG_DIAG_SQLSTATE);
+  // The text may be translated, the function's name and that of the statement are not.
+  if (sqlstate == "0A000") return field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
+  return sqlstate == "26000" &&
+         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared_->name) != std::string_view::npos;
+}
+
+// After DISCARD ALL and DEALLOCATE ALL there are no prepared statements. Inside a function or
+// through native_handle() they go unnoticed; then is_stale() sees the consequence.
+void Session::note_command(const PGresult* result) noexcept {
+  if (cache_.size() == 0) return;
+  const char* tag = PQcmdStatus(const_cast<PGresult*>(result));
+  if (std::strcmp(tag, "DISCARD ALL") != 0 && std::strcmp(tag, "DEALLOCATE ALL") != 0) return;
+  prepared_ = nullptr;
+  cache_.clear();
+}
+
+}  // namespace tidegate::pq

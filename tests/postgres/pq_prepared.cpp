@@ -1,0 +1,174 @@
+// The cache of prepared statements.
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "postgres/pq_support.hpp"
+
+namespace tidegate::pq_test {
+
+class PqPrepared : public testing::Test {
+ protected:
+  explicit PqPrepared(std::uint32_t capacity = 256)
+      : connection_(std::move(connected_with({.statement_cache = capacity}).connection)) {}
+
+  int on_server() {
+    return connection_.query_value<int>({.prepared = false},
+                                        "select count(*) from pg_prepared_statements");
+  }
+  int executions(const char* statement) {
+    return connection_.query_value<int>({.prepared = false},
+                                        "select coalesce(sum(generic_plans + custom_plans), -1) "
+                                        "from pg_prepared_statements where statement = $1",
+                                        statement);
+  }
+  void expect_usable() {
+    EXPECT_EQ(connection_.query_value<int>("select $1 + 1", 41), 42);
+    EXPECT_TRUE(connection_.reusable());
+  }
+
+  Connection connection_;
+};
+
+TEST_F(PqPrepared, AStatementIsPreparedAtItsFirstUseAndBoundFromThenOn) {
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(connection_.query_value<int>("select $1 * 2", i), 2 * i);
+  EXPECT_EQ(on_server(), 1);
+  EXPECT_EQ(executions("select $1 * 2"), 3);
+}
+
+TEST_F(PqPrepared, NotWhereTheCallerSaysSo) {
+  connection_.exec({.prepared = false}, "select 1");
+  connection_.exec_script("select 1");
+  EXPECT_EQ(on_server(), 0);
+}
+
+TEST_F(PqPrepared, AStatementCanBePreparedAhead) {
+  connection_.prepare("select $1::int");
+  connection_.prepare("select $1::int");
+  EXPECT_EQ(on_server(), 1);
+  EXPECT_EQ(executions("select $1::int"), 0);
+  EXPECT_EQ(thrown_by<QueryError>([&] { connection_.prepare("select frm x"); }).sqlstate(),
+            "42703");
+  expect_usable();
+}
+
+TEST_F(PqPrepared, AStatementThatFailsIsStillPrepared) {
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select 1 / $1", 0); }).sqlstate(),
+              "22012");
+  }
+  EXPECT_EQ(on_server(), 1);
+  expect_usable();
+}
+
+// "cached plan must not change result type"
+TEST_F(PqPrepared, AChangeOfTheTableIsNotNoticedOutsideATransaction) {
+  connection_.exec("create temp table t (a int)");
+  EXPECT_EQ(connection_.exec("select * from t").columns(), 1u);
+  connection_.exec("alter table t add column b int");
+  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
+  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
+  connection_.exec("select $1 = a from t", 1);
+  connection_.exec("alter table t alter column a type bigint");
+  EXPECT_NO_THROW(connection_.exec("select $1 = a from t", 1));
+  expect_usable();
+}
+
+TEST_F(PqPrepared, InATransactionThatErrorIsReportedAndTheNextUseIsWell) {
+  connection_.exec("create temp table t (a int)");
+  connection_.exec("select * from t");
+  connection_.exec("alter table t add column b int");
+  connection_.exec("begin");
+  EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select * from t"); }).sqlstate(),
+            "0A000");
+  connection_.exec("rollback");
+  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
+  expect_usable();
+}
+
+TEST_F(PqPrepared, AStatementDeallocatedBehindItsBackIsPreparedAgain) {
+  connection_.exec("select 1");
+  connection_.exec("do $$begin deallocate all; end$$");
+  EXPECT_EQ(on_server(), 0);
+  EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
+  connection_.exec("select 1");
+  EXPECT_EQ(on_server(), 1);
+  expect_usable();
+}
+
+TEST_F(PqPrepared, DiscardAllAndDeallocateAllClearTheCache) {
+  for (const char* clear : {"discard all", "deallocate all"}) {
+    connection_.exec("select 1");
+    connection_.exec_script(clear);
+    EXPECT_EQ(on_server(), 0);
+    connection_.exec("begin");  // where a stale statement would be an error
+    EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
+    connection_.exec("rollback");
+    connection_.exec(clear);
+    EXPECT_EQ(on_server(), 0);
+  }
+  expect_usable();
+}
+
+// The server reads text and bytes differently, and what it inferred for one is wrong for the other.
+TEST_F(PqPrepared, BytesAndTextInTheSamePlaceAreToldApart) {
+  const char* sql = "select octet_length($1)";
+  const std::vector<std::byte> bytes{std::byte{0xff}, std::byte{0}, std::byte{'\\'}};
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(connection_.query_value<int>(sql, "a\\\\b"), 4);
+    EXPECT_EQ(connection_.query_value<int>(sql, bytes), 3);
+  }
+  Connection another = connect_to_server();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(another.query_value<int>(sql, bytes), 3);
+    EXPECT_EQ(another.query_value<int>(sql, "a\\\\b"), 4);
+  }
+}
+
+TEST_F(PqPrepared, ADeadlineWhileItIsPreparedIsATimeout) {
+  Connection other = connect_to_server();
+  other.exec("create table if not exists locked (id int)");
+  other.exec_script("begin; lock table locked in access exclusive mode");
+  EXPECT_THROW(connection_.exec({.by = 20ms}, "select * from locked"), QueryTimeout);
+  other.exec_script("drop table locked; commit");
+  expect_usable();
+}
+
+class PqPreparedFew : public PqPrepared {
+ protected:
+  PqPreparedFew() : PqPrepared(2) {}
+};
+
+TEST_F(PqPreparedFew, WhatHasNoRoomIsDeallocatedBeforeTheNextIsPrepared) {
+  for (int i = 0; i < 20; ++i) connection_.exec("select " + std::to_string(i));
+  EXPECT_LE(on_server(), 3);
+  connection_.exec("begin");
+  for (int i = 0; i < 20; ++i) connection_.exec("select " + std::to_string(i));
+  connection_.exec("commit");
+  connection_.exec("select 'outside'");
+  EXPECT_LE(on_server(), 3);
+  expect_usable();
+}
+
+// Deallocating what is gone is an error of its own, and nobody's.
+TEST_F(PqPreparedFew, AStatementThatIsGoneAlreadyIsNoReasonToFail) {
+  connection_.exec("select 1");
+  connection_.exec("do $$begin deallocate all; end$$");
+  for (int i = 0; i < 4; ++i) connection_.exec("select " + std::to_string(i + 2));
+  EXPECT_LE(on_server(), 3);
+  expect_usable();
+}
+
+class PqUnprepared : public PqPrepared {
+ protected:
+  PqUnprepared() : PqPrepared(0) {}
+};
+
+TEST_F(PqUnprepared, ACacheOfNothingUsesUnnamedStatementsOnly) {
+  connection_.prepare("select 1");
+  for (int i = 0; i < 2; ++i) connection_.exec("select $1", 1);
+  EXPECT_EQ(on_server(), 0);
+  expect_usable();
+}
+
+}  // namespace tidegate::pq_test
