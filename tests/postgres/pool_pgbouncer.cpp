@@ -17,7 +17,7 @@ class PgBouncer : public testing::Test {
   static constexpr int kServerConnections = 2;
 
   std::string conninfo(const std::string& rest = "") const {
-    return "host=127.0.0.1 port=" + bouncer_.said(0) + " pool_name=bounced " + rest;
+    return "host=127.0.0.1 port=" + bouncer_.said(0) + " pool_name=bounced pool_statement_cache=0 " + rest;
   }
 
   Companion bouncer_{{(repository() / "tests/support/pgbouncer.py").string(),
