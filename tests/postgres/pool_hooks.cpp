@@ -405,7 +405,9 @@ TEST(AfterRelease, ADirtyConnectionIsWashedFirst) {
     return true;
   };
   Pool pool(config);
-  { pool.acquire()->exec("begin"); }
+  {
+    pool.acquire()->exec("begin");
+  }
   EXPECT_TRUE(eventually([&] { return clean == 1; }));
   EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
   EXPECT_EQ(pool.stats().resets.clean, 1);

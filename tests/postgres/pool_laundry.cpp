@@ -133,7 +133,9 @@ TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
 // A lease that does not use its connection, too: I14 does not apply to such a pool.
 TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
   Pool pool(one(ResetPolicy::discard_all));
-  { const Lease lease = pool.acquire(); }
+  {
+    const Lease lease = pool.acquire();
+  }
   EXPECT_TRUE(eventually([&] { return pool.stats().resets.clean == 1; }));
 }
 

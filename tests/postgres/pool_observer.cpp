@@ -137,9 +137,8 @@ TEST_F(Observed, EveryWayInWhichAnAcquireFailsHasOneEnd) {
   }).join();
 
   std::stop_source stop;
-  std::jthread waiter([&] {
-    EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled);
-  });
+  std::jthread waiter(
+      [&] { EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled); });
   ASSERT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
   std::jthread([&] { EXPECT_THROW(pool.acquire(30s), Overloaded); }).join();
   stop.request_stop();
@@ -208,7 +207,9 @@ TEST_F(Observed, PingsThatAreAnsweredAndPingsThatAreNot) {
 
 TEST_F(Observed, ResetsWithTheAcquireWhoseLeaseCameBackDirty) {
   Pool pool(config());
-  { pool.acquire()->exec("begin"); }
+  {
+    pool.acquire()->exec("begin");
+  }
   EXPECT_TRUE(comes("washed"));
   EXPECT_EQ(count("released dirty"), 1);
   EXPECT_TRUE(recorder_->balanced());

@@ -1,4 +1,5 @@
-// The slow part of an acquire: the check before hand-out, and the words when there is no connection.
+// The slow part of an acquire: the check before hand-out, and the words when there is no
+// connection.
 #include <algorithm>
 #include <utility>
 
@@ -36,11 +37,10 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   tell(config_.observer, [&](Observer& o) {
     const auto took = std::chrono::steady_clock::now() - search.began;
     if (waited) o.waited(wish.where, took);
-    o.acquire_ended(
-        {.where = wish.where,
-         .error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code()),
-         .took = took,
-         .waited = waited});
+    o.acquire_ended({.where = wish.where,
+                     .error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code()),
+                     .took = took,
+                     .waited = waited});
   });
   return ticket;
 }
@@ -236,8 +236,7 @@ std::vector<LeaseHolder> PoolImpl::holders(std::size_t most) const {
   }
   most = std::min(most, records.size());
   std::partial_sort(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(most),
-                    records.end(),
-                    [](const auto& a, const auto& b) { return a.since < b.since; });
+                    records.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
   records.resize(most);
   const core::Tick now = std::chrono::steady_clock::now().time_since_epoch().count();
   std::vector<LeaseHolder> holders;

@@ -38,8 +38,8 @@ void Maintenance::empty_docks() noexcept {
   }
 }
 
-// Takes every idle connection in hand for a moment, one at a time: look(slot) puts it back or retires
-// it.
+// Takes every idle connection in hand for a moment, one at a time: look(slot) puts it back or
+// retires it.
 template <class Look>
 void Maintenance::for_each_idle(Look&& look) noexcept {
   empty_docks();
@@ -48,8 +48,8 @@ void Maintenance::for_each_idle(Look&& look) noexcept {
   }
 }
 
-// One connection was found dead. A look at the others' sockets finds those whose end has come to us;
-// a ping the rest. None is closed without proof.
+// One connection was found dead. A look at the others' sockets finds those whose end has come to
+// us; a ping the rest. None is closed without proof.
 void Maintenance::look_at_all_idle() noexcept {
   round_.clear();
   for_each_idle([this](std::uint32_t slot) {
@@ -77,10 +77,9 @@ void Maintenance::reap(Clock::time_point now) noexcept {
   const auto limit = std::chrono::nanoseconds(config_.max_idle_time);
   const core::Tick oldest_kept = (now - limit).time_since_epoch().count();
   const PoolCounts counts = slots.places();
-  core::policy::Reap reap{
-      .open = counts.idle + counts.leased + counts.checking,
-      .floor = core::policy::floor_size(config_.min_size, config_.min_idle, counts.leased,
-                                        config_.max_size)};
+  core::policy::Reap reap{.open = counts.idle + counts.leased + counts.checking,
+                          .floor = core::policy::floor_size(config_.min_size, config_.min_idle,
+                                                            counts.leased, config_.max_size)};
   for (const std::uint32_t slot : idle_) {
     if (slots.slot(slot).since() <= oldest_kept) ++reap.aged;
   }
@@ -136,8 +135,8 @@ void Maintenance::plan_round(Clock::time_point now) noexcept {
 void Maintenance::go_on_with_round() noexcept {
   if (round_.empty()) return;
   const auto of_round = [](const Ping& ping) { return ping.of_round; };
-  auto under_way = static_cast<std::uint32_t>(
-      std::count_if(pinging_.begin(), pinging_.end(), of_round));
+  auto under_way =
+      static_cast<std::uint32_t>(std::count_if(pinging_.begin(), pinging_.end(), of_round));
   const std::uint32_t idle = core_.slots().places().idle + under_way;
   while (!round_.empty() && under_way < core::policy::checked_at_once(idle)) {
     const std::uint32_t slot = round_.back();

@@ -16,8 +16,7 @@ using core::Retired;
 // A throw is a verdict, too.
 Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) const {
   // Who may not wait for a connection may all the same prepare one: for as long as a ping may take.
-  const Deadline by =
-      search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
+  const Deadline by = search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
   try {
     const InHook scope(*this);
     const Bounded bound(connection, by, search.stop);
@@ -78,9 +77,9 @@ void PoolImpl::do_chore(std::uint32_t slot, const std::stop_token& stop) noexcep
     return slots.retire_again(slot);
   }
   if (after_release(connection, stop) && core_->fresh(slot)) return slots.put_back(slot);
-  core_->count_retired(slot, slots.closed()          ? Retired::shutdown
+  core_->count_retired(slot, slots.closed()        ? Retired::shutdown
                              : !core_->fresh(slot) ? core_->stale_reason(slot)
-                                                    : Retired::hook);
+                                                   : Retired::hook);
   slots.retire_checked(slot);
 }
 

@@ -15,10 +15,10 @@
 
 namespace tidegate::detail {
 
-// Each has a deadline of its own (ping_timeout) and none waits for another. What is not clean by then
-// is to be retired; but where a cancel request that may still strike is the reason, only so many per
-// second: a storm of timeouts must not become a storm of reconnects. The rest stays here, unused,
-// until its turn: having no connection idle is better than a stray 57014.
+// Each has a deadline of its own (ping_timeout) and none waits for another. What is not clean by
+// then is to be retired; but where a cancel request that may still strike is the reason, only so
+// many per second: a storm of timeouts must not become a storm of reconnects. The rest stays here,
+// unused, until its turn: having no connection idle is better than a stray 57014.
 class Laundry {
  public:
   // How many connections may be retired per second because of their cancels.

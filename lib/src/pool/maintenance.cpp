@@ -175,7 +175,8 @@ void Maintenance::step_farewells() noexcept {
   std::erase_if(farewells_, [this](const Farewell& farewell) {
     const Farewell::Progress progress = farewell.step();
     if (progress == Farewell::Progress::pending) return false;
-    if (progress == Farewell::Progress::abandoned) abandoned_.fetch_add(1, std::memory_order_relaxed);
+    if (progress == Farewell::Progress::abandoned)
+      abandoned_.fetch_add(1, std::memory_order_relaxed);
     core_.finish(farewell.slot());
     refill_soon();  // in a full pool there was no room until now
     return true;
@@ -193,8 +194,8 @@ void Maintenance::begin_ping(std::uint32_t slot, bool of_round) noexcept {
 void Maintenance::step_pings() noexcept {
   std::erase_if(pinging_, [this](const Ping& ping) {
     const auto result = core_.resource(ping.slot).connection.ping_step(Deadline::now());
-    const bool over = result != pq::PingResult::pending || ping.deadline.passed() ||
-                      core_.slots().closed();
+    const bool over =
+        result != pq::PingResult::pending || ping.deadline.passed() || core_.slots().closed();
     if (over) end_ping(ping, result == pq::PingResult::alive);
     return over;
   });
@@ -234,8 +235,8 @@ void Maintenance::retire(std::uint32_t slot, Retired reason) noexcept {
 }
 
 // The server of this connection is a primary no more, though the pool wants one. The others are
-// likely to be at the same server; but one such reset per backoff step, or two servers that disagree
-// would keep the pool reconnecting.
+// likely to be at the same server; but one such reset per backoff step, or two servers that
+// disagree would keep the pool reconnecting.
 void Maintenance::demoted(std::uint32_t slot) noexcept {
   const int backend_pid = core_.resource(slot).connection.backend_pid();
   retire(slot, Retired::generation);

@@ -21,9 +21,9 @@
 namespace tidegate::detail {
 
 // One poll loop over small state machines, each with a deadline of its own: connections that are on
-// the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them the
-// coarse tick every 10 ms while a connection is open, and the chores, every health_period and sooner
-// when something was retired: refill, expire, reap, ping (chores.cpp).
+// the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them
+// the coarse tick every 10 ms while a connection is open, and the chores, every health_period and
+// sooner when something was retired: refill, expire, reap, ping (chores.cpp).
 class Maintenance {
  public:
   using Clock = std::chrono::steady_clock;

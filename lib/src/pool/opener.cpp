@@ -139,8 +139,9 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     }
     // As after a lease: what the hook did is settled, and nobody gets what it left undone.
     if (!opened.connection.reusable()) {
-      return unreachable(name_, "hook after_connect left the connection unusable: a transaction, a "
-                                "COPY or rows that nobody has read");
+      return unreachable(name_,
+                         "hook after_connect left the connection unusable: a transaction, a "
+                         "COPY or rows that nobody has read");
     }
   }
   return opened;

@@ -13,8 +13,8 @@ namespace {
 
 using Flag = SessionState::Flag;
 
-// One step reads at most so many results and rows, so that a server that never stops talking does not
-// keep the others waiting.
+// One step reads at most so many results and rows, so that a server that never stops talking does
+// not keep the others waiting.
 constexpr int kMostPerStep = 1'000;
 
 bool writable(int socket) noexcept {
@@ -100,8 +100,8 @@ Wash::Drained Wash::drain(Session& session) noexcept {
       case PGRES_BAD_RESPONSE:
       case PGRES_FATAL_ERROR: refused_ = true; break;
       case PGRES_TUPLES_OK:
-        in_recovery_ = PQntuples(result.get()) == 1 &&
-                       std::string_view(PQgetvalue(result.get(), 0, 0)) == "t";
+        in_recovery_ =
+            PQntuples(result.get()) == 1 && std::string_view(PQgetvalue(result.get(), 0, 0)) == "t";
         break;
       default: break;
     }

@@ -5,9 +5,10 @@
 
 namespace tidegate::pq {
 
-// What is under way is read to its end (COPY and pipeline mode are ended), cancel requests are waited
-// for and absorbed by an empty round trip, an open or failed transaction is rolled back; then, as asked for, one round trip must report the session idle, and
-// DISCARD ALL must succeed. A server that may have become a standby is asked.
+// What is under way is read to its end (COPY and pipeline mode are ended), cancel requests are
+// waited for and absorbed by an empty round trip, an open or failed transaction is rolled back;
+// then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
+// server that may have become a standby is asked.
 class Wash {
  public:
   struct Order {

@@ -71,9 +71,10 @@ class TIDEGATE_API Verdict {
   Reason reason_;
 };
 
-// Called outside every lock, each by several threads at once; a throw never costs a slot. A query in
-// a hook that has no deadline of its own ends at the bound given here, or when the pool stops. A hook
-// may acquire from its own pool only what needs no waiting, and must not close it: WouldDeadlock.
+// Called outside every lock, each by several threads at once; a throw never costs a slot. A query
+// in a hook that has no deadline of its own ends at the bound given here, or when the pool stops. A
+// hook may acquire from its own pool only what needs no waiting, and must not close it:
+// WouldDeadlock.
 struct Hooks {
   // Opener, before each connect; `params` is a copy (a rotated password, a token that expires).
   // A throw: the connect has failed as unreachable and is retried.
