@@ -1,6 +1,7 @@
 // usage: statement-calls HOW COUNT
-// Runs COUNT prepared statements, for whoever counts the system calls from outside: by PQexecPrepared
-// (libpq), by a Connection (tidegate), with a deadline (deadline) or with a stop_token (stop).
+// Runs COUNT prepared statements, for whoever counts the system calls from outside: by
+// PQexecPrepared (libpq), by a Connection (tidegate), with a deadline (deadline) or with a
+// stop_token (stop).
 #include <libpq-fe.h>
 
 #include <chrono>
