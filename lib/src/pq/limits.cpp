@@ -147,7 +147,7 @@ void Session::settle_cancels() {
   cancel_settled();
   if (!has(Flag::canceled)) return;
   set(Flag::doomed);
-  clear(Flag::canceled);
+  in_doubt_ = true;
 }
 
 void Session::throw_not_run() {

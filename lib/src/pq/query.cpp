@@ -70,7 +70,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   arm_limits();
   refuse_if_over("");
   if (has(Flag::pinging)) settle_ping();
-  if (has(Flag::canceled)) settle_cancels();
+  if (has(Flag::canceled) && !in_doubt_) settle_cancels();
   if (has(Flag::broken)) throw_broken();
   if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
     throw_usage("pipeline mode was left on through native_handle()");

@@ -241,6 +241,7 @@ class Session final : public SessionState {
   Deadline limit_{};
   Limit struck_ = Limit::none;  // a cancel was asked for
   bool given_up_ = false;       // and its answer did not come within drain_bound_
+  bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
   Deadline drained_by_{};
   Deadline ask_again_{};
   std::chrono::milliseconds ask_again_after_{};
