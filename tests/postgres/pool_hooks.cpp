@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <tuple>
 
+#include <gmock/gmock.h>
+
 #include "pool_support.hpp"
 
 namespace tidegate::test {
@@ -605,6 +607,90 @@ TEST(AcquireAllIdle, OfAClosedPoolThrows) {
   Pool pool(one());
   pool.close();
   EXPECT_THROW(pool.acquire_all_idle(), PoolClosed);
+}
+
+// ---- bounds ----------------------------------------------------------------------------------
+// Each hook below runs a statement that would take ten minutes and has no deadline of its own.
+
+constexpr const char* kTooLong = "select pg_sleep(600)";
+
+TEST(BoundOfAHook, AfterConnectHasTheRestOfTheConnectTimeout) {
+  PoolConfig config = one();
+  config.connect_timeout = 200ms;
+  config.hooks.after_connect = [](Connection& connection) { connection.exec(kTooLong); };
+  Pool pool(config);
+  EXPECT_EQ(pool.try_acquire(2s).error().code(), Errc::unavailable);
+  EXPECT_GT(pool.stats().create_errors, 0u);
+}
+
+TEST(BoundOfAHook, AfterConnectEndsAtClose) {
+  PoolConfig config = one();
+  config.connect_timeout = 600s;
+  std::atomic<bool> begun{false};
+  config.hooks.after_connect = [&](Connection& connection) {
+    begun = true;
+    connection.exec(kTooLong);
+  };
+  Pool pool(config);
+  EXPECT_FALSE(pool.try_acquire());
+  ASSERT_TRUE(eventually([&] { return begun.load(); }));
+  EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
+}
+
+TEST(BoundOfAHook, PrepareHasTheDeadlineOfTheAcquire) {
+  PoolConfig config = one();
+  config.hooks.prepare = [](Connection& connection) {
+    connection.exec(kTooLong);
+    return Verdict::use();
+  };
+  Pool pool(config);
+  try {
+    pool.acquire(2s);
+    FAIL() << "it takes ten minutes";
+  } catch (const HookError& error) {
+    EXPECT_THAT(nested_text(error), testing::HasSubstr("deadline passed"));
+  }
+}
+
+TEST(BoundOfAHook, PrepareHasTheStopOfTheAcquire) {
+  PoolConfig config = one();
+  std::stop_source stop;
+  config.hooks.prepare = [&](Connection& connection) {
+    stop.request_stop();
+    connection.exec(kTooLong);
+    return Verdict::use();
+  };
+  Pool pool(config);
+  EXPECT_THROW(pool.acquire(stop.get_token()), HookError);
+}
+
+TEST(BoundOfAHook, AfterReleaseHasThePingTimeout) {
+  PoolConfig config = one();
+  config.ping_timeout = 100ms;
+  config.hooks.after_release = [](Connection& connection) {
+    connection.exec(kTooLong);
+    return true;
+  };
+  Pool pool(config);
+  pool.acquire();
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.hook == 1; }));
+}
+
+TEST(BoundOfAHook, BeforeCloseHasThePingTimeout) {
+  PoolConfig config = one();
+  config.ping_timeout = 100ms;
+  std::atomic<bool> timed_out{false};
+  config.hooks.before_close = [&](Connection& connection) {
+    try {
+      connection.exec(kTooLong);
+    } catch (const QueryTimeout&) {
+      timed_out = true;
+    }
+  };
+  Pool pool(config);
+  pool.acquire();
+  pool.reset();
+  EXPECT_TRUE(eventually([&] { return timed_out.load() && pool.stats().idle == 0; }));
 }
 
 }  // namespace

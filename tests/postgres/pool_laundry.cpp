@@ -130,6 +130,18 @@ TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
   EXPECT_EQ(pid_of(pool), pid);
 }
 
+// A statement that the server has forgotten fails inside a transaction, where it cannot be tried again.
+TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
+  Pool pool(one(ResetPolicy::discard_all));
+  for (int i = 0; i < 3; ++i) {
+    Lease lease = pool.acquire();
+    lease->exec("begin");
+    EXPECT_EQ(lease->query_value<int>("select 1"), 1);
+    lease->exec("commit");
+  }
+  EXPECT_EQ(pool.stats().destroyed.dirty, 0u);
+}
+
 // A lease that does not use its connection, too: I14 does not apply to such a pool.
 TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
   Pool pool(one(ResetPolicy::discard_all));

@@ -33,5 +33,30 @@ TEST(PoolLimits, OneStopEndsAcquireAndQuery) {
   EXPECT_THROW(pool.exec({.stop = stop.get_token()}, "select 1"), AcquireCanceled);
 }
 
+// A late cancel strikes whatever runs then: nobody but the one who asked for it may see it, and a
+// storm of timeouts is no storm of reconnects.
+TEST(PoolLimits, NobodySeesTheCancelOfAnother) {
+  Pool pool(PoolConfig{.max_size = 2});
+  for (int i = 0; i < 50; ++i) {
+    try {
+      pool.exec({.by = 1ms}, "select pg_sleep(0.001 * ($1 % 3))", i);
+    } catch (const QueryTimeout&) {
+    } catch (const AcquireTimeout&) {
+    }
+    EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i);
+  }
+  EXPECT_EQ(pool.stats().destroyed.dirty, 0u);
+  EXPECT_LE(pool.stats().created, 2u);
+}
+
+TEST(PoolLimits, AConnectionWhoseCancelHasArrivedIsUsedAgain) {
+  Pool pool(PoolConfig{.max_size = 1});
+  const int pid = pool.acquire()->backend_pid();
+  EXPECT_THROW(pool.exec({.by = 20ms}, "select pg_sleep(600)"), QueryTimeout);
+  EXPECT_EQ(pool.acquire()->backend_pid(), pid);
+  EXPECT_EQ(pool.stats().resets.clean, 1u);
+  EXPECT_GE(pool.stats().cancels.sent, 1u);
+}
+
 }  // namespace
 }  // namespace tidegate::test

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -16,8 +17,10 @@ class PgBouncer : public testing::Test {
  protected:
   static constexpr int kServerConnections = 2;
 
-  std::string conninfo(const std::string& rest = "") const {
-    return "host=127.0.0.1 port=" + bouncer_.said(0) + " pool_name=bounced pool_statement_cache=0 " + rest;
+  // Before 1.21 PgBouncer knows no prepared statements.
+  std::string conninfo(const std::string& rest) const {
+    return "host=127.0.0.1 port=" + bouncer_.said(0) +
+           " pool_name=bounced pool_statement_cache=0 " + rest;
   }
 
   Companion bouncer_{{(repository() / "tests/support/pgbouncer.py").string(),
@@ -58,6 +61,34 @@ TEST_F(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
   pool.acquire()->exec("begin");
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
   EXPECT_EQ(pool.acquire()->transaction_status(), TransactionStatus::idle);
+}
+
+// PgBouncer passes a cancel on, but its answer does not tell when it has arrived.
+TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsReplaced) {
+  Pool pool{conninfo("pool_max_conns=1")};
+  pool.exec("select 1");
+  EXPECT_THROW(pool.exec({.by = 50ms}, "select pg_sleep(600)"), QueryTimeout);
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().created, 2u);
+}
+
+TEST_F(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
+  Pool pool{conninfo("pool_max_conns=2")};
+  pool.exec_script("drop table if exists tally; create table tally (n int)");
+  pool.transact([](Transaction& transaction) {
+    transaction.exec("insert into tally values (1)");
+    Transaction inner = transaction.begin();
+    inner.exec("insert into tally values (2)");
+    inner.rollback();
+  });
+  Batch batch;
+  for (int i = 0; i < 100; ++i) batch.add("insert into tally values ($1)", i);
+  EXPECT_FALSE(pool.run(batch).failed());
+  pool.copy_in({.table = "tally"}, std::vector<std::tuple<int>>{{1}, {2}, {3}});
+  int rows = 0;
+  pool.copy_out("select n from tally", [&rows](const Row&) { ++rows; });
+  EXPECT_EQ(rows, 104);
+  pool.exec("drop table tally");
 }
 
 }  // namespace

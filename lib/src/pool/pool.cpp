@@ -118,7 +118,7 @@ void Pool::ping(Deadline deadline, Location where) {
   Lease lease = acquire(deadline, {}, where);
   if (lease->ping(deadline)) return;
   if (lease->is_open()) {
-    throw Error(Errc::timeout, "ping: the server has not answered in time", where);
+    throw QueryTimeout({.message = "ping: the server has not answered in time"}, where);
   }
   throw ConnectionLost({.message = "ping: " + std::string(lease->broken_reason())}, where);
 }

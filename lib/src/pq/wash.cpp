@@ -88,6 +88,7 @@ Wash::Drained Wash::drain(Session& session) noexcept {
       continue;
     }
     session.note_end_of_session(result.get());
+    session.note_command(result.get());  // DISCARD ALL takes the prepared statements along
     switch (PQresultStatus(result.get())) {
       case PGRES_COPY_OUT: copying_out_ = true; break;
       case PGRES_COPY_IN:
