@@ -94,10 +94,11 @@ int main_with(int argc, char** argv) {
   std::random_device device;
   a.seed = device();
 
-  CLI::App app("Stress of the lock-free core over fake resources, with a ledger.\n"
-               "Exit status: 0 passed, 2 wrong usage, 66 data race (ThreadSanitizer), 70 broken\n"
-               "invariant, 75 hang.",
-               "tidegate-stress");
+  CLI::App app(
+      "Stress of the lock-free core over fake resources, with a ledger.\n"
+      "Exit status: 0 passed, 2 wrong usage, 66 data race (ThreadSanitizer), 70 broken\n"
+      "invariant, 75 hang.",
+      "tidegate-stress");
   app.add_option("--seconds", a.seconds,
                  "in total, split evenly over the scenarios; each makes at least one pass")
       ->capture_default_str()

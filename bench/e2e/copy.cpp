@@ -24,7 +24,8 @@ namespace {
 
 constexpr std::int64_t kRows = 1'000'000;
 constexpr std::string_view kText = "twenty characters...";
-constexpr const char* kCopyOut = "select i, 'twenty characters...' from generate_series(1, 1000000) i";
+constexpr const char* kCopyOut =
+    "select i, 'twenty characters...' from generate_series(1, 1000000) i";
 
 long peak_kib() {
   rusage usage{};
@@ -128,10 +129,9 @@ void copy_out_raw(benchmark::State& state) {
 }  // namespace
 
 void add_copy_rows() {
-  for (const auto& [name, row] : {std::pair{"copy_in/pool", &copy_in_pool},
-                                  std::pair{"copy_in/raw", &copy_in_raw},
-                                  std::pair{"copy_out/pool", &copy_out_pool},
-                                  std::pair{"copy_out/raw", &copy_out_raw}}) {
+  for (const auto& [name, row] :
+       {std::pair{"copy_in/pool", &copy_in_pool}, std::pair{"copy_in/raw", &copy_in_raw},
+        std::pair{"copy_out/pool", &copy_out_pool}, std::pair{"copy_out/raw", &copy_out_raw}}) {
     benchmark::RegisterBenchmark(name, row)->UseRealTime()->Unit(benchmark::kMillisecond);
   }
 }

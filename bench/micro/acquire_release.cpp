@@ -1,8 +1,8 @@
 // What does a lease cost on a warm pool, for one thread, for one per core, and for many?
 //
 // Each operation acquires, touches the resource and releases. Beside the pools: two atomic
-// read-modify-writes on a word of the thread's own, which no lock-free pool can go below, and two on
-// one word that all threads share, below which none can go that keeps one word for all.
+// read-modify-writes on a word of the thread's own, which no lock-free pool can go below, and two
+// on one word that all threads share, below which none can go that keeps one word for all.
 #include <cstdint>
 #include <string>
 
@@ -49,7 +49,11 @@ template <Peer P>
 void add_pool() {
   add<P>([](const benchmark::State& state) {
     Stage::set<P>({.max_size = static_cast<std::uint32_t>(state.range(0))});
-  })->ArgName("pool")->Arg(4)->Arg(8)->Arg(64);
+  })
+      ->ArgName("pool")
+      ->Arg(4)
+      ->Arg(8)
+      ->Arg(64);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // What do 16 threads get from 4 resources? (M7: throughput and the tail of the wait at once.)
 //
 // Each thread acquires, holds and releases for a fixed time. `none`: no hold. `sleep`: the holder
-// sleeps, as one does who waits for a server. `busy`: the holder computes. The wait is the time that
-// acquire took; where nobody holds, only every 64th is timed, since reading the clock takes longer.
+// sleeps, as one does who waits for a server. `busy`: the holder computes. The wait is the time
+// that acquire took; where nobody holds, only every 64th is timed, since reading the clock takes
+// longer.
 //
 // jain      Jain's fairness index over acquires per thread: 1 = all had as many
 // least     what the thread with the fewest had, as a share of the mean

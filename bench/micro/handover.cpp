@@ -33,8 +33,7 @@ class Ring {
   std::optional<T> pop(const std::atomic<bool>& ended) {
     const std::size_t at = read_.load(std::memory_order_relaxed);
     while (written_.load(std::memory_order_acquire) == at) {
-      if (ended.load(std::memory_order_acquire) &&
-          written_.load(std::memory_order_acquire) == at) {
+      if (ended.load(std::memory_order_acquire) && written_.load(std::memory_order_acquire) == at) {
         return std::nullopt;
       }
       std::this_thread::yield();

@@ -25,8 +25,9 @@ class CorePeer {
   using Handle = Pool::Acquired;
 
   explicit CorePeer(PoolShape shape)
-      : pool_({.create = [](std::stop_token, tidegate::Deadline)
-                   -> tidegate::Expected<Stub> { return Stub(); },
+      : pool_({.create = [](std::stop_token, tidegate::Deadline) -> tidegate::Expected<Stub> {
+                 return Stub();
+               },
                .max_size = shape.max_size}) {
     for (std::uint32_t i = 0; i < shape.made; ++i) {
       if (!pool_.create_resource()) throw std::runtime_error("a stub was not made");

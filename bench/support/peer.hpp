@@ -24,13 +24,12 @@ struct PoolShape {
 //   Handle       is what its users hold meanwhile: movable, gives back in its destructor;
 //   touch()      goes as far into the resource as a user would before the first query.
 template <class P>
-concept Peer =
-    std::constructible_from<P, PoolShape> && std::movable<typename P::Handle> &&
-    requires(P& peer, typename P::Handle& handle) {
-      { P::kName } -> std::convertible_to<std::string>;
-      { P::missing() } -> std::same_as<std::optional<std::string>>;
-      { peer.acquire() } -> std::same_as<typename P::Handle>;
-      { P::touch(handle) };
-    };
+concept Peer = std::constructible_from<P, PoolShape> && std::movable<typename P::Handle> &&
+               requires(P& peer, typename P::Handle& handle) {
+                 { P::kName } -> std::convertible_to<std::string>;
+                 { P::missing() } -> std::same_as<std::optional<std::string>>;
+                 { peer.acquire() } -> std::same_as<typename P::Handle>;
+                 { P::touch(handle) };
+               };
 
 }  // namespace bench

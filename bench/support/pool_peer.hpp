@@ -29,8 +29,7 @@ class PoolPeer {
 
   using Handle = tidegate::Lease;
 
-  explicit PoolPeer(PoolShape shape)
-      : pool_("pool_max_conns=" + std::to_string(shape.max_size)) {
+  explicit PoolPeer(PoolShape shape) : pool_("pool_max_conns=" + std::to_string(shape.max_size)) {
     // Held together, so that each of them is a connection of its own.
     std::vector<Handle> held;
     held.reserve(shape.made);

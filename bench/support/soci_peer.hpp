@@ -13,8 +13,8 @@
 
 namespace bench {
 
-// lease() and give_back() are the cheapest way in; session(pool) would add to them. Its header would
-// also want Boost.
+// lease() and give_back() are the cheapest way in; session(pool) would add to them. Its header
+// would also want Boost.
 class SociPeer {
  public:
   static constexpr const char* kName = "soci";

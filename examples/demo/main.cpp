@@ -78,8 +78,8 @@ int run(const Options& options, const demo::Signals& signals) {
   show_status(pool, tally, std::chrono::seconds(options.seconds), signals.stop());
 
   // The workers are in the middle of things: they end what they have begun, and begin no more.
-  const tidegate::CloseReport report = pool.close(
-      {.reason = signals.stop().stop_requested() ? "signal" : "the time is over"});
+  const tidegate::CloseReport report =
+      pool.close({.reason = signals.stop().stop_requested() ? "signal" : "the time is over"});
   workers.clear();
   std::printf("%s\n", to_string(report).c_str());
 
@@ -93,8 +93,7 @@ int run(const Options& options, const demo::Signals& signals) {
   audit.close();
 
   const std::uint64_t failed = tally.failed.load();
-  std::printf("queries %llu, orders %llu\n",
-              static_cast<unsigned long long>(tally.queries.load()),
+  std::printf("queries %llu, orders %llu\n", static_cast<unsigned long long>(tally.queries.load()),
               static_cast<unsigned long long>(tally.acknowledged.load()));
   std::printf("drained in %s\n", tidegate::brief_duration(report.drain).c_str());
   std::printf("failed %llu\n", static_cast<unsigned long long>(failed));

@@ -88,11 +88,11 @@ class Capacity {
 };
 
 const Registered registered({"accounting.capacity",
-                           "the one slot is retired, or its making fails, as a waiter comes",
-                           [](Run& run) {
-                             Capacity scenario(run);
-                             while (run.next_pass()) scenario.pass();
-                           }});
+                             "the one slot is retired, or its making fails, as a waiter comes",
+                             [](Run& run) {
+                               Capacity scenario(run);
+                               while (run.next_pass()) scenario.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

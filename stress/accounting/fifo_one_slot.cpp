@@ -105,11 +105,11 @@ class FifoOneSlot {
 };
 
 const Registered registered({"accounting.fifo-one-slot",
-                                "many waiters on one slot are served in the order they came",
-                                [](Run& run) {
-                                  FifoOneSlot scenario(run);
-                                  while (run.next_pass()) scenario.pass();
-                                }});
+                             "many waiters on one slot are served in the order they came",
+                             [](Run& run) {
+                               FifoOneSlot scenario(run);
+                               while (run.next_pass()) scenario.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

@@ -44,7 +44,8 @@ class Mix {
       case 1:
         for (Held& held : pool_->acquire_all_idle(me)) pool_->release(std::move(held));
         return;
-      case 2: return void(pool_->create_resource(me, me.random.up_to(3000us), stops_.renew(me.index)));
+      case 2:
+        return void(pool_->create_resource(me, me.random.up_to(3000us), stops_.renew(me.index)));
       case 3: return nested(me);
       case 4: return stops_.request(me.random.below(run_.threads()));
       case 5: return void(pool_->pool().stats());
@@ -94,10 +95,10 @@ class Mix {
 };
 
 const Registered registered({"accounting.mix", "all verbs and outcomes, in fair and stormy weather",
-                      [](Run& run) {
-                        Mix mix(run);
-                        while (run.next_pass()) mix.pass();
-                      }});
+                             [](Run& run) {
+                               Mix mix(run);
+                               while (run.next_pass()) mix.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

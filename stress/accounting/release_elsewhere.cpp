@@ -30,8 +30,9 @@ void lend_out(LedgerPool<>& pool, Actor& me) {
   };
   for (std::uint32_t done = 0; done < kThreadsPerRound;) {
     if (auto held = pool.acquire(me)) {
-      threads.emplace_back(
-          [&pool, held = std::make_unique<Held>(std::move(*held))] { pool.release(std::move(*held)); });
+      threads.emplace_back([&pool, held = std::make_unique<Held>(std::move(*held))] {
+        pool.release(std::move(*held));
+      });
       ++done;
     } else {
       join_all();
@@ -67,8 +68,7 @@ void play(Run& run) {
 }
 
 const Registered registered({"accounting.release-elsewhere",
-                                    "leases are released on short-lived threads, in flat memory",
-                                    play});
+                             "leases are released on short-lived threads, in flat memory", play});
 
 }  // namespace
 }  // namespace tidegate::stress

@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// In rounds: at the end of each nobody releases any more, so a wake-up that got lost stays lost (I3).
+// In rounds: at the end of each nobody releases any more, so a wake-up that got lost stays lost
+// (I3).
 void play(Run& run) {
   std::optional<LedgerPool<>> pool;
   Actor self(run.threads(), Random::stream(run.seed(), run.threads()));

@@ -59,12 +59,11 @@ class DuringSlowCreate {
   Team team_;
 };
 
-const Registered registered({"close.during-slow-create",
-                                     "close while things are in the making",
-                                     [](Run& run) {
-                                       DuringSlowCreate scenario(run);
-                                       while (run.next_pass()) scenario.pass();
-                                     }});
+const Registered registered({"close.during-slow-create", "close while things are in the making",
+                             [](Run& run) {
+                               DuringSlowCreate scenario(run);
+                               while (run.next_pass()) scenario.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

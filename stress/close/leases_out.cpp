@@ -82,8 +82,8 @@ class LeasesOut {
   Team team_;
 };
 
-const Registered registered({"close.leases-out", "the pool goes before its leases, on other threads",
-                             [](Run& run) {
+const Registered registered({"close.leases-out",
+                             "the pool goes before its leases, on other threads", [](Run& run) {
                                LeasesOut scenario(run);
                                while (run.next_pass()) scenario.pass();
                              }});

@@ -66,10 +66,10 @@ class ManyClosers {
 };
 
 const Registered registered({"close.many-closers", "several threads close one pool in use",
-                               [](Run& run) {
-                                 ManyClosers scenario(run);
-                                 while (run.next_pass()) scenario.pass();
-                               }});
+                             [](Run& run) {
+                               ManyClosers scenario(run);
+                               while (run.next_pass()) scenario.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

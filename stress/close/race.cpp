@@ -65,11 +65,12 @@ class CloseRace {
   Team team_;
 };
 
-const Registered registered({"close.race", "close meets acquires and releases, on a new pool each time",
-                       [](Run& run) {
-                         CloseRace scenario(run);
-                         while (run.next_pass()) scenario.pass();
-                       }});
+const Registered registered({"close.race",
+                             "close meets acquires and releases, on a new pool each time",
+                             [](Run& run) {
+                               CloseRace scenario(run);
+                               while (run.next_pass()) scenario.pass();
+                             }});
 
 }  // namespace
 }  // namespace tidegate::stress

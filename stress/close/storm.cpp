@@ -48,7 +48,7 @@ void play(Run& run) {
 }
 
 const Registered registered({"close.storm", "acquires by many threads before, during, after close",
-                              play});
+                             play});
 
 }  // namespace
 }  // namespace tidegate::stress

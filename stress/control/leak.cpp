@@ -13,7 +13,8 @@ void play(Run& run) {
   run.next_pass();
   LedgerPool<> pool(Shape{.max_size = run.pool()}, run.seed(), run.threads() + 1);
   Actor self(run.threads(), Random::stream(run.seed(), run.threads()));
-  Team team(run.threads(), run.seed(), [&](Actor& me) { pool.release(std::move(*pool.acquire(me))); });
+  Team team(run.threads(), run.seed(),
+            [&](Actor& me) { pool.release(std::move(*pool.acquire(me))); });
   team.round();
   auto forgotten = std::make_unique<LedgerPool<>::Held>(std::move(*pool.acquire(self)));
   static_cast<void>(forgotten.release());

@@ -26,7 +26,8 @@ void play(Run& run) {
   pool->audit_and_close(self);
 }
 
-const Registered registered({"control.race", "touches a thing after its release: 66 under TSan", play});
+const Registered registered({"control.race", "touches a thing after its release: 66 under TSan",
+                             play});
 
 }  // namespace
 }  // namespace tidegate::stress

@@ -23,8 +23,8 @@ class Actor {
   const std::uint32_t index;
   Random random;
 
-  // I4, for the test points: whether this acquire went to settle after the fence stood, and the flag
-  // that this closer raises when it stands. Own thread only.
+  // I4, for the test points: whether this acquire went to settle after the fence stood, and the
+  // flag that this closer raises when it stands. Own thread only.
   const std::atomic<bool>* fence = nullptr;
   bool settled_after_fence = false;
   std::atomic<bool>* raises = nullptr;

@@ -12,7 +12,8 @@ std::atomic<std::uint64_t> attempts_before{0};
 
 }  // namespace
 
-// ---- thing ---------------------------------------------------------------------------------------
+// ---- thing
+// ---------------------------------------------------------------------------------------
 
 Thing::~Thing() {
   require(body_ == nullptr, "I5", "a thing was dropped, not destroyed by the pool's `destroy`");
@@ -24,7 +25,8 @@ void Thing::destroy() {
   body->ledger.destroyed(*body);
 }
 
-// ---- the factory ---------------------------------------------------------------------------------
+// ---- the factory
+// ---------------------------------------------------------------------------------
 
 Ledger::Ledger(std::uint32_t max_size, std::uint32_t max_waiters, std::uint32_t actors)
     : max_size_(max_size),
@@ -55,7 +57,8 @@ void Ledger::destroyed(Thing::Body& body) {
   live_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// ---- a lease, in order ---------------------------------------------------------------------------
+// ---- a lease, in order
+// ---------------------------------------------------------------------------
 
 Ledger::Attempt Ledger::begin(Actor& actor, Deadline deadline, const std::stop_token& stop,
                               std::uint32_t attempts) {
@@ -75,7 +78,8 @@ void Ledger::won(Actor& actor, const Attempt& attempt, Thing& thing) {
       thing.body().owner.exchange(actor.index + 1, std::memory_order_relaxed);
   require(before == 0, "I2", "a thing of actor ", before - 1, " was leased to actor ", actor.index);
   require(!attempt.after_fence, "I4", "an acquire that began after the fence got a lease");
-  require(!actor.settled_after_fence, "I4", "an acquire found its slot after the fence and kept it");
+  require(!actor.settled_after_fence, "I4",
+          "an acquire found its slot after the fence and kept it");
   check_in_time(attempt);
   use(actor, thing);
 }
@@ -147,7 +151,8 @@ void Ledger::ended(std::uint32_t acquirer, std::uint32_t who, End how) {
   line(acquirer).held.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// ---- close ---------------------------------------------------------------------------------------
+// ---- close
+// ---------------------------------------------------------------------------------------
 
 void Ledger::closing(Actor& closer) {
   closing_.store(true, std::memory_order_relaxed);
@@ -167,9 +172,10 @@ void Ledger::closed(Actor& closer, bool drained) {
   require(live() == 0, "I5", "close says drained, and ", live(), " things live on");
 }
 
-// ---- audits --------------------------------------------------------------------------------------
+// ---- audits
+// --------------------------------------------------------------------------------------
 
-std::uint64_t Ledger::sum(Count Books::*count) const noexcept {
+std::uint64_t Ledger::sum(Count Books::* count) const noexcept {
   std::uint64_t total = 0;
   for (std::uint32_t i = 0; i <= lines_; ++i) {
     total += (books_[i].*count).load(std::memory_order_relaxed);
@@ -209,8 +215,7 @@ void Ledger::compare(const core::ResourceStats& stats, bool done) const {
     return not_made_[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
   };
   same("created", stats.created, made_.load(std::memory_order_relaxed));
-  same("not created", stats.create_failed,
-       not_made(Errc::unavailable) + not_made(Errc::rejected));
+  same("not created", stats.create_failed, not_made(Errc::unavailable) + not_made(Errc::rejected));
 }
 
 void Ledger::nothing_left() const {
@@ -224,7 +229,8 @@ void Ledger::nothing_left() const {
           " leases began and ", sum(&Books::ended), " ended");
 }
 
-// ---- progress ------------------------------------------------------------------------------------
+// ---- progress
+// ------------------------------------------------------------------------------------
 
 Ledger::~Ledger() { attempts_before.fetch_add(sum(&Books::attempts), std::memory_order_relaxed); }
 

@@ -46,8 +46,8 @@ class Ledger {
   struct Attempt {
     Deadline deadline;
     std::stop_token stop;
-    bool after_fence = false;    // it began when the fence stood already
-    std::uint64_t held = 0;      // leases of this actor's that may still be out
+    bool after_fence = false;  // it began when the fence stood already
+    std::uint64_t held = 0;    // leases of this actor's that may still be out
   };
   Attempt begin(Actor& actor, Deadline deadline, const std::stop_token& stop,
                 std::uint32_t attempts = 1);
@@ -61,7 +61,8 @@ class Ledger {
   void ending(std::uint32_t acquirer, Thing& thing, End how);
   void ended(std::uint32_t acquirer, std::uint32_t line, End how);
 
-  // A caller may have a thing in hand for which close() does not wait: in create_resource, in reset.
+  // A caller may have a thing in hand for which close() does not wait: in create_resource, in
+  // reset.
   class Holding {
    public:
     explicit Holding(Ledger& ledger) : ledger_(ledger) { ledger_.holding_.fetch_add(1); }
@@ -79,8 +80,9 @@ class Ledger {
   void closed(Actor& closer, bool drained);
   bool fence_stands() const noexcept { return fence_.load(std::memory_order_acquire); }
 
-  // ---- audits: nobody is in a verb ----------------------------------------------------------------
-  // I7, against the pool's own books. `done`: the pool is closed and everything is back.
+  // ---- audits: nobody is in a verb
+  // ---------------------------------------------------------------- I7, against the pool's own
+  // books. `done`: the pool is closed and everything is back.
   void compare(const core::ResourceStats& stats, bool done) const;
   // I5, I7: all leases are back, everything that was made is destroyed or hijacked.
   void nothing_left() const;
@@ -106,7 +108,7 @@ class Ledger {
     std::array<Count, kErrcCount> failed{};
   };
   static void add(Count& count) noexcept { count.fetch_add(1, std::memory_order_relaxed); }
-  std::uint64_t sum(Count Books::*count) const noexcept;
+  std::uint64_t sum(Count Books::* count) const noexcept;
   std::uint64_t failed(Errc code) const noexcept;
   Books& line(std::uint32_t index) noexcept { return books_[index < lines_ ? index : lines_]; }
   void check_in_time(const Attempt& attempt) const;

@@ -82,7 +82,8 @@ class LedgerPool {
   Ledger& ledger() noexcept { return ledger_; }
   Pool& pool() noexcept { return *pool_; }
 
-  // ---- verbs -------------------------------------------------------------------------------------
+  // ---- verbs
+  // -------------------------------------------------------------------------------------
   std::optional<Held> acquire(Actor& actor, Deadline deadline = Deadline::never(),
                               const std::stop_token& stop = {}, Errc* why = nullptr) {
     const auto attempt = ledger_.begin(actor, deadline, stop);
@@ -163,10 +164,11 @@ class LedgerPool {
     ledger_.closed(actor, false);
   }
 
-  // ---- audits ------------------------------------------------------------------------------------
-  // Nobody is in a verb and no lease is out: the pool must come to rest, and then show every thing
-  // there is as idle, and nothing else (I1, I2, I7). Whatever is idle can be had, or is destroyed
-  // because a reset came while it was in the making.
+  // ---- audits
+  // ------------------------------------------------------------------------------------ Nobody is
+  // in a verb and no lease is out: the pool must come to rest, and then show every thing there is
+  // as idle, and nothing else (I1, I2, I7). Whatever is idle can be had, or is destroyed because a
+  // reset came while it was in the making.
   void audit_at_rest(Actor& actor) {
     const Actor::InCall call(actor, "audit");
     PoolCounts counts;
@@ -187,7 +189,8 @@ class LedgerPool {
   // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11).
   void audit_and_close(Actor& actor) {
     stop_sampler();
-    require(close(actor, Deadline::never()), "I7", "close without a deadline says it is not drained");
+    require(close(actor, Deadline::never()), "I7",
+            "close without a deadline says it is not drained");
     ledger_.compare(pool_->stats(), true);
     destroy(actor);
     ledger_.nothing_left();

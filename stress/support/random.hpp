@@ -29,7 +29,9 @@ class Random {
     return z ^ (z >> 31);
   }
   static constexpr std::uint64_t min() noexcept { return 0; }
-  static constexpr std::uint64_t max() noexcept { return std::numeric_limits<std::uint64_t>::max(); }
+  static constexpr std::uint64_t max() noexcept {
+    return std::numeric_limits<std::uint64_t>::max();
+  }
 
   // 0 .. n-1; needs n > 0.
   constexpr std::uint32_t below(std::uint32_t n) noexcept {

@@ -37,7 +37,9 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  void round() { round([] {}); }
+  void round() {
+    round([] {});
+  }
   // `meanwhile` runs on the calling thread.
   template <class F>
   void round(F&& meanwhile) {

@@ -18,8 +18,8 @@ class Thing {
     Ledger& ledger;
     // Who has it: an actor's index + 1, or 0.
     std::atomic<std::uint32_t> owner{0};
-    // Plain on purpose. Each lessee writes them, so ThreadSanitizer reports two lessees that the pool
-    // has not put in order.
+    // Plain on purpose. Each lessee writes them, so ThreadSanitizer reports two lessees that the
+    // pool has not put in order.
     std::uint64_t uses = 0;
     std::uint32_t last_user = 0;
   };

@@ -50,7 +50,7 @@ void on_sanitizer_death() {
 
 void set_replay(std::uint64_t seed, std::string command) {
   last_lines = "seed " + std::to_string(seed) + "\nreplay: " + std::move(command) + "\n";
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_abort;
   ::sigaction(SIGABRT, &action, nullptr);
   on_sanitizer_finding(on_sanitizer_death);

@@ -14,9 +14,9 @@ namespace tidegate::stress {
 
 class Actor;
 
-// One for the process. A call that outlasts `limit` ends the run as a hang (75): no scenario has one
-// that may, since holds are short and whoever waits is served in turn (I3, I8). Time is counted in the
-// watchdog's own turns, so a machine that stands still as a whole is no hang.
+// One for the process. A call that outlasts `limit` ends the run as a hang (75): no scenario has
+// one that may, since holds are short and whoever waits is served in turn (I3, I8). Time is counted
+// in the watchdog's own turns, so a machine that stands still as a whole is no hang.
 class Watchdog {
  public:
   static Watchdog& instance();
@@ -28,8 +28,8 @@ class Watchdog {
   void add(Actor& actor);
   void remove(Actor& actor);
 
-  // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread until the
-  // next set_status(), and must not call into a pool, which may be what hangs.
+  // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread
+  // until the next set_status(), and must not call into a pool, which may be what hangs.
   struct Progress {
     std::uint64_t acquires;
     std::string text;

@@ -20,7 +20,9 @@ TEST(Pool, RunsAQueryWithTenLines) {
 TEST(Pool, ConnectsOnlyWhenAConnectionIsWanted) {
   Pool pool(PoolConfig{.max_size = 4});
   EXPECT_EQ(pool.stats().created, 0);
-  { const Lease lease = pool.acquire(); }
+  {
+    const Lease lease = pool.acquire();
+  }
   EXPECT_EQ(pool.stats().created, 1);
 }
 
@@ -65,7 +67,8 @@ TEST(Pool, ATimeoutNamesWhatItWaitedForAndWhoHoldsIt) {
       EXPECT_EQ(error.counts().leased, 2);
       EXPECT_GE(error.waited(), 20ms);
       const std::string text = error.what();
-      EXPECT_NE(text.find("pool \"orders\": no connection within 20 ms"), std::string::npos) << text;
+      EXPECT_NE(text.find("pool \"orders\": no connection within 20 ms"), std::string::npos)
+          << text;
       EXPECT_NE(text.find("pool_support.hpp"), std::string::npos) << text;  // the holder's line
       EXPECT_NE(text.find("pool_acquire.cpp"), std::string::npos) << text;  // this acquire's
     }
@@ -86,9 +89,8 @@ TEST(Pool, AStopWakesAWaitingAcquire) {
   Pool pool(PoolConfig{.max_size = 1});
   const Lease held = pool.acquire();
   std::stop_source stop;
-  std::jthread waiter([&] {
-    EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled);
-  });
+  std::jthread waiter(
+      [&] { EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled); });
   EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
   stop.request_stop();
   waiter.join();

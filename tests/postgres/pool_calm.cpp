@@ -28,7 +28,8 @@ double share_in_one_second() {
   return std::chrono::duration<double>(used() - used_before) / took;
 }
 
-// The least of three: what a busy machine adds to it (cold caches, slow wake-ups) is not the pool's.
+// The least of three: what a busy machine adds to it (cold caches, slow wake-ups) is not the
+// pool's.
 double share_of_a_core_in_use() {
   double least = 1;
   for (int i = 0; i < 3 && least >= 0.01; ++i) least = std::min(least, share_in_one_second());
@@ -37,7 +38,9 @@ double share_of_a_core_in_use() {
 
 TEST(Calm, AnIdlePoolUsesLessThanOnePercentOfACore) {
   Pool pool{"pool_max_conns=16"};
-  { const auto leases = lease_all(pool); }
+  {
+    const auto leases = lease_all(pool);
+  }
   ASSERT_EQ(pool.stats().idle, 16u);
   EXPECT_LT(share_of_a_core_in_use(), 0.01);
 }

@@ -44,7 +44,7 @@ TEST(Close, WakesEveryWaiterAndWaitsForTheLeases) {
   std::jthread closer([&] { report = pool.close({.drain = 30s}); });
   waiters.clear();
   EXPECT_EQ(told, 8);
-  EXPECT_FALSE(report.has_value());  // the leases are out
+  EXPECT_FALSE(report.has_value());                     // the leases are out
   EXPECT_EQ(held[0]->query_value<int>("select 1"), 1);  // and keep working
   held.clear();
   closer.join();
@@ -103,9 +103,8 @@ TEST(Close, AbortsAConnectThatIsUnderWay) {
 }
 
 TEST(Close, DoesNotWaitForABackoffStep) {
-  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=1",
-                       .connect_backoff_min = 60s,
-                       .connect_backoff_max = 60s});
+  Pool pool(PoolConfig{
+      .conninfo = "host=127.0.0.1 port=1", .connect_backoff_min = 60s, .connect_backoff_max = 60s});
   std::jthread waiter([&] { EXPECT_THROW(pool.acquire(Deadline::never()), PoolClosed); });
   ASSERT_TRUE(eventually([&] { return pool.stats().create_errors == 1; }));
   EXPECT_LT(pool.close().total, 25s);
@@ -122,7 +121,10 @@ TEST(Lease, MayOutliveItsPool) {
 }
 
 TEST(Close, LeavesNoThreadAndNoDescriptorBehind) {
-  { Pool warm_up(PoolConfig{.max_size = 1}); warm_up.exec("select 1"); }  // libpq's own first-time things
+  {
+    Pool warm_up(PoolConfig{.max_size = 1});
+    warm_up.exec("select 1");
+  }  // libpq's own first-time things
   const std::size_t files = open_files();
   const std::size_t running = threads();
   {

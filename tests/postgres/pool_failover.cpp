@@ -16,9 +16,8 @@ class Failover : public testing::Test {
  protected:
   Failover() {
     primary_.emplace();
-    standby_.emplace(std::vector<std::string>{
-        (repository() / "tests/support/standby.py").string(), std::getenv("TIDEGATE_PG_BINDIR"),
-        primary_->port()});
+    standby_.emplace(std::vector<std::string>{(repository() / "tests/support/standby.py").string(),
+                                              std::getenv("TIDEGATE_PG_BINDIR"), primary_->port()});
   }
 
   std::string conninfo(const std::string& attributes) const {

@@ -75,10 +75,8 @@ TEST(Check, AFrozenBackendIsReplacedWhenThePingTimesOut) {
 }
 
 TEST(Maintenance, AConnectionPastItsLifetimeIsReplaced) {
-  Pool pool(PoolConfig{.max_size = 1,
-                       .max_lifetime = 30ms,
-                       .max_lifetime_jitter = 0ms,
-                       .health_period = 10ms});
+  Pool pool(PoolConfig{
+      .max_size = 1, .max_lifetime = 30ms, .max_lifetime_jitter = 0ms, .health_period = 10ms});
   const int pid = pid_of(pool);
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.lifetime >= 1; }));
   EXPECT_NE(pid_of(pool), pid);

@@ -130,7 +130,8 @@ TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
   EXPECT_EQ(pid_of(pool), pid);
 }
 
-// A statement that the server has forgotten fails inside a transaction, where it cannot be tried again.
+// A statement that the server has forgotten fails inside a transaction, where it cannot be tried
+// again.
 TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
   Pool pool(one(ResetPolicy::discard_all));
   for (int i = 0; i < 3; ++i) {

@@ -23,8 +23,8 @@ class PgBouncer : public testing::Test {
            " pool_name=bounced pool_statement_cache=0 " + rest;
   }
 
-  Companion bouncer_{{(repository() / "tests/support/pgbouncer.py").string(),
-                      std::to_string(kServerConnections)}};
+  Companion bouncer_{
+      {(repository() / "tests/support/pgbouncer.py").string(), std::to_string(kServerConnections)}};
 };
 
 TEST_F(PgBouncer, ManyClientsShareItsFewServerConnections) {

@@ -56,11 +56,11 @@ TEST_F(Registry, AllWhoOpenAPoolAtOnceGetTheSame) {
 
 TEST_F(Registry, AnotherConfigurationIsRefusedWithEachFieldThatDiffers) {
   registry_.open("orders", PoolConfig::parse("host=a password=tide pool_max_conns=4"));
-  EXPECT_THAT(clash(PoolConfig::parse("host=b password=gate pool_max_conns=5 pool_min_conns=1")),
-              AllOf(HasSubstr("host"), HasSubstr("\"a\""), HasSubstr("\"b\""),
-                    HasSubstr("pool_max_conns"), HasSubstr("pool_min_conns"),
-                    HasSubstr("password"), HasSubstr("pool_registry.cpp"),
-                    Not(HasSubstr("tide ")), Not(HasSubstr("gate\""))));
+  EXPECT_THAT(
+      clash(PoolConfig::parse("host=b password=gate pool_max_conns=5 pool_min_conns=1")),
+      AllOf(HasSubstr("host"), HasSubstr("\"a\""), HasSubstr("\"b\""), HasSubstr("pool_max_conns"),
+            HasSubstr("pool_min_conns"), HasSubstr("password"), HasSubstr("pool_registry.cpp"),
+            Not(HasSubstr("tide ")), Not(HasSubstr("gate\""))));
 }
 
 TEST_F(Registry, SpellingIsNoDifference) {

@@ -23,7 +23,8 @@ class PoolTls : public testing::Test {
 };
 
 TEST_F(PoolTls, VerifyFullAcceptsTheServerThatTheAuthorityVouchesFor) {
-  for (const char* host : {"host=localhost", "host=localhost hostaddr=127.0.0.1", "host=127.0.0.1"}) {
+  for (const char* host :
+       {"host=localhost", "host=localhost hostaddr=127.0.0.1", "host=127.0.0.1"}) {
     Pool pool{conninfo(host, server_.certificate_authority())};
     EXPECT_TRUE(pool.query_value<bool>("select ssl from pg_stat_ssl where pid = pg_backend_pid()"))
         << host;

@@ -31,7 +31,8 @@ TEST(PoolWarmPath, AllocatesAndLocksNothing) {
 
 TEST(PoolWarmPath, ReleaseAfterAQueryAllocatesAndLocksNothing) {
   Pool pool(PoolConfig{.max_size = 1});
-  warm_up(pool);  // the first acquire waits for the connect, and the release after it finds no waiter
+  warm_up(
+      pool);  // the first acquire waits for the connect, and the release after it finds no waiter
   for (int i = 0; i < 10; ++i) {
     Lease lease = pool.acquire();
     lease->exec("select 1");
@@ -42,7 +43,8 @@ TEST(PoolWarmPath, ReleaseAfterAQueryAllocatesAndLocksNothing) {
   }
 }
 
-// The coarse tick is 10 ms; a loop this short stays within the 20 ms in which no socket is looked at.
+// The coarse tick is 10 ms; a loop this short stays within the 20 ms in which no socket is looked
+// at.
 TEST(PoolWarmPathDeathTest, CallsTheSystemForNothing) {
   EXPECT_EXIT(
       {

@@ -12,8 +12,8 @@
 
 namespace tidegate::test {
 
-// From here every system call of the calling thread but exit_group ends the process with SIGSYS. For
-// death tests: there is no way back.
+// From here every system call of the calling thread but exit_group ends the process with SIGSYS.
+// For death tests: there is no way back.
 inline void forbid_system_calls() {
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),

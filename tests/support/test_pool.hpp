@@ -135,12 +135,13 @@ class TestPool : private core::SlotOwner {
 
   // With barge_window 0 these waiters have looked at everything and asked for what they need: they
   // hold the wait mutex until they park.
-  // opens_wanted(), once it is `expected` or patience ends: it is told outside the wait mutex, so it
-  // may come later than everything else that a test can see.
+  // opens_wanted(), once it is `expected` or patience ends: it is told outside the wait mutex, so
+  // it may come later than everything else that a test can see.
   template <class Count>
   auto opens_wanted_at_last(Count expected) {
     const Deadline patience(std::chrono::seconds(20));
-    while (opens_wanted() != static_cast<decltype(opens_wanted())>(expected) && !patience.passed()) {
+    while (opens_wanted() != static_cast<decltype(opens_wanted())>(expected) &&
+           !patience.passed()) {
       std::this_thread::yield();
     }
     return opens_wanted();

@@ -7,7 +7,9 @@
 namespace tidegate::core {
 
 Keeper::Keeper(const char* thread_name, std::chrono::nanoseconds period, std::function<bool()> turn)
-    : period_(period), turn_(std::move(turn)), thread_(start_thread(thread_name, [this] { run(); })) {}
+    : period_(period),
+      turn_(std::move(turn)),
+      thread_(start_thread(thread_name, [this] { run(); })) {}
 
 Keeper::~Keeper() { stop(); }
 

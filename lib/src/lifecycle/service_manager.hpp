@@ -11,11 +11,12 @@ class ServiceManager {
   ServiceManager();
 
   bool listens() const noexcept { return length_ > 0; }
-  // "We are stopping, and need at most this much longer." Never blocks; what cannot be sent is lost.
+  // "We are stopping, and need at most this much longer." Never blocks; what cannot be sent is
+  // lost.
   void stopping(std::chrono::microseconds longer) const noexcept;
 
  private:
-  char path_[108] = {};     // sun_path; an abstract name begins with NUL
+  char path_[108] = {};  // sun_path; an abstract name begins with NUL
   unsigned length_ = 0;
 };
 

@@ -13,9 +13,8 @@ namespace {
 void require_not_negative(std::chrono::milliseconds bound, const std::string& what,
                           Location where) {
   if (bound.count() >= 0) return;
-  throw UsageError("ShutdownPlan: " + what + " is " + format_duration(bound) +
-                       "; it must be 0 or more",
-                   where);
+  throw UsageError(
+      "ShutdownPlan: " + what + " is " + format_duration(bound) + "; it must be 0 or more", where);
 }
 
 }  // namespace

@@ -145,9 +145,8 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
     tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
     const bool answered =
         connection.ping(earlier(search.deadline, Deadline(config_.ping_timeout)), search.stop);
-    tell(config_.observer, [&](Observer& o) {
-      o.ping_ended({.backend_pid = backend_pid, .answered = answered});
-    });
+    tell(config_.observer,
+         [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
     if (answered) return Checked::use;
   }
   if (!connection.is_open()) {

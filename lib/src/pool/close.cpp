@@ -61,9 +61,9 @@ CloseReport PoolImpl::close_anyway(const CloseOptions& options, Location where) 
     const auto oldest = holders(config_.max_size);
     if (!oldest.empty()) {
       const auto shown = std::min(kHoldersShown, oldest.size());
-      closed_->holders = std::make_shared<const std::string>(describe_holders(
-          {oldest.begin(), oldest.begin() + static_cast<std::ptrdiff_t>(shown)},
-          static_cast<std::uint32_t>(oldest.size() - shown)));
+      closed_->holders = std::make_shared<const std::string>(
+          describe_holders({oldest.begin(), oldest.begin() + static_cast<std::ptrdiff_t>(shown)},
+                           static_cast<std::uint32_t>(oldest.size() - shown)));
     }
     report.closer = closed_->closer;
     report.leases_at_close = static_cast<std::uint32_t>(oldest.size());
@@ -114,8 +114,8 @@ std::string to_string(const CloseReport& report) {
   std::ostringstream out;
   out << "closed by " << report.closer.where.to_string();
   if (!report.closer.reason.empty()) out << ", reason \"" << report.closer.reason << '"';
-  out << ": " << to_string(report.outcome) << " in " << brief_duration(report.total)
-      << "\n  fence " << brief_duration(report.fence) << ": " << report.waiters_rejected
+  out << ": " << to_string(report.outcome) << " in " << brief_duration(report.total) << "\n  fence "
+      << brief_duration(report.fence) << ": " << report.waiters_rejected
       << " waiting acquires told, " << report.idle_closed << " idle connections closed"
       << "\n  drain " << brief_duration(report.drain) << ": " << report.leases_at_close
       << " leases were out, " << report.leases_orphaned << " still are";

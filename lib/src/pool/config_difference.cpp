@@ -20,9 +20,8 @@ std::string shown(const pq::ConninfoOption* option) {
 
 const pq::ConninfoOption* find(const std::vector<pq::ConninfoOption>& options,
                                std::string_view keyword) {
-  const auto at = std::find_if(options.begin(), options.end(), [keyword](const auto& option) {
-    return option.keyword == keyword;
-  });
+  const auto at = std::find_if(options.begin(), options.end(),
+                               [keyword](const auto& option) { return option.keyword == keyword; });
   return at == options.end() ? nullptr : &*at;
 }
 

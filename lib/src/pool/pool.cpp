@@ -9,15 +9,15 @@
 namespace tidegate {
 namespace {
 
-using detail::PoolCore;
 using core::Entry;
+using detail::PoolCore;
 
 // Tier 2 is due from here on, on the coarse tick: at the latest 30 ms after the last release.
 constexpr core::Tick kRecentlyUsed = 20'000'000;
 
-// The warm path: begins the lease if the docked connection needs no more than a look at what is known
-// of it. The connection itself was looked at when it was given back (Connection::reusable), and
-// nobody touches one that is docked; it learns of the lease when the lease is first used.
+// The warm path: begins the lease if the docked connection needs no more than a look at what is
+// known of it. The connection itself was looked at when it was given back (Connection::reusable),
+// and nobody touches one that is docked; it learns of the lease when the lease is first used.
 inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, std::int32_t thread,
                            Location where) noexcept {
   const PoolCore::Glance seen = core.glance();
@@ -57,9 +57,7 @@ Lease Pool::acquire(Location where) {
 }
 
 // Out of line, to keep the warm path short.
-Lease Pool::acquire_slowly(Location where) {
-  return acquire_slowly(core_->slots().enter(), where);
-}
+Lease Pool::acquire_slowly(Location where) { return acquire_slowly(core_->slots().enter(), where); }
 
 Lease Pool::acquire_slowly(core::Entered entered, Location where) {
   auto ticket = impl_->acquire(entered, {.where = where});
@@ -79,7 +77,9 @@ Lease Pool::acquire(Deadline deadline, std::stop_token stop, Location where) {
   return try_acquire(deadline, std::move(stop), where).value();
 }
 
-Expected<Lease> Pool::try_acquire(Location where) { return try_acquire(Deadline::now(), {}, where); }
+Expected<Lease> Pool::try_acquire(Location where) {
+  return try_acquire(Deadline::now(), {}, where);
+}
 
 Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Location where) {
   const detail::AcquireWish wish{.deadline = deadline, .stop = std::move(stop), .where = where};

@@ -44,43 +44,45 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
       cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate)),
-      core_(PoolCore::make(
-          {.max_size = config_.max_size,
-           .gates = config_.gates.value_or(0),
-           .max_waiters = config_.max_waiters,
-           .max_opening = config_.effective_max_connecting(),
-           .barge_window = config_.barge_window},
-          {.max_threads = config_.effective_max_connecting(),
-           .chore_threads = chore_threads(config_),
-           .open_timeout = config_.connect_timeout,
-           .backoff_min = config_.connect_backoff_min,
-           .backoff_max = config_.connect_backoff_max},
-          {.create =
-               [this, opener = Opener(*this, config_, cancels_)](std::stop_token stop, Deadline deadline) {
-                 auto opened = opener.open(stop, deadline);
-                 // The coarse tick stands still while nothing is open. Maintenance may be late to
-                 // set it going, and a lease that ended before that would leave a connection which
-                 // looks as if it had been idle since the tick stopped.
-                 core_->slots().set_tick(
-                     std::chrono::steady_clock::now().time_since_epoch().count());
-                 maintenance_.wake();
-                 return opened;
-               },
-           .expires = expiry(config_),
-           .retire_wanted = [this] { maintenance_.wake(); },
-           .no_thread = [this] { maintenance_.no_thread(); },
-           // Called for late leases, too: it must not refer to the pool.
-           .destroy = [](PooledConnection&& connection) { end_now(connection); },
-           .chore = [this](std::uint32_t slot,
-                           const std::stop_token& stop) { do_chore(slot, stop); },
-           .backing_off =
-               [this](std::chrono::steady_clock::time_point next) {
-                 tell(config_.observer, [&](Observer& o) {
-                   const auto now = std::chrono::steady_clock::now();
-                   o.backing_off(core_->openers().backoff().failures,
-                                 std::max<std::chrono::nanoseconds>(next - now, {}));
-                 });
-               }})),
+      core_(PoolCore::make({.max_size = config_.max_size,
+                            .gates = config_.gates.value_or(0),
+                            .max_waiters = config_.max_waiters,
+                            .max_opening = config_.effective_max_connecting(),
+                            .barge_window = config_.barge_window},
+                           {.max_threads = config_.effective_max_connecting(),
+                            .chore_threads = chore_threads(config_),
+                            .open_timeout = config_.connect_timeout,
+                            .backoff_min = config_.connect_backoff_min,
+                            .backoff_max = config_.connect_backoff_max},
+                           {.create =
+                                [this, opener = Opener(*this, config_, cancels_)](
+                                    std::stop_token stop, Deadline deadline) {
+                                  auto opened = opener.open(stop, deadline);
+                                  // The coarse tick stands still while nothing is open. Maintenance
+                                  // may be late to set it going, and a lease that ended before that
+                                  // would leave a connection which looks as if it had been idle
+                                  // since the tick stopped.
+                                  core_->slots().set_tick(
+                                      std::chrono::steady_clock::now().time_since_epoch().count());
+                                  maintenance_.wake();
+                                  return opened;
+                                },
+                            .expires = expiry(config_),
+                            .retire_wanted = [this] { maintenance_.wake(); },
+                            .no_thread = [this] { maintenance_.no_thread(); },
+                            // Called for late leases, too: it must not refer to the pool.
+                            .destroy = [](PooledConnection&& connection) { end_now(connection); },
+                            .chore = [this](std::uint32_t slot,
+                                            const std::stop_token& stop) { do_chore(slot, stop); },
+                            .backing_off =
+                                [this](std::chrono::steady_clock::time_point next) {
+                                  tell(config_.observer, [&](Observer& o) {
+                                    const auto now = std::chrono::steady_clock::now();
+                                    o.backing_off(
+                                        core_->openers().backoff().failures,
+                                        std::max<std::chrono::nanoseconds>(next - now, {}));
+                                  });
+                                }})),
       maintenance_(config_, *core_) {}
 
 void PoolImpl::reset() noexcept {

@@ -61,8 +61,8 @@ class PoolImpl {
   struct Search : core::Search {
     std::chrono::steady_clock::time_point began{};
     Location where{};
-    bool only_idle = false;                // for acquire_all_idle
-    std::uint32_t dead = 0;                // connections found unfit so far
+    bool only_idle = false;               // for acquire_all_idle
+    std::uint32_t dead = 0;               // connections found unfit so far
     std::optional<ErrorValue> failure{};  // of a hook
   };
   Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,

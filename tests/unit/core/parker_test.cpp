@@ -122,12 +122,12 @@ TYPED_TEST(ParkerTest, ADecisionWakesTheOneWhoParked) {
 TYPED_TEST(ParkerTest, ASpuriousWakeUpDoesNotEndAPark) {
   struct Handler {
     Handler() {
-      struct sigaction action {};
+      struct sigaction action{};
       action.sa_handler = [](int) {};
       sigaction(SIGUSR2, &action, &before);
     }
     ~Handler() { sigaction(SIGUSR2, &before, nullptr); }
-    struct sigaction before {};
+    struct sigaction before{};
   } const interrupting;
 
   TypeParam parker;

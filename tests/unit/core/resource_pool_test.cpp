@@ -221,7 +221,9 @@ TEST_F(ResourcePoolTest, ACreateResourceThatGivesUpLeavesItsSlotToAWaiter) {
 
 TEST_F(ResourcePoolTest, ALeaseComesBackByItsDestructorByReleaseOrByBeingOverwritten) {
   Pool pool(things.config(1));
-  { const Lease lease = take(pool); }
+  {
+    const Lease lease = take(pool);
+  }
   Lease lease = take(pool);
   lease.release();
   EXPECT_FALSE(lease);
@@ -456,14 +458,13 @@ TEST_F(ResourcePoolTest, ManyThreadsAndAllKindsOfEndsLeaveTheBooksClosed) {
 // pgx rolls the jitter of a connection's lifetime again at each look.
 TEST(ResourceCoreExpiry, IsAskedForOncePerResource) {
   int asked = 0;
-  auto* const core = ResourceCore<int>::make(
-      {.max_size = 1}, {},
-      {.create = [](auto&&...) { return Expected<int>(7); },
-       .expires =
-           [&asked](Tick) {
-             ++asked;
-             return kNeverExpires;
-           }});
+  auto* const core = ResourceCore<int>::make({.max_size = 1}, {},
+                                             {.create = [](auto&&...) { return Expected<int>(7); },
+                                              .expires =
+                                                  [&asked](Tick) {
+                                                    ++asked;
+                                                    return kNeverExpires;
+                                                  }});
   ASSERT_TRUE(core->create_here({}, Deadline::never()));
   for (int i = 0; i < 10; ++i) {
     Search search;

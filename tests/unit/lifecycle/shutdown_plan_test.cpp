@@ -123,9 +123,8 @@ TEST(ShutdownPlan, ASecondSignalStopsTheStageAndThoseAfterIt) {
     until_stopped(context);
     EXPECT_FALSE(context.deadline().passed());
   });
-  plan.stage("second", 1h, [](StageContext& context) {
-    EXPECT_TRUE(context.stop_token().stop_requested());
-  });
+  plan.stage("second", 1h,
+             [](StageContext& context) { EXPECT_TRUE(context.stop_token().stop_requested()); });
   send(SIGTERM);
   const PlanReport report = plan.run_on(signals);
   EXPECT_THAT(outcomes(report), ElementsAre(Outcome::done, Outcome::done));
@@ -207,9 +206,8 @@ TEST(ShutdownPlan, RefusesWhatMakesNoSense) {
   EXPECT_THROW(plan.stage("negative", -1ms, [](auto&) {}), UsageError);
   EXPECT_THROW(plan.stage("", 1ms, [](auto&) {}), UsageError);
   EXPECT_THROW(plan.stage("empty", 1ms, nullptr), UsageError);
-  plan.stage("late", 1h, [&](auto&) {
-    EXPECT_THROW(plan.stage("another", 1ms, [](auto&) {}), UsageError);
-  });
+  plan.stage("late", 1h,
+             [&](auto&) { EXPECT_THROW(plan.stage("another", 1ms, [](auto&) {}), UsageError); });
   EXPECT_EQ(plan.run_now().exit_code(), 0);
   EXPECT_THROW(plan.run_now(), UsageError) << "it has run";
 }

@@ -91,9 +91,8 @@ class ScriptedServer {
 
   pq::ConnectOutcome connect(const std::string& sslmode = "disable",
                              pq::ConnectOptions options = {.statement_cache = 0}) {
-    options.params = {{"host", "127.0.0.1"}, {"port", port()},
-                      {"user", "somebody"},  {"dbname", "something"},
-                      {"sslmode", sslmode},  {"gssencmode", "disable"}};
+    options.params = {{"host", "127.0.0.1"},   {"port", port()},     {"user", "somebody"},
+                      {"dbname", "something"}, {"sslmode", sslmode}, {"gssencmode", "disable"}};
     pq::ConnectOutcome outcome = pq::connect(options, {}, std::chrono::seconds(30));
     handshake_.join();
     return outcome;

@@ -48,7 +48,9 @@ constexpr std::uint64_t undock(std::uint64_t w) noexcept { return w & ~kDock; }
 // One admission less. Needs: leases(w) > 0.
 constexpr std::uint64_t leave(std::uint64_t w) noexcept { return w - kOneLease; }
 // May a release park its slot right here?
-constexpr bool may_dock(std::uint64_t w) noexcept { return (w & (kClosed | kWaiting | kDock)) == 0; }
+constexpr bool may_dock(std::uint64_t w) noexcept {
+  return (w & (kClosed | kWaiting | kDock)) == 0;
+}
 // The lease becomes the docked slot. Needs: may_dock(w), leases(w) > 0.
 constexpr std::uint64_t leave_and_dock(std::uint64_t w, std::uint32_t slot) noexcept {
   return w - kOneLease + (slot + 1);
@@ -77,7 +79,8 @@ class alignas(kCacheLine) Gate {
     if (gate_word::closed(word) || !gate_word::has_dock(word)) [[unlikely]] {
       return false;
     }
-    // From the word as read, not as the CAS leaves it: the slot's address is known that much sooner.
+    // From the word as read, not as the CAS leaves it: the slot's address is known that much
+    // sooner.
     slot = gate_word::docked_slot(word);
     // [dock] acquire
     return word_.compare_exchange_strong(word, gate_word::admit_and_undock(word),

@@ -13,9 +13,9 @@ namespace tidegate::core {
 
 // The contract of a Parker (FutexParker, CondvarParker, and those that tests bring along):
 //   decide(v)  turns the word from kUndecided to v. Exactly one call of all ever made returns true.
-//   wake()     is called by the thread whose decide() won, after it; the parker may be gone by then.
-//   park(d)    owner only: sleeps until decided or d; returns the word (kUndecided = d has passed).
-//   value()    the word.
+//   wake()     is called by the thread whose decide() won, after it; the parker may be gone by
+//   then. park(d)    owner only: sleeps until decided or d; returns the word (kUndecided = d has
+//   passed). value()    the word.
 // [decide] decide() releases, value()/park() acquire: what the decider did before is visible.
 inline constexpr std::uint32_t kUndecided = 0;
 

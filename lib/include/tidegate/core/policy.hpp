@@ -10,7 +10,8 @@ namespace tidegate::core::policy {
 
 // How many gates: one per core as far as the slots go round, a power of two, 64 at most.
 constexpr std::uint32_t gate_count(std::uint32_t cores, std::uint32_t max_size) noexcept {
-  return std::min(std::bit_ceil(std::clamp(cores, 1U, 64U)), std::bit_floor(std::max(max_size, 1U)));
+  return std::min(std::bit_ceil(std::clamp(cores, 1U, 64U)),
+                  std::bit_floor(std::max(max_size, 1U)));
 }
 
 struct Growth {

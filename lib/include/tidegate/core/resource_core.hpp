@@ -19,7 +19,16 @@ namespace tidegate::core {
 
 // Why a resource was destroyed, or left the pool.
 enum class Retired : std::uint8_t {
-  lifetime, idle, broken, ping, hook, reset, dirty, generation, shutdown, hijacked,
+  lifetime,
+  idle,
+  broken,
+  ping,
+  hook,
+  reset,
+  dirty,
+  generation,
+  shutdown,
+  hijacked,
 };
 inline constexpr std::size_t kRetiredReasons = 10;
 constexpr std::string_view to_string(Retired reason) noexcept {
@@ -45,8 +54,8 @@ struct ResourceMaker {
   // A slot stands in `retiring`, or wants a check: call take_to_retire() and finish(), and
   // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
-  // An opening found no thread to run on: call slots().grow_to() in a while, or those who wait for it
-  // do so in vain. Any thread that acquires or keeps; must not block.
+  // An opening found no thread to run on: call slots().grow_to() in a while, or those who wait for
+  // it do so in vain. Any thread that acquires or keeps; must not block.
   std::function<void()> no_thread{};
   // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
   // thread that brings a late lease back. Unset: ~T.
@@ -91,7 +100,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   };
   Glance glance() noexcept { return {&slots_.slot(0), slots_.tick(), slots_.generation()}; }
 
-  // Tier 1 of the check before hand-out, as far as the core knows it: right generation, not expired.
+  // Tier 1 of the check before hand-out, as far as the core knows it: right generation, not
+  // expired.
   bool fresh(const Slot& slot, const Glance& seen) const noexcept {
     return slot.generation() == seen.generation && slot.expires() > seen.now;
   }
@@ -99,7 +109,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Why a slot that is not fresh is to be retired.
   Retired stale_reason(std::uint32_t index) const noexcept {
     return slots_.slot(index).generation() != slots_.generation() ? Retired::generation
-                                                                 : Retired::lifetime;
+                                                                  : Retired::lifetime;
   }
 
   // The rest of an acquire, from what enter() gave: goes on until `check` (of a Found, giving
@@ -217,8 +227,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::uint64_t retired(Retired reason) const noexcept {
     return retired_[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
   }
-  // Acquires that ended with `code` (I7: attempts = leases begun + the sum over all codes), and those
-  // that got their lease after a wait.
+  // Acquires that ended with `code` (I7: attempts = leases begun + the sum over all codes), and
+  // those that got their lease after a wait.
   std::uint64_t failed(Errc code) const noexcept {
     return failed_[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
   }

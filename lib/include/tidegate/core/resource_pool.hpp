@@ -24,21 +24,22 @@ struct ResourcePoolConfig {
   std::function<Expected<T>(std::stop_token, Deadline)> create{};
   // Ends one; runs on the pool's keeper thread (a late lease: on its own). Unset: ~T.
   std::function<void(T&&)> destroy{};
-  // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset: yes.
+  // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset:
+  // yes.
   std::function<bool(T&)> is_reusable{};
-  std::uint32_t max_size = 4;                          // 1..65535
-  std::uint32_t max_waiters = 0;                       // 0 = unlimited
-  std::uint32_t gates = 0;                             // a power of two <= 64; 0 = one per core
-  std::uint32_t max_opening = 4;                       // creations at once
-  std::chrono::microseconds barge_window{50};          // 0 = strict FIFO
-  std::chrono::milliseconds open_timeout{10'000};      // the deadline that create gets
-  std::chrono::milliseconds backoff_min{100};          // after a failed creation
+  std::uint32_t max_size = 4;                      // 1..65535
+  std::uint32_t max_waiters = 0;                   // 0 = unlimited
+  std::uint32_t gates = 0;                         // a power of two <= 64; 0 = one per core
+  std::uint32_t max_opening = 4;                   // creations at once
+  std::chrono::microseconds barge_window{50};      // 0 = strict FIFO
+  std::chrono::milliseconds open_timeout{10'000};  // the deadline that create gets
+  std::chrono::milliseconds backoff_min{100};      // after a failed creation
   std::chrono::milliseconds backoff_max{10'000};
 };
 
 struct ResourceStats {
   PoolCounts counts{};
-  std::uint64_t acquired = 0;   // leases begun, of which `waited` had to wait
+  std::uint64_t acquired = 0;  // leases begun, of which `waited` had to wait
   std::uint64_t waited = 0;
   std::chrono::nanoseconds waited_for{};  // those, together
   std::uint64_t ended = 0;      // leases that are back, of which `discarded` and `hijacked` did not
@@ -50,7 +51,8 @@ struct ResourceStats {
 };
 
 // A pool of T with at most max_size of them. It throws nothing but what its constructor says: verbs
-// return an Errc or a lease. All of it may be used from any thread at any time, also while it closes.
+// return an Errc or a lease. All of it may be used from any thread at any time, also while it
+// closes.
 template <class T, class Sync = StdSync>
 class ResourcePool {
   using Core = ResourceCore<T, Sync>;
@@ -107,8 +109,8 @@ class ResourcePool {
     explicit operator bool() const noexcept { return !error; }
   };
 
-  // Makes nothing yet; starts one thread. Throws std::system_error when there is no thread to be had.
-  // Needs: config.create, and numbers in their ranges.
+  // Makes nothing yet; starts one thread. Throws std::system_error when there is no thread to be
+  // had. Needs: config.create, and numbers in their ranges.
   explicit ResourcePool(ResourcePoolConfig<T> config)
       : core_(Core::make({.max_size = config.max_size,
                           .gates = config.gates,
@@ -203,7 +205,8 @@ class ResourcePool {
     core_->openers().stop();
     const bool drained = core_->slots().await_drained(drain);
     std::call_once(closed_, [&] {
-      // Also when drained: another closer, a reset or a create_resource may still have a slot in hand.
+      // Also when drained: another closer, a reset or a create_resource may still have a slot in
+      // hand.
       core_->slots().abandon();
       keeper_.stop();
       finish_retiring();
@@ -215,7 +218,8 @@ class ResourcePool {
   std::optional<ErrorValue> last_failure() const { return core_->last_failure(); }
   ResourceStats stats() const noexcept {
     const auto& slots = core_->slots();
-    ResourceStats stats{.counts = slots.counts(), .waited = core_->waited(), .waited_for = core_->waited_for()};
+    ResourceStats stats{
+        .counts = slots.counts(), .waited = core_->waited(), .waited_for = core_->waited_for()};
     for (std::uint32_t i = 0; i < slots.limits().max_size; ++i) {
       stats.acquired += slots.slot(i).acquired();
       stats.ended += slots.slot(i).ended();

@@ -44,7 +44,8 @@ class alignas(kCacheLine) Slot {
 
   bool leased() const noexcept { return holder() != 0; }
   std::int32_t holder() const noexcept { return holder_.load(std::memory_order_relaxed); }
-  // Leased: when the lease began. Otherwise: when the last one ended, or the resource was published.
+  // Leased: when the lease began. Otherwise: when the last one ended, or the resource was
+  // published.
   Tick since() const noexcept { return since_.load(std::memory_order_relaxed); }
   Record record() const noexcept { return {holder(), load_site(), since()}; }
 
@@ -78,7 +79,8 @@ class alignas(kCacheLine) Slot {
   }
   Location load_site() const noexcept {
     SiteWords words;
-    for (std::size_t i = 0; i < kSiteWords; ++i) words[i] = site_[i].load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < kSiteWords; ++i)
+      words[i] = site_[i].load(std::memory_order_relaxed);
     return std::bit_cast<Location>(words);
   }
 

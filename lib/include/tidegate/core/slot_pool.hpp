@@ -23,11 +23,11 @@
 namespace tidegate::core {
 
 struct SlotPoolLimits {
-  std::uint32_t max_size = 4;                 // 1..65535
-  std::uint32_t gates = 0;                    // a power of two <= 64; 0 = one per core
-  std::uint32_t max_waiters = 0;              // 0 = unlimited
-  std::uint32_t max_opening = 1;              // slots in `opening` at once
-  std::chrono::nanoseconds barge_window{0};   // 0 = strict FIFO
+  std::uint32_t max_size = 4;                // 1..65535
+  std::uint32_t gates = 0;                   // a power of two <= 64; 0 = one per core
+  std::uint32_t max_waiters = 0;             // 0 = unlimited
+  std::uint32_t max_opening = 1;             // slots in `opening` at once
+  std::chrono::nanoseconds barge_window{0};  // 0 = strict FIFO
 };
 
 // How an acquire ended, and what it cost. `error` empty: the ticket is ours.
@@ -42,8 +42,8 @@ struct Found {
 struct Search {
   Deadline deadline{};
   std::stop_token stop{};
-  bool may_not_wait = false;                      // it would be a deadlock: ends with would_deadlock
-  bool resumed = false;                           // was granted a slot before, and gave it up
+  bool may_not_wait = false;  // it would be a deadlock: ends with would_deadlock
+  bool resumed = false;       // was granted a slot before, and gave it up
   std::chrono::steady_clock::time_point since{};  // when it began to wait; epoch = not yet
   std::uint64_t failures_before = 0;              // openings that had failed by then
   std::uint64_t openings_before = 0;              // openings that had succeeded by then
@@ -64,10 +64,10 @@ class SlotOwner {
   // `count` more slots stand in `opening`: see that take_to_open() is called. Any acquiring or
   // maintaining thread; must not block.
   virtual void on_open_wanted(std::uint32_t count) noexcept = 0;
-  // A slot stands in `retiring`, or in `checking` for somebody to look at: see that take_to_retire()
-  // and take_to_check() are called. Any thread, also one that
-  // releases, under the wait mutex (so that none comes after abandon()): must neither block, nor
-  // allocate, nor call back.
+  // A slot stands in `retiring`, or in `checking` for somebody to look at: see that
+  // take_to_retire() and take_to_check() are called. Any thread, also one that releases, under the
+  // wait mutex (so that none comes after abandon()): must neither block, nor allocate, nor call
+  // back.
   virtual void on_retire_wanted() noexcept = 0;
   // The pool is gone and the lease of `slot` came back late: destroy its resource here and now.
   virtual void finish_late(std::uint32_t slot) noexcept = 0;
@@ -117,12 +117,13 @@ class SlotPool {
   // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
   // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
   Found find(std::uint32_t gate, Search& search) noexcept;
-  // As find(), but never waits and asks for nothing: a slot that is idle or docked now, or none (then
-  // the admission is given back).
+  // As find(), but never waits and asks for nothing: a slot that is idle or docked now, or none
+  // (then the admission is given back).
   std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;
 
   // Gives the slot back. Never blocks on more than the wait mutex (and that only when somebody
-  // waits), never allocates; one read-modify-write on the warm path, after which the core may be gone.
+  // waits), never allocates; one read-modify-write on the warm path, after which the core may be
+  // gone.
   void release(Ticket ticket) noexcept {
     if (!gates_[ticket.gate()].try_leave_and_dock(ticket.slot())) release_slowly(ticket);
   }
@@ -151,8 +152,9 @@ class SlotPool {
   // The resource is there: to the oldest waiter, or idle; retired when the pool is closed (I4).
   void opened(std::uint32_t slot) noexcept;
   // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
-  // `next_attempt`: when the other side is asked again. Until then acquires that need a new resource
-  // are refused at once if it rejected us; if it was unavailable, a deadline that passes is its fault.
+  // `next_attempt`: when the other side is asked again. Until then acquires that need a new
+  // resource are refused at once if it rejected us; if it was unavailable, a deadline that passes
+  // is its fault.
   void open_failed(std::uint32_t slot, OpenFailure why,
                    std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
   // An empty slot to open on the calling thread, to be ended like one that was taken.

@@ -167,8 +167,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
 template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   if (closed_) return Errc::closed;
-  if (open_count() == 0 && last_failure_ == OpenFailure::rejected &&
-      Sync::now() < next_attempt_) {
+  if (open_count() == 0 && last_failure_ == OpenFailure::rejected && Sync::now() < next_attempt_) {
     return Errc::rejected;
   }
   const bool waits = !search.deadline.passed();
@@ -221,8 +220,7 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, const Search
     lock.unlock();
     return wait_word::grant(slot);
   }
-  if (empty_.size == 0 && opening_ == 0 && retiring_ == 0 &&
-      all_held_by(current_thread_id())) {
+  if (empty_.size == 0 && opening_ == 0 && retiring_ == 0 && all_held_by(current_thread_id())) {
     waiters_.unlink(node);
     lock.unlock();
     return wait_word::kDeadlocked;
@@ -264,14 +262,15 @@ void SlotPool<Sync>::disarm() noexcept {
 }
 
 // A passed deadline is the server's fault when the pool could have grown and every opening since
-// the wait began has failed as unavailable, or none was made because of an earlier such failure (I9).
+// the wait began has failed as unavailable, or none was made because of an earlier such failure
+// (I9).
 template <class Sync>
 Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
   std::lock_guard lock(mutex_);
   const bool could_grow = empty_.size > 0 || opening_ > 0;
-  const bool all_failed =
-      last_failure_ == OpenFailure::unavailable && openings() == search.openings_before &&
-      (failures() > search.failures_before || Sync::now() < next_attempt_);
+  const bool all_failed = last_failure_ == OpenFailure::unavailable &&
+                          openings() == search.openings_before &&
+                          (failures() > search.failures_before || Sync::now() < next_attempt_);
   return could_grow && all_failed ? Errc::unavailable : Errc::timeout;
 }
 

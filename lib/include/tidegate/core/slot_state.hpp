@@ -32,10 +32,10 @@ constexpr std::string_view to_string(SlotState state) noexcept {
   return "?";
 }
 
-// The truth about places (I2): a slot's byte names its one place, and whoever moves it there owns it.
-// Docked slots keep `out`, so that the fast path writes no shared line but the gate's. Beside the
-// state, a `queued` bit says that the idle queue holds an entry for the slot (at most one, ever); the
-// entry may outlive the slot's idleness, and then whoever dequeues it drops it.
+// The truth about places (I2): a slot's byte names its one place, and whoever moves it there owns
+// it. Docked slots keep `out`, so that the fast path writes no shared line but the gate's. Beside
+// the state, a `queued` bit says that the idle queue holds an entry for the slot (at most one,
+// ever); the entry may outlive the slot's idleness, and then whoever dequeues it drops it.
 //
 // [idle-publish] make_idle releases; claims acquire. Carries: the slot's resource and record.
 template <class Sync>

@@ -37,12 +37,13 @@ inline std::int32_t current_thread_id() noexcept {
   return id;
 }
 
-// The same without asking: 0 until current_thread_id() was called on this thread. For the warm path,
-// which then needs no call, hence no frame.
+// The same without asking: 0 until current_thread_id() was called on this thread. For the warm
+// path, which then needs no call, hence no frame.
 inline std::int32_t known_thread_id() noexcept { return detail::cached_thread_id; }
 
 // The processor this thread runs on at the moment: a hint, never a promise. Reads what the kernel
-// keeps up to date for each thread (rseq) where glibc has registered it; else a number of the thread.
+// keeps up to date for each thread (rseq) where glibc has registered it; else a number of the
+// thread.
 inline unsigned current_cpu() noexcept {
 #if defined(TIDEGATE_HAS_RSEQ)
   const auto* area = reinterpret_cast<const struct rseq*>(

@@ -31,7 +31,7 @@ struct WaitNode {
   WaitNode* next = nullptr;
   WaitNode* previous = nullptr;
   bool linked = false;
-  bool strict = false;                             // its barge window is over
+  bool strict = false;                            // its barge window is over
   std::chrono::steady_clock::time_point since{};  // when its acquire began to wait
 };
 

@@ -21,11 +21,11 @@ namespace tidegate {
 struct PlanOptions {
   // For all stages together. When it is used up no further stage begins (the first always does).
   std::chrono::milliseconds total{30'000};
-  // When `total` is used up: end the process (exit status 1), whatever the stage does. Otherwise the
-  // plan ends when the stage does.
+  // When `total` is used up: end the process (exit status 1), whatever the stage does. Otherwise
+  // the plan ends when the stage does.
   bool hard_exit = false;
-  // Gets the report when the plan ends, when `total` is used up, and at the third signal. On a thread
-  // of the plan; must not throw. Unset: stderr.
+  // Gets the report when the plan ends, when `total` is used up, and at the third signal. On a
+  // thread of the plan; must not throw. Unset: stderr.
   std::function<void(std::string_view report)> log{};
 };
 
@@ -35,7 +35,8 @@ class StageContext {
   StageContext(Deadline deadline, std::stop_token stop) noexcept
       : deadline_(deadline), stop_(std::move(stop)) {}
   Deadline deadline() const noexcept { return deadline_; }
-  // Fires at the stage's deadline, or at the second signal; already set for stages that begin later.
+  // Fires at the stage's deadline, or at the second signal; already set for stages that begin
+  // later.
   std::stop_token stop_token() const noexcept { return stop_; }
 
  private:

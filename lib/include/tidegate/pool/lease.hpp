@@ -20,8 +20,8 @@ using PoolCore = core::ResourceCore<PooledConnection, core::StdSync>;
 }  // namespace detail
 
 // Move-only; empty when default-constructed, moved from, released or discarded. Its end gives the
-// connection back: clean ones at once, others as PoolConfig::reset says, in the background. May outlive the pool. For one thread at
-// a time, any thread.
+// connection back: clean ones at once, others as PoolConfig::reset says, in the background. May
+// outlive the pool. For one thread at a time, any thread.
 class TIDEGATE_API Lease {
  public:
   Lease() noexcept = default;

@@ -39,7 +39,8 @@ class PoolImpl;
 //   Overloaded       max_waiters acquires wait already
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
 //   HookError        prepare said fail, or threw
-//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself, or
+//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself,
+//   or
 //                    is in a hook of this pool
 class TIDEGATE_API Pool {
  public:
@@ -67,8 +68,8 @@ class TIDEGATE_API Pool {
   Expected<Lease> try_acquire(Deadline deadline, std::stop_token stop = {},
                               Location where = Location::current());
 
-  // Every connection that is idle now and needs no ping; any verdict of prepare but `use` discards it.
-  // Throws: PoolClosed.
+  // Every connection that is idle now and needs no ping; any verdict of prepare but `use` discards
+  // it. Throws: PoolClosed.
   std::vector<Lease> acquire_all_idle(Location where = Location::current());
 
   // Acquire, run, release. Throw also what Connection's verbs of the same name throw. The deadline
@@ -98,11 +99,13 @@ class TIDEGATE_API Pool {
   }
   template <class... Ts, Bindable... Args>
   std::tuple<Ts...> query_row(const ExecOptions& options, Sql sql, const Args&... args) {
-    return acquire_within(options.by, options.stop, sql.where())->template query_row<Ts...>(options, sql, args...);
+    return acquire_within(options.by, options.stop, sql.where())
+        ->template query_row<Ts...>(options, sql, args...);
   }
   template <class T, Bindable... Args>
   T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
-    return acquire_within(options.by, options.stop, sql.where())->template query_value<T>(options, sql, args...);
+    return acquire_within(options.by, options.stop, sql.where())
+        ->template query_value<T>(options, sql, args...);
   }
   void exec_script(const ExecOptions& options, Sql sql) {
     acquire_within(options.by, options.stop, sql.where())->exec_script(options, sql);
@@ -158,8 +161,8 @@ class TIDEGATE_API Pool {
   // config().acquire_timeout. Throws also ConnectionLost, or an Error with the code timeout.
   void ping(Location where = Location::current());
   void ping(Deadline deadline, Location where = Location::current());
-  // Waits until min_size and min_idle are reached; false when the deadline passed first, or the pool
-  // is closed.
+  // Waits until min_size and min_idle are reached; false when the deadline passed first, or the
+  // pool is closed.
   bool warm_up(Deadline deadline);
 
   // Every connection is replaced as it comes back: idle ones now, leased ones when they are
@@ -168,8 +171,8 @@ class TIDEGATE_API Pool {
 
   // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases.
   // Idempotent; concurrent callers wait and get the same report.
-  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook; UsageError for a negative
-  // drain. Nothing is changed then.
+  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook; UsageError
+  // for a negative drain. Nothing is changed then.
   CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
   bool closed() const noexcept;
 

@@ -41,8 +41,8 @@ class TIDEGATE_API PoolRegistry {
   // Closes all pools, the last one made first, and forgets them. A pool that cannot be closed here
   // (WouldDeadlock) stays, and its error is thrown when the others are closed.
   // Throws: WouldDeadlock, UsageError as Pool::close().
-  std::vector<std::pair<std::string, CloseReport>> close_all(
-      const CloseOptions& options = {}, Location where = Location::current());
+  std::vector<std::pair<std::string, CloseReport>> close_all(const CloseOptions& options = {},
+                                                             Location where = Location::current());
 
  private:
   struct Entry;

@@ -55,9 +55,9 @@ struct Stats {
     std::uint64_t idle = 0;
     std::uint64_t broken = 0;
     std::uint64_t ping = 0;
-    std::uint64_t hook = 0;   // a hook wanted it
-    std::uint64_t reset = 0;  // dirty, and could not be cleaned
-    std::uint64_t dirty = 0;  // as PoolConfig::reset = destroy has it
+    std::uint64_t hook = 0;        // a hook wanted it
+    std::uint64_t reset = 0;       // dirty, and could not be cleaned
+    std::uint64_t dirty = 0;       // as PoolConfig::reset = destroy has it
     std::uint64_t generation = 0;  // the pool was reset, or its server is a primary no more
     std::uint64_t shutdown = 0;
   } destroyed{};
