@@ -1,0 +1,266 @@
+// SlotPool's bodies, first part: finding a slot, and waiting for one.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include <tidegate/base/assert.hpp>
+#include <tidegate/base/test_point.hpp>
+#include <tidegate/core/policy.hpp>
+#include <tidegate/core/slot_pool.hpp>
+
+namespace tidegate::core {
+
+// Step 2, cheap part: the queue, then the docks of the other gates.
+template <class Sync>
+bool SlotPool<Sync>::look(std::uint32_t gate, std::uint32_t& slot) noexcept {
+  // Stale entries are used up here, one each, so the loop is bounded by the queue's length.
+  while (queue_.try_dequeue(slot)) {
+    if (states_.claim_dequeued(slot)) return true;
+  }
+  return take_any_dock(gate, slot);
+}
+
+template <class Sync>
+bool SlotPool<Sync>::take_any_dock(std::uint32_t first_gate, std::uint32_t& slot) noexcept {
+  for (std::uint32_t i = 0; i <= gate_mask_; ++i) {
+    if (gates_[(first_gate + i) & gate_mask_].take_dock(slot)) return true;
+  }
+  return false;
+}
+
+// Step 2, exact part: the queue may lie about being empty, the states do not.
+template <class Sync>
+bool SlotPool<Sync>::scan(std::uint32_t& slot) noexcept {
+  for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
+    if (states_.claim(i, SlotState::out)) {
+      slot = i;
+      return true;
+    }
+  }
+  return false;
+}
+
+// Step 5. Whoever got a slot on a slow path was admitted before the fence, but may have found the
+// slot after it:
+//     acquirer                      closer
+//     admitted at gate g
+//                                   closed on every gate
+//     claims an idle slot           (its sweep passes that slot by: it is out)
+//     looks at g: closed -> retires it: no lease begins after the fence (I4)
+template <class Sync>
+Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited) noexcept {
+  TIDEGATE_TEST_POINT("acquire.before_settle");
+  if (gate_word::closed(gates_[gate].load())) {
+    shut_down(slot, SlotState::out);
+    return leave_with(gate, Errc::closed, waited);
+  }
+  return {std::nullopt, {slot, gate}, waited};
+}
+
+template <class Sync>
+Found SlotPool<Sync>::leave_with(std::uint32_t gate, Errc error, bool waited) noexcept {
+  leave(gate);
+  return {error, {}, waited};
+}
+
+template <class Sync>
+std::optional<Ticket> SlotPool<Sync>::find_idle(std::uint32_t gate) noexcept {
+  std::uint32_t slot = 0;
+  if (look(gate, slot) || scan(slot)) {
+    const Found found = settle(gate, slot, false);
+    if (!found.error) return found.ticket;
+    return std::nullopt;
+  }
+  leave(gate);
+  return std::nullopt;
+}
+
+template <class Sync>
+Found SlotPool<Sync>::find(std::uint32_t gate, Search& search) noexcept {
+  std::uint32_t slot = 0;
+  // One that gave its grant back keeps its place: it looks from the head of the list, below.
+  if (!search.resumed && (look(gate, slot) || scan(slot))) return settle(gate, slot, false);
+  if (search.stop.stop_requested()) return leave_with(gate, Errc::canceled);
+  return wait(gate, search);
+}
+
+// Step 3. The list, the flags and the exact scan, all under the wait mutex.
+template <class Sync>
+Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
+  const auto now = Sync::now();
+  const bool first_turn = search.since == std::chrono::steady_clock::time_point{};
+
+  Node node;
+  std::unique_lock lock(mutex_);
+  if (first_turn) {
+    search.failures_before = failures();
+    search.openings_before = openings();
+  }
+  if (const auto refused = may_wait(search)) {
+    lock.unlock();
+    return leave_with(gate, *refused);
+  }
+  if (search.may_not_wait && !search.deadline.passed()) {
+    lock.unlock();
+    return leave_with(gate, Errc::would_deadlock);
+  }
+  if (search.deadline.passed()) {
+    // Not willing to wait; but what it lacked is asked for, so that a later try finds it.
+    std::uint32_t slot = 0;
+    const bool found = take_any_dock(gate, slot) || scan(slot);
+    const std::uint32_t openings = found ? 0 : plan_openings(0, 1);
+    lock.unlock();
+    tell_openings(openings);
+    if (found) return settle(gate, slot, false);
+    return leave_with(gate, first_turn ? Errc::timeout : timeout_reason(search), !first_turn);
+  }
+
+  if (first_turn) search.since = now;
+  node.since = search.since;
+  search.resumed ? waiters_.push_front(node) : waiters_.push_back(node);
+  if (waiters_.size() > peak_waiting()) {
+    peak_waiting_.store(waiters_.size(), std::memory_order_relaxed);
+  }
+  std::uint32_t word = kUndecided;
+  {
+    // Its destructor waits for a callback that is running: the node outlives every decider.
+    const std::stop_callback on_stop(search.stop, [&node]() noexcept {
+      if (node.parker.decide(wait_word::kCanceled)) node.parker.wake();
+    });
+    word = sleep(gate, node, search, lock);
+  }
+
+  if (wait_word::granted(word)) {
+    search.resumed = true;
+    return settle(gate, wait_word::slot(word), true);
+  }
+  switch (word) {
+    case wait_word::kCanceled: return leave_with(gate, Errc::canceled, true);
+    case wait_word::kClosed: return leave_with(gate, Errc::closed, true);
+    case wait_word::kRejected: return leave_with(gate, Errc::rejected, true);
+    case wait_word::kDeadlocked: return leave_with(gate, Errc::would_deadlock, true);
+    default: return leave_with(gate, timeout_reason(search), true);
+  }
+}
+
+// Wait mutex. What refuses an acquire before it waits.
+template <class Sync>
+std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
+  if (closed_) return Errc::closed;
+  if (open_count() == 0 && last_failure_ == OpenFailure::rejected && Sync::now() < next_attempt_) {
+    return Errc::rejected;
+  }
+  const bool waits = !search.deadline.passed();
+  if (waits && limits_.max_waiters != 0 && !search.resumed &&
+      waiters_.size() >= limits_.max_waiters) {
+    return Errc::overloaded;
+  }
+  return std::nullopt;
+}
+
+// Sleeps until the node's word is decided, by others or by us; `lock` is held on entry, not on
+// return, and the node is out of the list by then.
+//
+// Why no wake-up is lost (I3). The waiter sets `waiting` on every gate, then reads all docks and
+// states; a releaser writes its slot's place, then does its read-modify-write on its gate. Both
+// are on the same word, so one comes first:
+//     waiter first:   the releaser sees `waiting` and takes the wait mutex: it finds the node
+//     releaser first: the waiter's read-modify-write synchronises with it: the scan finds the slot
+// Everything else that frees a slot or capacity does so under the wait mutex (hand_off, retired,
+// open_failed, forget), and so either finds the node or is seen by the scan.
+template <class Sync>
+std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, const Search& search,
+                                    std::unique_lock<Mutex>& lock) noexcept {
+  const auto now = Sync::now();
+  const policy::Window window{.window = limits_.barge_window,
+                              .growing = empty_.size > 0 || opening_ > 0,
+                              .somebody_strict = waiters_.strict() > 0,
+                              .oldest_wait = now - waiters_.oldest()->since};
+  if (!search.resumed && policy::grants_window(window)) {
+    // In the list, but not strict: releases pass by on the warm path unless somebody else insists.
+    lock.unlock();
+    TIDEGATE_TEST_POINT("wait.in_window");
+    const Deadline window_end(now + limits_.barge_window);
+    const std::uint32_t word = node.parker.park(earlier(search.deadline, window_end));
+    if (word != kUndecided) return decide_and_unlink(node, word);
+    lock.lock();
+  }
+
+  // Strict from here. Marked before the mutex is let go, or a release between would pass us by.
+  waiters_.mark_strict(node);
+  if (!node.linked) {  // granted, closed or rejected while we took the mutex
+    lock.unlock();
+    return node.parker.value();
+  }
+  if (!armed_) arm();
+  TIDEGATE_TEST_POINT("wait.armed");
+  std::uint32_t slot = 0;
+  if (take_any_dock(gate, slot) || scan(slot)) {
+    waiters_.unlink(node);
+    lock.unlock();
+    return wait_word::grant(slot);
+  }
+  if (empty_.size == 0 && opening_ == 0 && retiring_ == 0 && all_held_by(current_thread_id())) {
+    waiters_.unlink(node);
+    lock.unlock();
+    return wait_word::kDeadlocked;
+  }
+  const std::uint32_t openings = plan_openings();
+  lock.unlock();
+  tell_openings(openings);
+  TIDEGATE_TEST_POINT("wait.before_park");
+
+  const std::uint32_t word = node.parker.park(search.deadline);
+  return decide_and_unlink(node, word == kUndecided ? wait_word::kTimedOut : word);
+}
+
+// Ends a node's wait as `word` unless somebody was faster; a grant that won stays won. Whoever
+// decided timed-out or canceled left the node in the list; all others took it out before.
+template <class Sync>
+std::uint32_t SlotPool<Sync>::decide_and_unlink(Node& node, std::uint32_t word) noexcept {
+  if (word == wait_word::kTimedOut && !node.parker.decide(word)) word = node.parker.value();
+  if (word == wait_word::kTimedOut || word == wait_word::kCanceled) {
+    std::lock_guard lock(mutex_);
+    waiters_.unlink(node);
+  }
+  return word;
+}
+
+// Wait mutex. From here every release comes to the wait mutex.
+template <class Sync>
+void SlotPool<Sync>::arm() noexcept {
+  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kWaiting);
+  armed_ = true;
+}
+
+// Wait mutex, no strict waiter left. Cleared outside it, this could undo a newcomer's arm().
+template <class Sync>
+void SlotPool<Sync>::disarm() noexcept {
+  if (!armed_) return;
+  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].clear_waiting();
+  armed_ = false;
+}
+
+// A passed deadline is the server's fault when the pool could have grown and every opening since
+// the wait began has failed as unavailable, or none was made because of an earlier such failure
+// (I9).
+template <class Sync>
+Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
+  std::lock_guard lock(mutex_);
+  const bool could_grow = empty_.size > 0 || opening_ > 0;
+  const bool all_failed = last_failure_ == OpenFailure::unavailable &&
+                          openings() == search.openings_before &&
+                          (failures() > search.failures_before || Sync::now() < next_attempt_);
+  return could_grow && all_failed ? Errc::unavailable : Errc::timeout;
+}
+
+template <class Sync>
+bool SlotPool<Sync>::all_held_by(std::int32_t thread) const noexcept {
+  for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
+    if (states_.get(i) != SlotState::out || slots_[i].holder() != thread) return false;
+  }
+  return true;
+}
+
+}  // namespace tidegate::core

@@ -1,0 +1,174 @@
+// SlotPool's bodies, second part: giving a slot back, and leaving.
+#pragma once
+
+#include <mutex>
+#include <utility>
+
+#include <tidegate/base/assert.hpp>
+#include <tidegate/base/test_point.hpp>
+#include <tidegate/core/slot_pool.hpp>
+
+namespace tidegate::core {
+
+template <class Sync>
+void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
+  Gate<Sync>& gate = gates_[ticket.gate()];
+  for (;;) {
+    const std::uint64_t word = gate.load();
+    if (gate_word::closed(word)) {
+      shut_down(ticket.slot(), SlotState::out);
+      return leave(ticket.gate());
+    }
+    if (gate_word::waiting(word)) {
+      std::unique_lock lock(mutex_);
+      if (waiters_.strict() > 0 && grant(ticket.slot(), lock)) return leave(ticket.gate());
+      TIDEGATE_TEST_POINT("release.before_disarm");
+      disarm();
+    }
+    if (gate.try_leave_and_dock(ticket.slot())) return;
+    if (!gate_word::has_dock(gate.load())) continue;  // a flag, or the dock came free meanwhile
+
+    // The dock is taken: idle first, then leave; a waiter or closer that has set its flag since we
+    // looked is met by the CAS, and the slot claimed back for it:
+    //     releaser                        waiter (or closer)
+    //     sees the dock taken
+    //                                     waiting on all gates; scan finds nothing; parks
+    //     state := idle
+    //     CAS leave: sees `waiting`
+    //     claims the slot back, grants it
+    // If the claim fails, somebody has it, which is as good.
+    TIDEGATE_TEST_POINT("release.before_idle");
+    if (states_.make_idle(ticket.slot(), SlotState::out)) enqueue(ticket.slot(), ticket.gate());
+    TIDEGATE_TEST_POINT("release.idle_before_leave");
+    if (gate.try_leave(gate_word::kClosed | gate_word::kWaiting)) return;
+    if (!states_.claim(ticket.slot(), SlotState::out)) return leave(ticket.gate());
+  }
+}
+
+// Wait mutex. `slot` is out and ours: to the oldest waiter that still wants one. On true the mutex
+// is free again; the grant was published under it, so a waking waiter is in no list any more.
+template <class Sync>
+bool SlotPool<Sync>::grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
+  Node* const node = waiters_.decide_oldest(wait_word::grant(slot));
+  if (node == nullptr) return false;
+  lock.unlock();
+  node->parker.wake();  // the node may be gone: see Parker
+  return true;
+}
+
+template <class Sync>
+void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
+  if (!queue_.try_enqueue(slot, hint)) states_.enqueue_failed(slot);
+}
+
+// The one way by which a slot comes free other than release(): under the wait mutex, so that a
+// waiter either finds the slot in its scan or is found here.
+template <class Sync>
+void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
+  std::unique_lock lock(mutex_);
+  if (from == SlotState::opening) {
+    --opening_;
+    openings_.fetch_add(1, std::memory_order_relaxed);
+    last_failure_ = OpenFailure::none;
+  }
+  if (closed_) {
+    lock.unlock();
+    return shut_down(slot, from);
+  }
+  Node* served = nullptr;
+  if (!waiters_.empty()) {
+    states_.move(slot, from, SlotState::out);
+    from = SlotState::out;
+    served = waiters_.decide_oldest(wait_word::grant(slot));
+  }
+  const bool must_enqueue = served == nullptr && states_.make_idle(slot, from);
+  const std::uint32_t openings = plan_openings();  // for those who still wait
+  lock.unlock();
+  if (served != nullptr) served->parker.wake();  // the node may be gone: see Parker
+  if (must_enqueue) enqueue(slot, slot);
+  tell_openings(openings);
+}
+
+template <class Sync>
+void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
+  std::unique_lock lock(mutex_);
+  states_.move(slot, from, SlotState::retiring);
+  ++retiring_;
+  if (abandoned_) return finish_abandoned(slot, lock);
+  push(to_retire_, slot);
+  owner_.on_retire_wanted();
+}
+
+// `slot` is retiring, and nobody is there any more to take it: its end is on the calling thread.
+template <class Sync>
+void SlotPool<Sync>::finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
+  lock.unlock();
+  owner_.finish_late(slot);
+  lock.lock();
+  --retiring_;
+  states_.move(slot, SlotState::retiring, SlotState::empty);
+  push(empty_, slot);
+}
+
+// As retire(), for no other reason than that the pool is closed.
+template <class Sync>
+void SlotPool<Sync>::shut_down(std::uint32_t slot, SlotState from) noexcept {
+  shut_down_.fetch_add(1, std::memory_order_relaxed);
+  retire(slot, from);
+}
+
+template <class Sync>
+void SlotPool<Sync>::discard(Ticket ticket) noexcept {
+  retire(ticket.slot(), SlotState::out);
+  leave(ticket.gate());
+}
+
+template <class Sync>
+void SlotPool<Sync>::replace(Ticket ticket) noexcept {
+  retire(ticket.slot(), SlotState::out);
+}
+
+template <class Sync>
+void SlotPool<Sync>::hand_over(Ticket ticket) noexcept {
+  std::unique_lock lock(mutex_);
+  if (closed_) {
+    lock.unlock();
+    shut_down(ticket.slot(), SlotState::out);
+  } else {
+    states_.move(ticket.slot(), SlotState::out, SlotState::checking);
+    push(to_check_, ticket.slot());
+    owner_.on_retire_wanted();
+    lock.unlock();
+  }
+  leave(ticket.gate());
+}
+
+template <class Sync>
+void SlotPool<Sync>::forget(Ticket ticket) noexcept {
+  std::unique_lock lock(mutex_);
+  states_.move(ticket.slot(), SlotState::out, SlotState::empty);
+  push(empty_, ticket.slot());
+  const std::uint32_t openings = closed_ ? 0 : plan_openings();
+  lock.unlock();
+  tell_openings(openings);
+  leave(ticket.gate());
+}
+
+// The one decrement outside the warm path (and release's own CAS). On a closed gate the closer may
+// be waiting for just this: pin the core, leave, look, and let go of the core as the last touch.
+template <class Sync>
+void SlotPool<Sync>::leave(std::uint32_t gate) noexcept {
+  if (gates_[gate].try_leave(gate_word::kClosed)) return;
+  ref();
+  const std::uint64_t word = gates_[gate].leave_closed();
+  TIDEGATE_TEST_POINT("leave.before_drain_check");
+  {
+    // Under the mutex the checks of several leavers come one after another, each seeing all
+    // decrements before it: the last one sees zero everywhere.
+    std::lock_guard lock(drain_mutex_);
+    if (drained()) drain_.notify_all();
+  }
+  unref(gate_word::orphaned(word) ? 2 : 1);
+}
+
+}  // namespace tidegate::core
