@@ -93,7 +93,9 @@ TEST(Maintenance, ChecksAQuarterOfTheIdleAtOnceAtMost) {
 }
 
 TEST(Maintenance, TheFirstProofOfADeadServerMarksTheWholeIdleSet) {
-  Pool pool(quiet(4));
+  PoolConfig config = quiet(4);
+  config.gates = 1;  // or the living one may be all that is met
+  Pool pool(config);
   std::vector<int> pids;
   for (Lease& lease : lease_all(pool)) pids.push_back(lease->backend_pid());
   Observer observer;
@@ -108,7 +110,9 @@ TEST(Maintenance, TheFirstProofOfADeadServerMarksTheWholeIdleSet) {
 }
 
 TEST(Maintenance, TheMarkedOnesArePinged) {
-  Pool pool(quiet(4));
+  PoolConfig config = quiet(4);
+  config.gates = 1;  // or the dead one may stay in the dock of another core
+  Pool pool(config);
   int dead = 0;
   for (Lease& lease : lease_all(pool)) dead = lease->backend_pid();
   Observer().terminate(dead);

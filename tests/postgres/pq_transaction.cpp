@@ -40,6 +40,10 @@ TEST_F(PqTransaction, WhatIsCommittedLasts) {
   insert(transaction, 1);
   EXPECT_EQ(transaction.query_value<int>("select count(*) from t"), 1);
   EXPECT_EQ(connection_.transaction_status(), TransactionStatus::in_transaction);
+  int sum = 0;
+  transaction.each("select $1::int + n from generate_series(1, 3) n", 10,
+                   [&sum](Row row) { sum += row.get<int>(0); });
+  EXPECT_EQ(sum, 36);
   transaction.commit();
   EXPECT_FALSE(transaction.open());
   expect_usable();

@@ -67,7 +67,18 @@ class TIDEGATE_API Transaction {
   T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
     return connection(sql.where()).template query_value<T>(options, sql, args...);
   }
+  template <class... Args>
+  void each(Sql sql, Args&&... args) {
+    connection(sql.where()).each(sql, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+  void each(const ExecOptions& options, Sql sql, Args&&... args) {
+    connection(sql.where()).each(options, sql, std::forward<Args>(args)...);
+  }
   void exec_script(Sql sql) { connection(sql.where()).exec_script(sql); }
+  void exec_script(const ExecOptions& options, Sql sql) {
+    connection(sql.where()).exec_script(options, sql);
+  }
   [[nodiscard]] BatchResults run(const Batch& batch, const ExecOptions& options = {},
                                  Location where = Location::current()) {
     return connection(where).run(batch, options, where);
