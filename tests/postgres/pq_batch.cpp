@@ -171,6 +171,49 @@ TEST_F(PqBatch, WhatCannotBeSentIsRefusedWhenItIsAdded) {
   EXPECT_EQ(connection_.run(batch.add("select 6"))[0][0].get<int>(0), 6);
 }
 
+TEST_F(PqBatch, WhatItRepeatsIsPreparedOnceInTheConnectionsLife) {
+  const auto prepared = [&] {
+    return connection_.query_value<int>({.prepared = false},
+                                        "select count(*)::int from pg_prepared_statements");
+  };
+  const int before = prepared();
+  Batch batch;
+  for (int i = 0; i < 4; ++i) batch.add("select $1::int", i);
+  batch.add("select 'once'");
+  for (int run = 0; run < 3; ++run) {
+    const BatchResults results = connection_.run(batch);
+    EXPECT_EQ(results[3][0].get<int>(0), 3);
+    EXPECT_EQ(results[4][0].get<std::string>(0), "once");
+    EXPECT_EQ(prepared(), before + 1);
+  }
+  EXPECT_FALSE(connection_.run(batch, {.prepared = false}).failed());
+}
+
+// A statement whose columns have changed, or that is gone, fails before it has done anything.
+TEST_F(PqBatch, AStatementThatTheServerHasForgottenIsRunAllTheSame) {
+  connection_.exec_script("create temp table changing (a int); insert into changing values (1)");
+  Batch batch;
+  for (int i = 0; i < 2; ++i) batch.add("select * from changing");
+  EXPECT_EQ(connection_.run(batch)[0].columns(), 1u);
+  connection_.exec_script("alter table changing add column b int default 2");
+  const BatchResults changed = connection_.run(batch);
+  ASSERT_FALSE(changed.failed());
+  EXPECT_EQ(changed[1].columns(), 2u);
+  EXPECT_EQ(connection_.run(batch)[0].columns(), 2u);
+  connection_.exec_script("deallocate all");
+  EXPECT_FALSE(connection_.run(batch).failed());
+}
+
+TEST_F(PqBatch, ARepeatedMistakeIsToldOfItsStatement) {
+  Batch batch;
+  batch.add("select 1");
+  for (int i = 0; i < 2; ++i) batch.add("select no_such_column");
+  const BatchResults results = connection_.run(batch);
+  EXPECT_EQ(results.failed(), 1u);
+  EXPECT_EQ(results.error(1)->sqlstate(), "42703");
+  expect_usable();
+}
+
 TEST_F(PqBatch, AnEmptyOneIsNoRoundTrip) {
   terminate(connection_.backend_pid(), connection_.socket());
   EXPECT_TRUE(connection_.run(Batch()).empty());

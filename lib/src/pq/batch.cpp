@@ -3,7 +3,9 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <tidegate/base/error.hpp>
@@ -93,10 +95,21 @@ namespace pq {
 
 class BatchRun {
  public:
-  BatchRun(Session& session, const Batch& batch);
+  // `by_name`: statements that the session has prepared go by their name.
+  BatchRun(Session& session, const Batch& batch, bool by_name);
   BatchResults run();
+  // It failed, and took no effect, because the server holds a prepared statement no longer as it
+  // was.
+  bool is_to_be_repeated() const noexcept { return stale_ && !ended_transaction_; }
+
+  // Prepares what the batch has several times in a row, so that it is parsed and planned once in
+  // the connection's life and not once in every batch.
+  static void prepare(Session& session, const Batch& batch, const ExecOptions& options);
 
  private:
+  bool repeats_text(std::size_t i) const {
+    return batch_.statements_[i].text == batch_.statements_[i - 1].text;
+  }
   const char* text(std::size_t i) const {
     return batch_.texts_.data() + batch_.statements_[i].text;
   }
@@ -114,14 +127,50 @@ class BatchRun {
   Session& session_;
   const Batch& batch_;
   std::vector<const char*> values_{};
+  std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
+  bool stale_ = false;
+  bool ended_transaction_ = false;  // a statement has
   BatchResults results_{};
   std::size_t answered_ = 0;
 };
 
-BatchRun::BatchRun(Session& session, const Batch& batch) : session_(session), batch_(batch) {
+BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
+    : session_(session), batch_(batch), prepared_(batch.size()) {
   values_.reserve(batch.values_);
   for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
   results_.items_.resize(batch.size());
+  if (!by_name || session.cache_.size() == 0) return;
+  const Prepared* same = nullptr;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (i == 0 || !repeats_text(i)) same = session.cache_.find(text(i));
+    const std::size_t first = batch.statements_[i].first;
+    const auto count = end_of_values(i) - first;
+    if (same != nullptr && same->takes(std::span(batch.params_.types() + first, count))) {
+      prepared_[i] = same;
+    }
+  }
+}
+
+void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& options) {
+  constexpr std::size_t kMost = 8;  // each costs a round trip, once
+  std::size_t prepared = 0;
+  for (std::size_t i = 1; i < batch.size() && prepared < kMost; ++i) {
+    const Batch::Statement& statement = batch.statements_[i];
+    if (statement.text != batch.statements_[i - 1].text) continue;
+    const char* text = batch.texts_.data() + statement.text;
+    if (session.cache_.find(text) != nullptr) continue;
+    session.start(Sql(text, statement.where), options);
+    const Session::Running running(session);
+    if (!session.is_cached(options) || PQtransactionStatus(session.native()) != PQTRANS_IDLE)
+      return;
+    try {
+      session.prepare();
+      ++prepared;
+    } catch (const QueryError& error) {
+      if (error.code() != Errc::query) throw;
+      return;  // the batch itself will tell which of its statements that is
+    }
+  }
 }
 
 BatchResults BatchRun::run() {
@@ -161,7 +210,7 @@ BatchResults BatchRun::run() {
 
 // Whether the server has just parsed the same text for the same types as its unnamed statement.
 bool BatchRun::repeats(std::size_t i) const {
-  if (i == 0 || batch_.statements_[i].text != batch_.statements_[i - 1].text) return false;
+  if (i == 0 || !repeats_text(i) || prepared_[i - 1] != nullptr) return false;
   const std::size_t before = batch_.statements_[i - 1].first;
   const std::size_t first = batch_.statements_[i].first;
   const std::uint32_t* types = batch_.params_.types();
@@ -177,6 +226,10 @@ bool BatchRun::send(std::size_t i) {
   const int* lengths = params.lengths() + first;
   const int* formats = params.formats() + first;
   PGconn* connection = session_.native();
+  if (const Prepared* by_name = prepared_[i]) {
+    return PQsendQueryPrepared(connection, by_name->name.c_str(), count, values, lengths, formats,
+                               0) == 1;
+  }
   if (repeats(i)) {
     return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0) == 1;
   }
@@ -191,8 +244,17 @@ void BatchRun::take(ResultPtr result) {
   if (is_error(result.get())) {
     require_connection(result.get());
     throw_if_ended(i, result.get());
+    if (session_.is_stale(prepared_[i], result.get())) {
+      stale_ = true;
+      session_.cache_.drop(prepared_[i]);
+    }
     return fail(i, report_of(result.get()));
   }
+  session_.note_command(result.get());
+  if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
+  const std::string_view tag = PQcmdStatus(result.get());
+  ended_transaction_ = ended_transaction_ || tag == "COMMIT" || tag == "ROLLBACK" ||
+                       tag.starts_with("PREPARE TRANSACTION");
   auto kept = std::make_unique<Result>();
   kept->native = std::move(result);
   kept->statement = text(i);
@@ -235,8 +297,15 @@ void BatchRun::require_connection(const PGresult* result) {
 BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Location where) {
   pq::Session& session = open_session(where);
   if (batch.empty()) return {};
-  session.begin(Sql(batch.texts_.c_str(), where), options);
-  return pq::BatchRun(session, batch).run();
+  if (options.prepared) pq::BatchRun::prepare(session, batch, options);
+  const Sql first(batch.texts_.c_str(), where);
+  session.begin(first, options);
+  const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
+  pq::BatchRun by_name(session, batch, options.prepared);
+  BatchResults results = by_name.run();
+  if (!repeatable || !by_name.is_to_be_repeated()) return results;
+  session.begin(first, options);
+  return pq::BatchRun(session, batch, false).run();
 }
 
 }  // namespace tidegate

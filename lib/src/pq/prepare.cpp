@@ -108,8 +108,8 @@ void Session::prepare_only(const Sql& sql) {
 
 // The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
 // its columns, or somebody has deallocated it behind our back.
-bool Session::is_stale(const PGresult* result) const noexcept {
-  if (prepared_ == nullptr || result == nullptr) return false;
+bool Session::is_stale(const Prepared* prepared, const PGresult* result) const noexcept {
+  if (prepared == nullptr || result == nullptr) return false;
   const auto field = [&](int code) {
     const char* text = PQresultErrorField(result, code);
     return std::string_view(text != nullptr ? text : "");
@@ -118,7 +118,7 @@ bool Session::is_stale(const PGresult* result) const noexcept {
   // The text may be translated, the function's name and that of the statement are not.
   if (sqlstate == "0A000") return field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
   return sqlstate == "26000" &&
-         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared_->name) != std::string_view::npos;
+         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name) != std::string_view::npos;
 }
 
 // After DISCARD ALL and DEALLOCATE ALL there are no prepared statements. Inside a function or

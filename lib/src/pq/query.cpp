@@ -119,7 +119,7 @@ Session::Answer Session::execute(Stream* rows) {
   if (prepared_ != nullptr && !prepared_->takes(params_)) prepared_ = nullptr;
   send(rows != nullptr);
   Answer answer = read_answer(rows);
-  if (!is_stale(answer.result.get())) return answer;
+  if (!is_stale(prepared_, answer.result.get())) return answer;
   cache_.drop(std::exchange(prepared_, nullptr));
   if (!repeatable || struck_ != Limit::none || has(Flag::broken)) return answer;
   send(rows != nullptr);

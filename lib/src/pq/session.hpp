@@ -183,7 +183,7 @@ class Session final : public SessionState {
   // prepare.cpp
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
-  bool is_stale(const pg_result* result) const noexcept;
+  bool is_stale(const Prepared* prepared, const pg_result* result) const noexcept;
   void note_command(const pg_result* result) noexcept;
 
   // limits.cpp

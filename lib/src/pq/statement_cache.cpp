@@ -6,9 +6,9 @@
 
 namespace tidegate::pq {
 
-bool Prepared::takes(const Params& given) const noexcept {
-  for (std::size_t i = 0; i < given.count() && i < params.size(); ++i) {
-    const bool bytes = given.types()[i] == oid::kBytea;
+bool Prepared::takes(std::span<const std::uint32_t> given) const noexcept {
+  for (std::size_t i = 0; i < given.size() && i < params.size(); ++i) {
+    const bool bytes = given[i] == oid::kBytea;
     if (bytes ? params[i] != oid::kBytea : i < declared.size() && declared[i] != 0) return false;
   }
   return true;

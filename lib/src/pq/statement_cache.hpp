@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -22,7 +23,11 @@ struct Prepared {
 
   // Whether it is the statement that these parameters mean: what is sent as bytes must be a bytea
   // here, and what is sent as text must have been inferred.
-  bool takes(const Params& given) const noexcept;
+  bool takes(const Params& given) const noexcept {
+    return takes(std::span(given.types(), given.count()));
+  }
+  // The same of their types: bytea is what is sent as bytes.
+  bool takes(std::span<const std::uint32_t> given) const noexcept;
 };
 
 // The least recently used goes when there is no room. Knows nothing of the server; what is to be
