@@ -1,4 +1,8 @@
 // A server that is down, or refuses: the constructor is lazy, acquire says which it is.
+#include <atomic>
+#include <string>
+#include <thread>
+
 #include "password_role.hpp"
 #include "pool_support.hpp"
 
@@ -31,6 +35,27 @@ TEST(ConnectFailure, ARefusedDatabaseFailsAtOnceWithTheServersText) {
     EXPECT_EQ(error.sqlstate(), "3D000");
     EXPECT_NE(std::string(error.what()).find("no_such_database"), std::string::npos);
   }
+}
+
+// Somebody may give the open one back: so they wait, and are told at their deadline why it is alone.
+TEST(ConnectFailure, ARejectionWhileAConnectionIsOpenSuspendsGrowthAndIsNamedAtTheDeadline) {
+  PoolConfig config{.max_size = 2};
+  std::atomic<int> connects{0};
+  config.hooks.before_connect = [&connects](ConnectParams& params) {
+    if (++connects > 1) params.set("dbname", "no_such_database");
+  };
+  Pool pool(config);
+  Lease held = pool.acquire();
+  try {
+    const Lease none = pool.acquire(500ms);
+    FAIL() << "the only connection is leased";
+  } catch (const AcquireTimeout& error) {
+    EXPECT_NE(std::string(error.what()).find("no_such_database"), std::string::npos)
+        << error.what();
+  }
+  std::jthread waiter([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  held.release();
 }
 
 TEST(ConnectFailure, AWrongPasswordFailsAtOnceAndIsNeverPrinted) {

@@ -145,5 +145,14 @@ TEST(Size, TheServerNeverSeesMoreThanMaxSizeConnections) {
   EXPECT_EQ(pool.stats().backends_abandoned, 0);
 }
 
+TEST(Size, AServerProcessThatOutlivesItsConnectionIsCountedAsAbandoned) {
+  Pool pool("pool_max_conns=1");
+  const int pid = pool.acquire()->backend_pid();
+  const Frozen frozen(pid);
+  pool.acquire().discard();
+  EXPECT_TRUE(eventually([&] { return pool.stats().backends_abandoned == 1; }));
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1) << "its slot is free again";
+}
+
 }  // namespace
 }  // namespace tidegate::test

@@ -126,12 +126,8 @@ bool CopyIn::send() {
 // Tells the server that there is no more; with a refusal, that all of it is to be dropped. Reads
 // the answer. Throws when that is an error.
 ResultPtr CopyIn::end(const char* refusal) {
-  struct Leave {
-    Session& session;
-    ~Leave() { session.leave_copy(); }
-  };
   under_way_ = false;
-  const Leave leave{session_};
+  const Session::LeavingCopy leaving{session_};
   PGconn* connection = session_.native();
   const Session::NonBlocking mode(connection);
   while (PQstatus(connection) == CONNECTION_OK && PQputCopyEnd(connection, refusal) == 0) {

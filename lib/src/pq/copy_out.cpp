@@ -114,13 +114,9 @@ Row CopyOut::row() const noexcept { return {&state_->result, state_->row - 1}; }
 
 // Reads what follows the data, and throws if that is an error.
 void CopyOut::leave() {
-  struct Leave {
-    Session& session;
-    ~Leave() { session.leave_copy(); }
-  };
   state_->under_way = false;
   Session& session = state_->session;
-  const Leave leave{session};
+  const Session::LeavingCopy leaving{session};
   session.collect();
   // The server was done before it could be canceled, but rows of it were dropped.
   if (session.struck_ != Session::Limit::none) {

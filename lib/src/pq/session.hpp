@@ -139,6 +139,12 @@ class Session final : public SessionState {
   // What ends a statement before its answer has come.
   enum class Limit : std::uint8_t { none, deadline, stop };
 
+  // The COPY under way ends with the scope, however that ends.
+  struct LeavingCopy {
+    Session& session;
+    ~LeavingCopy() { session.leave_copy(); }
+  };
+
   // copying.cpp
   void start_copy(const Sql& sql, const ExecOptions& options, int direction);
   void leave_copy() noexcept;
