@@ -8,13 +8,19 @@ shift
 includes=("${@/#/-I}")
 failed=0
 
-compile() {  # SOURCE: the compiler's output; its status
-  "$compiler" -std=c++20 -fsyntax-only "${includes[@]}" -x c++ - 2>&1 <<TEXT
+# Compiled once, for all of them.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/all.hpp" <<'TEXT'
 #include <vector>
 #include <tidegate/pq/transaction.hpp>
 struct Unknown {};
-void f(tidegate::Connection& connection) { $1; }
 TEXT
+"$compiler" -std=c++20 "${includes[@]}" -x c++-header "$work/all.hpp" -o "$work/all.hpp.gch" || exit
+
+compile() {  # SOURCE: the compiler's output; its status
+  "$compiler" -std=c++20 -fsyntax-only "${includes[@]}" -include "$work/all.hpp" -x c++ - 2>&1 \
+    <<<"void f(tidegate::Connection& connection) { $1; }"
 }
 
 expect_message() {  # MESSAGE SOURCE
