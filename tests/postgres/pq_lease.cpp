@@ -20,7 +20,7 @@ using testing::StartsWith;
 
 class PqLease : public testing::Test {
  protected:
-  PqLease() { connection_.begin_lease(); }
+  PqLease() { connection_.join_pool(); }
 
   void listen_and_notify() {
     connection_.exec("listen tide");
@@ -43,9 +43,7 @@ TEST_F(PqLease, AConnectionThatWasUsedCleanlyIsReusableLeaseAfterLease) {
     connection_.exec("select 1");
     EXPECT_THROW(connection_.exec("select 1/0"), QueryError);
     EXPECT_TRUE(connection_.reusable());
-    connection_.begin_lease();
-    EXPECT_TRUE(connection_.reusable());
-    connection_.begin_lease();
+    EXPECT_TRUE(connection_.reusable()) << "after a lease that did nothing";
   }
 }
 
@@ -68,7 +66,7 @@ TEST_F(PqLease, ADoomedConnectionGoesOnUntilTheLeaseEnds) {
 
 TEST_F(PqLease, ADoomSurvivesTheBeginningOfAnotherLease) {
   connection_.doom();
-  connection_.begin_lease();
+  EXPECT_FALSE(connection_.reusable());
   EXPECT_FALSE(connection_.reusable());
 }
 
@@ -152,11 +150,10 @@ TEST_F(PqLease, ALeasesNoticeHandlerEndsWithItAndTheStandingOneIsBack) {
   connection.set_notice_handler([&](const Notice&) { ++standing; });
   raise();
   EXPECT_TRUE(connection.reusable());
-  connection.begin_lease();
+  connection.join_pool();
   connection.set_notice_handler([&](const Notice&) { ++leased; });
   raise();
   EXPECT_TRUE(connection.reusable());
-  connection.begin_lease();
   raise();
   EXPECT_EQ(leased, 1);
   EXPECT_EQ(standing, 2);

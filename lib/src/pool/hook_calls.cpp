@@ -28,7 +28,6 @@ Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) cons
 
 Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
   Connection& connection = core_->resource(ticket.slot()).connection;
-  connection.begin_lease();
   const Verdict verdict = ask_prepare(connection, search);
   if (verdict.kind() == Verdict::Kind::use) return Checked::use;
   if (search.only_idle) {

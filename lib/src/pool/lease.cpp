@@ -26,7 +26,7 @@ Connection& Lease::operator*() const {
   // [holder] relaxed: read by diagnostics and by the deadlock check, which is about this thread.
   core->slots().slot(slot).adopt(thread);
   Connection& connection = core->resource(slot).connection;
-  connection.begin_lease_once();
+  connection.mark_use();
   return connection;
 }
 

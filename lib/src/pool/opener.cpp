@@ -144,6 +144,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
                          "COPY or rows that nobody has read");
     }
   }
+  opened.connection.join_pool();
   return opened;
 }
 

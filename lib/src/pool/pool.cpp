@@ -17,12 +17,13 @@ constexpr core::Tick kRecentlyUsed = 20'000'000;
 
 // The warm path: begins the lease if the docked connection needs no more than a look at what is
 // known of it. The connection itself was looked at when it was given back (Connection::reusable),
-// and nobody touches one that is docked; it learns of the lease when the lease is first used.
-inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, std::int32_t thread,
-                           Location where) noexcept {
+// and nobody touches one that is docked.
+inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) noexcept {
   const PoolCore::Glance seen = core.glance();
+  const std::int32_t thread = core::known_thread_id();
   core::Slot& slot = seen.slots[ticket.slot()];
-  if (!core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed) [[unlikely]] {
+  if (thread == 0 || !core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed)
+      [[unlikely]] {
     return false;
   }
   slot.begin_lease(thread, where, seen.now);
@@ -45,12 +46,11 @@ Pool::~Pool() {
 
 Lease Pool::acquire(Location where) {
   PoolCore* const core = warm_core_;
-  const std::int32_t thread = core::known_thread_id();
   core::Ticket ticket;
-  if (core == nullptr || thread == 0 || !core->slots().try_enter_docked(ticket)) [[unlikely]] {
+  if (core == nullptr || !core->slots().try_enter_docked(ticket)) [[unlikely]] {
     return acquire_slowly(where);
   }
-  if (begin_if_ready(*core, ticket, thread, where)) [[likely]] {
+  if (begin_if_ready(*core, ticket, where)) [[likely]] {
     return Lease(core, ticket);
   }
   return acquire_slowly({Entry::docked, ticket}, where);
@@ -87,7 +87,7 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   PoolCore& core = *core_;
   const auto entered = core.slots().enter();
   if (warm_core_ != nullptr && entered.entry == Entry::docked &&
-      begin_if_ready(core, entered.ticket, core::current_thread_id(), where)) [[likely]] {
+      begin_if_ready(core, entered.ticket, where)) [[likely]] {
     return Lease(&core, entered.ticket);
   }
   auto ticket = impl_->acquire(entered, wish);

@@ -135,7 +135,7 @@ void Session::receive(const PGresult* notice) noexcept {
 void Session::set_notice_handler(NoticeHandler handler) {
   mark_use();
   set(Flag::touched);  // so that the end of the lease looks for it
-  (has(Flag::leased) ? lease_handler_ : standing_handler_) = std::move(handler);
+  (has(Flag::pooled) ? lease_handler_ : standing_handler_) = std::move(handler);
 }
 
 PGconn* Session::hand_out() noexcept {
@@ -152,7 +152,6 @@ bool Session::end_touched_lease() noexcept {
   PGconn* connection = native_.get();
   leave_transaction();
   lease_handler_ = nullptr;
-  clear(Flag::leased);
   end_statement();
   if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {

@@ -41,7 +41,7 @@ constexpr std::uint32_t docked_slot(std::uint64_t w) noexcept {
 constexpr std::uint64_t admit(std::uint64_t w) noexcept { return w + kOneLease; }
 // The docked slot becomes a lease. Needs: not closed, has_dock(w).
 constexpr std::uint64_t admit_and_undock(std::uint64_t w) noexcept {
-  return (w & ~kDock) + kOneLease;
+  return w - (w & kDock) + kOneLease;
 }
 // The docked slot is taken by somebody who is counted on another gate. Needs: has_dock(w).
 constexpr std::uint64_t undock(std::uint64_t w) noexcept { return w & ~kDock; }

@@ -64,7 +64,9 @@ class TIDEGATE_API Lease {
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
   // In registers: a lease that ends need not be written to once more.
   static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;
-  static void give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept;
+  // Out of line: inlined, its call would cost give_back() a frame.
+  [[gnu::noinline]] static void give_back_used(detail::PoolCore& core,
+                                               core::Ticket ticket) noexcept;
   [[gnu::cold]] static void give_back_by_rules(detail::PoolCore& core,
                                                core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;

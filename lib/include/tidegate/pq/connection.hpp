@@ -182,14 +182,16 @@ class TIDEGATE_API Connection {
 
   // ---- For the pool. -------------------------------------------------------------------------
 
-  // A lease begins: what the last one did to the connection is settled (reusable() said true).
-  void begin_lease() noexcept {
-    if (state_ != nullptr) state_->begin_lease();
+  // From here on leases begin and end, which needs no word here: a lease begins as the last one
+  // ended (reusable() said true).
+  void join_pool() noexcept {
+    if (state_ != nullptr) state_->join_pool();
   }
-  // The same at each use of a lease: begins it at the first one. A lease that never uses its
-  // connection then costs no write to it.
-  void begin_lease_once() noexcept {
-    if (state_ != nullptr && !state_->has(Flag::leased)) state_->begin_lease();
+  // See SessionState.
+  void mark_use() noexcept {
+#ifdef TIDEGATE_CHECKED
+    if (state_ != nullptr) state_->mark_use();
+#endif
   }
   // A lease ends: may the next one have it as it is? Status, transaction, unread results, pipeline
   // mode and doom are looked at. No system call, and no call of libpq unless the lease used it.

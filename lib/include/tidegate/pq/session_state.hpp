@@ -28,8 +28,8 @@ enum class CancelTrace {
   doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
 };
 
-// One small word of flags, so that a lease that runs no statement costs a load and a store here at
-// each end, and no call of libpq. For one thread at a time, so plain.
+// One small word of flags, so that a lease that runs no statement costs one load here, at its
+// end, and no call of libpq. For one thread at a time, so plain.
 class SessionState {
  public:
   enum class Flag : std::uint8_t {
@@ -38,7 +38,7 @@ class SessionState {
     touched = 4,      // used since the lease began: libpq's state must be looked at
     native = 8,       // native_handle() was handed out since the lease began
     pinging = 16,     // a ping's answer is still to come
-    leased = 32,      // between begin_lease() and the end of that lease
+    pooled = 32,      // leases begin and end; stays set
     canceled = 64,    // a cancel was sent, and may still strike (CancelTrace)
     inspected = 128,  // every end of a lease is looked at; stays set
   };
@@ -47,17 +47,16 @@ class SessionState {
   void set(Flag flag) noexcept { flags_ = static_cast<std::uint8_t>(flags_ | bit(flag)); }
   void clear(Flag flag) noexcept { flags_ = static_cast<std::uint8_t>(flags_ & ~bit(flag)); }
 
-  void begin_lease() noexcept {
+  // What was done so far was no lease.
+  void join_pool() noexcept {
     mark_use();
-    const int of_the_last_lease = bit(Flag::touched) | bit(Flag::native);
-    flags_ = static_cast<std::uint8_t>((flags_ & ~of_the_last_lease) | bit(Flag::leased));
+    const int done_so_far = bit(Flag::touched) | bit(Flag::native);
+    flags_ = static_cast<std::uint8_t>((flags_ & ~done_so_far) | bit(Flag::pooled));
   }
   // True when nothing happened to the connection: it is as it was when the lease began.
   bool end_untouched_lease() noexcept {
     mark_use();
-    if ((flags_ & ~bit(Flag::leased)) != 0) return false;
-    if (flags_ != 0) flags_ = 0;
-    return true;
+    return (flags_ & ~bit(Flag::pooled)) == 0;
   }
   // The Connection that owns it, wherever that was moved to.
   void belongs_to(Connection* connection) noexcept { connection_ = connection; }
