@@ -145,6 +145,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     }
   }
   opened.connection.join_pool();
+  opened.monitor = opened.connection.monitor();
   return opened;
 }
 

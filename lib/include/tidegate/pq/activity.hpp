@@ -20,7 +20,7 @@ struct Activity {
   // is told, from native_handle() to the end of the lease.
   TransactionStatus transaction = TransactionStatus::unknown;
   bool busy = false;
-  // The beginning of the statement under way, or of the last one: 120 bytes at most.
+  // The beginning of the statement under way, or of the last one of this lease: 120 bytes at most.
   std::string statement{};
 };
 
