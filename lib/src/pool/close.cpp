@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <tidegate/base/duration.hpp>
+#include <tidegate/base/thread.hpp>
 #include <tidegate/core/sync.hpp>
 
 #include "events.hpp"

@@ -29,6 +29,7 @@ Maintenance::Maintenance(const PoolConfig& config, PoolCore& core)
       core_(core),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       laundry_(config, core),
+      leaks_(config, core),
       answered_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   farewells_.reserve(config_.max_size);
@@ -83,6 +84,7 @@ void Maintenance::run() noexcept {
     step_farewells();
     step_pings();
     step_laundry();
+    leaks_.look(now);
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};

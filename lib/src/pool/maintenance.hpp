@@ -16,6 +16,7 @@
 
 #include "farewell.hpp"
 #include "laundry.hpp"
+#include "leak_watch.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate::detail {
@@ -61,6 +62,7 @@ class Maintenance {
   }
   std::uint32_t peak_leased() const noexcept { return peak_.load(std::memory_order_relaxed); }
   const Laundry& laundry() const noexcept { return laundry_; }
+  const LeakWatch& leaks() const noexcept { return leaks_; }
 
  private:
   struct Ping {
@@ -105,6 +107,7 @@ class Maintenance {
   std::vector<Farewell> farewells_;
   std::vector<Ping> pinging_;
   Laundry laundry_;
+  LeakWatch leaks_;
   std::vector<std::uint32_t> idle_;
   std::vector<std::uint32_t> round_;         // still to be pinged in this round
   std::vector<Clock::time_point> answered_;  // by slot: its last ping

@@ -70,6 +70,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
     : pool_(pool),
       name_(config.effective_name()),
       hooks_(config.hooks),
+      captures_stacks_(config.capture_stack),
       rules_(std::make_shared<const ReleaseRules>(
           ReleaseRules{.reset = config.reset,
                        .after_release = static_cast<bool>(config.hooks.after_release),
@@ -146,6 +147,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   }
   opened.connection.join_pool();
   opened.monitor = opened.connection.monitor();
+  if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;
 }
 

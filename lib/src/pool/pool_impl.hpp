@@ -1,11 +1,14 @@
 // PoolImpl: what a Pool is made of, other than the core that leases refer to.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
@@ -15,6 +18,7 @@
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/stats.hpp>
 
+#include "attached_users.hpp"
 #include "maintenance.hpp"
 #include "pooled_connection.hpp"
 
@@ -35,7 +39,8 @@ class PoolImpl {
   PoolCore& core() noexcept { return *core_; }
   // Some of what the configuration asks for is done at every acquire: none may take the warm path.
   bool every_acquire_is_slow() const noexcept {
-    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer;
+    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer ||
+           config_.capture_stack || config_.nested_acquire != NestedAcquire::off;
   }
   const PoolConfig& config() const noexcept { return config_; }
 
@@ -43,6 +48,10 @@ class PoolImpl {
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
+  // The lease begins; with capture_stack its stack is kept.
+  void begin_lease(core::Ticket ticket, Location where) noexcept;
+  // Before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
+  void begin_taking_idle(Location where);
   // A connection that is idle now, in good order without a ping, and wanted by prepare; or none.
   std::optional<core::Ticket> take_idle();
   // See Pool.
@@ -54,6 +63,10 @@ class PoolImpl {
   // As close(), but on whatever thread, and whatever it holds (the destructor).
   CloseReport close_anyway(const CloseOptions& options, Location where);
   void reset() noexcept;
+  UserToken attach(std::string_view user_name, Location where);
+  // Who says that it uses the pool: "http-server (src/main.cpp:12)", in the order in which they
+  // came.
+  std::vector<std::string> attached() const { return users_->names(); }
   Stats stats() const;
 
  private:
@@ -67,6 +80,11 @@ class PoolImpl {
   };
   Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,
                                             Search& search, bool& waited);
+  std::vector<LeaseInfo> leases_of_nested(core::Entry entry) const;
+  void count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept;
+  ErrorValue nested_error(const std::vector<LeaseInfo>& held, Location where);
+  Expected<core::Ticket> refuse_nested(Entered entered, const std::vector<LeaseInfo>& held,
+                                       Location where);
   core::Checked check(const core::Found& found, Search& search);
   core::Checked check_state(const core::Found& found, Search& search);
   bool wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const;
@@ -94,8 +112,10 @@ class PoolImpl {
   const PoolConfig config_;
   const std::string name_;
   const std::shared_ptr<pq::CancelGroup> cancels_;
+  const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;
+  std::atomic<std::uint64_t> nested_acquires_{0};
 
   // Close. The record is published before the fence, so whoever meets the fence finds it.
   mutable std::mutex close_mutex_;
@@ -103,8 +123,5 @@ class PoolImpl {
   std::shared_ptr<ClosedReport> closed_;  // close_mutex_; null = open
   std::optional<CloseReport> report_;     // close_mutex_; set = close has ended
 };
-
-// "worker-3": the name of a thread of this process; empty when it is gone or has none.
-std::string thread_name(long thread_id);
 
 }  // namespace tidegate::detail

@@ -11,6 +11,8 @@
 #include <tidegate/pq/file_descriptor.hpp>
 #include <tidegate/pq/session_monitor.hpp>
 
+#include "pool/kept_stack.hpp"
+
 namespace tidegate::detail {
 
 // What the end of a lease must know of its pool, which may be gone by then. Fixed.
@@ -28,8 +30,9 @@ struct ReleaseRules {
 // What a connection in `checking` is there for; in `retiring`: whether before_close has had it.
 enum class Task : std::uint8_t { ping, wash, after_release, farewell };
 
-// Only `monitor` and `duplicate` are for others than the slot's owner (ResourceCore::visit()): they
-// stay as they are from the opening to the end, whatever becomes of the connection.
+// Only `monitor`, `duplicate` and `stack` are for others than the slot's owner
+// (ResourceCore::visit()): they stay as they are from the opening to the end, whatever becomes of
+// the connection.
 struct PooledConnection {
   Connection connection{};
   // A duplicate of its socket. It shows when the server has ended the session after ours is closed,
@@ -39,6 +42,7 @@ struct PooledConnection {
   bool rules_concern_clean = false;
   Task task = Task::ping;
   pq::SessionMonitor monitor{};
+  std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured
 };
 
 // What becomes of a connection whose lease ends; its task is set when it is handed over.

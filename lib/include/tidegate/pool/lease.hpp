@@ -6,6 +6,7 @@
 #include <tidegate/base/export.hpp>
 #include <tidegate/core/ticket.hpp>
 #include <tidegate/pq/connection.hpp>
+#include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
 
@@ -57,6 +58,8 @@ class TIDEGATE_API Lease {
   // Takes the connection out of the pool for good; the slot is free at once.
   // Throws: UsageError when the lease is empty.
   Connection hijack() &&;
+  // What others see of it (Pool::leases()). Throws: UsageError when the lease is empty.
+  LeaseInfo info() const;
 
  private:
   friend class Pool;

@@ -9,6 +9,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
 
@@ -73,6 +74,14 @@ class TIDEGATE_API Observer {
   virtual void role_changed(int backend_pid);
   // before_close threw.
   virtual void hook_failed(std::string_view hook, std::string_view what);
+
+  // The lease is out for longer than PoolConfig::leak_threshold; once per lease.
+  virtual void leak_suspected(const LeaseInfo& lease);
+  // It has ended after all. As it was when it was suspected, but `held`.
+  virtual void leak_returned(const LeaseInfo& lease);
+  // An acquire at `where`, on a thread that holds a lease already (PoolConfig::nested_acquire):
+  // `held`, the oldest of them. It has succeeded, or was refused.
+  virtual void nested_acquire(Location where, const LeaseInfo& held, bool refused);
 
   // "fence", "drain", "done" or "orphaned".
   virtual void close_phase(std::string_view phase);

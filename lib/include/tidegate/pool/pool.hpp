@@ -22,6 +22,8 @@
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
+#include <tidegate/pool/user_token.hpp>
+#include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
 namespace tidegate {
@@ -40,8 +42,7 @@ class PoolImpl;
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
 //   HookError        prepare said fail, or threw
 //   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself,
-//   or
-//                    is in a hook of this pool
+//                    or is in a hook of this pool; or nested_acquire forbids it
 class TIDEGATE_API Pool {
  public:
   // Lazy: connects when the first connection is wanted; starts one thread.
@@ -175,8 +176,14 @@ class TIDEGATE_API Pool {
   // for a negative drain. Nothing is changed then.
   CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
   bool closed() const noexcept;
+  // "This component uses the pool", until the token ends: who is still attached when the pool is
+  // closed is named in the report and in PoolClosed. Throws: PoolClosed, UsageError for no name.
+  [[nodiscard]] UserToken attach(std::string_view user_name,
+                                 Location where = Location::current());
 
   Stats stats() const;
+  // Every lease that is out, the oldest first.
+  std::vector<LeaseInfo> leases() const;
   const PoolConfig& config() const noexcept;
 
  private:
