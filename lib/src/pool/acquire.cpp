@@ -318,11 +318,7 @@ ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, L
 // Cheap to make, because a close may be told to a thousand waiters: the text is built only for
 // those who read it, from data that does not refer to the pool.
 ErrorValue PoolImpl::explain_closed(Location where) {
-  std::shared_ptr<const ClosedReport> closed;
-  {
-    std::lock_guard lock(close_mutex_);
-    closed = closed_;
-  }
+  const std::shared_ptr<const ClosedReport> closed = closing_.closed();
   const auto now = std::chrono::steady_clock::now();
   const std::uint32_t outstanding = core_->slots().places().leased;
   return ErrorValue::lazy<PoolClosed>(Errc::closed, where, [closed, now, outstanding, where] {

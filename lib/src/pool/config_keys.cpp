@@ -44,6 +44,8 @@ constexpr ConfigKey kKeys[] = {
     {"pool_capture_stack", "capture_stack", &C::capture_stack},
     {"pool_nested_acquire", "nested_acquire", &C::nested_acquire},
     {"pool_close_drain", "close_drain", &C::close_drain, 0, kLong},
+    {"pool_close_cancel", "close_cancel", &C::close_cancel, 0, kLong},
+    {"pool_close_force", "close_force", &C::close_force, 0, kLong},
     {"pool_gates", "gates", &C::gates, 1, 64},
 };
 

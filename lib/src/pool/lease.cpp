@@ -94,6 +94,10 @@ Connection Lease::hijack() && {
   return std::move(pooled.connection);
 }
 
+std::stop_token Lease::stop_token() const noexcept {
+  return core_ == nullptr ? std::stop_token() : core_->announced().get_token();
+}
+
 LeaseInfo Lease::info() const {
   if (core_ == nullptr) throw_empty("info");
   return detail::lease_of(*core_, ticket_.slot()).value();

@@ -116,6 +116,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   const InHook scope(pool_);  // for both hooks; connecting acquires nothing
   pq::ConnectOptions options = options_;
   if (hooks_.before_connect) {
+    const core::Doing doing("hook before_connect");
     try {
       ConnectParams params(std::move(options.params));
       hooks_.before_connect(params);
@@ -124,7 +125,11 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
       return hook_failed("before_connect");
     }
   }
-  pq::ConnectOutcome outcome = pq::connect(options, stop, deadline);
+  pq::ConnectOutcome outcome = [&] {
+    // Nothing else in it outlasts a stop.
+    const core::Doing doing("a connect, at the look-up of a host name");
+    return pq::connect(options, stop, deadline);
+  }();
   if (!outcome) return explain(name_, *outcome.failure);
 
   PooledConnection opened{std::move(outcome.connection), std::move(outcome.duplicate), rules_,
@@ -132,6 +137,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   if (wants_primary_) opened.connection.watch_role();
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
+    const core::Doing doing("hook after_connect");
     try {
       const Bounded bound(opened.connection, deadline, stop);
       hooks_.after_connect(opened.connection);

@@ -34,16 +34,11 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
 }  // namespace
 
 Pool::Pool(PoolConfig config, Location where)
-    : impl_(std::make_unique<detail::PoolImpl>(std::move(config), where)),
+    : impl_(std::make_shared<detail::PoolImpl>(std::move(config), where)),
       core_(&impl_->core()),
       warm_core_(impl_->every_acquire_is_slow() ? nullptr : core_) {}
 
-Pool::~Pool() {
-  try {
-    impl_->close_anyway({.reason = "pool destroyed"}, Location::current());
-  } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
-  }
-}
+Pool::~Pool() { detail::PoolImpl::end(std::move(impl_)); }
 
 Lease Pool::acquire(Location where) {
   PoolCore* const core = warm_core_;
@@ -131,6 +126,14 @@ void Pool::reset() noexcept { impl_->reset(); }
 
 CloseReport Pool::close(const CloseOptions& options, Location where) {
   return impl_->close(options, where);
+}
+
+void Pool::announce_shutdown(std::string_view reason, Location where) {
+  impl_->announce_shutdown(reason, where);
+}
+
+void Pool::request_close(const char* reason, Location where) noexcept {
+  impl_->request_close(reason, where);
 }
 
 UserToken Pool::attach(std::string_view user_name, Location where) {

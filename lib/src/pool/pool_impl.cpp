@@ -82,7 +82,13 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                                         std::max<std::chrono::nanoseconds>(next - now, {}));
                                   });
                                 }})),
-      maintenance_(config_, *core_) {}
+      maintenance_(config_, *core_, *this, [this] { start_closer(); }),
+      closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
+
+PoolImpl::~PoolImpl() {
+  maintenance_.stop(Deadline::now(), Deadline::never());  // who may still start the closer
+  if (closer_.joinable()) closer_.join();
+}
 
 void PoolImpl::reset() noexcept {
   core_->slots().next_generation();

@@ -3,11 +3,11 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <tidegate/base/deadline.hpp>
@@ -19,6 +19,7 @@
 #include <tidegate/watch/stats.hpp>
 
 #include "attached_users.hpp"
+#include "closing.hpp"
 #include "maintenance.hpp"
 #include "pooled_connection.hpp"
 
@@ -31,10 +32,11 @@ struct AcquireWish {
   Location where{};
 };
 
-class PoolImpl {
+class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
  public:
-  // Throws as Pool's constructor.
+  // Throws as Pool's constructor. In a shared_ptr: threads that a close leaves behind hold it.
   PoolImpl(PoolConfig config, Location where);
+  ~PoolImpl();
 
   PoolCore& core() noexcept { return *core_; }
   // Some of what the configuration asks for is done at every acquire: none may take the warm path.
@@ -59,9 +61,12 @@ class PoolImpl {
   // The stop was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
 
+  // See Pool.
+  void announce_shutdown(std::string_view reason, Location where);
   CloseReport close(const CloseOptions& options, Location where);
-  // As close(), but on whatever thread, and whatever it holds (the destructor).
-  CloseReport close_anyway(const CloseOptions& options, Location where);
+  void request_close(const char* reason, Location where) noexcept;
+  // The end of Pool: closes it, on whatever thread and whatever that holds, and lets go.
+  static void end(std::shared_ptr<PoolImpl> impl) noexcept;
   void reset() noexcept;
   UserToken attach(std::string_view user_name, Location where);
   // Who says that it uses the pool: "http-server (src/main.cpp:12)", in the order in which they
@@ -94,6 +99,8 @@ class PoolImpl {
   core::Checked prepare(core::Ticket ticket, Search& search);
   Verdict ask_prepare(Connection& connection, const Search& search) const;
   void give_back_unleased(core::Ticket ticket) noexcept;
+  void start_closer() noexcept;
+  std::uint32_t own_leases() const noexcept;
   void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept;
   bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
   void before_close(Connection& connection, const std::stop_token& stop) noexcept;
@@ -116,12 +123,8 @@ class PoolImpl {
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;
   std::atomic<std::uint64_t> nested_acquires_{0};
-
-  // Close. The record is published before the fence, so whoever meets the fence finds it.
-  mutable std::mutex close_mutex_;
-  std::condition_variable close_done_;
-  std::shared_ptr<ClosedReport> closed_;  // close_mutex_; null = open
-  std::optional<CloseReport> report_;     // close_mutex_; set = close has ended
+  Closing closing_;
+  std::thread closer_;  // after request_close(); started by maintenance
 };
 
 }  // namespace tidegate::detail

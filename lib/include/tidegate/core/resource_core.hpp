@@ -150,6 +150,11 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
 
+  // Fires when the owner announces its end, at the latest when it closes: for those who hold leases.
+  std::stop_source& announced() noexcept { return announced_; }
+  // Fires when the owner closes: for what it runs on the threads of acquirers.
+  std::stop_source& closing() noexcept { return closing_; }
+
   // The calling thread holds the lease from here on.
   void adopt(Ticket ticket) noexcept { slots_.slot(ticket.slot()).adopt(current_thread_id()); }
   // The lease begins (I6): the record is there before the caller sees the resource.
@@ -349,6 +354,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::unique_ptr<Retired[]> why_;                 // as these
   SlotPool<Sync> slots_;
   Openers openers_;
+  std::stop_source announced_;
+  std::stop_source closing_;
 
   // Relaxed: each is a number of its own.
   std::array<std::atomic<std::uint64_t>, kRetiredReasons> retired_{};

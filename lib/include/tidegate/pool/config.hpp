@@ -98,6 +98,10 @@ struct TIDEGATE_API PoolConfig {
   NestedAcquire nested_acquire = NestedAcquire::off;
   // pool_close_drain: how long close waits for leases. 0 = not at all.
   milliseconds close_drain{10'000};
+  // pool_close_cancel: then, how long for those whose statements it cancels. 0 = none is canceled.
+  milliseconds close_cancel{2'000};
+  // pool_close_force: then, how long for those whose sockets it shuts down. 0 = none is.
+  milliseconds close_force{1'000};
 
   // pool_gates: a power of two up to 64, or auto. Unset (auto): from the cores and max_size.
   std::optional<std::uint32_t> gates{};

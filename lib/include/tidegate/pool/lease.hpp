@@ -1,6 +1,7 @@
 // Lease: a connection in use.
 #pragma once
 
+#include <stop_token>
 #include <utility>
 
 #include <tidegate/base/export.hpp>
@@ -58,6 +59,10 @@ class TIDEGATE_API Lease {
   // Takes the connection out of the pool for good; the slot is free at once.
   // Throws: UsageError when the lease is empty.
   Connection hijack() &&;
+  // Fires when the pool announces its shutdown or closes; has fired for a lease that begins after
+  // that. A hint to loops: finish this unit of work, and give the lease back. Nothing is canceled by
+  // it. Of an empty lease: never fires.
+  std::stop_token stop_token() const noexcept;
   // What others see of it (Pool::leases()). Throws: UsageError when the lease is empty.
   LeaseInfo info() const;
 

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/pool/close.hpp>
 #include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
@@ -83,8 +85,12 @@ class TIDEGATE_API Observer {
   // `held`, the oldest of them. It has succeeded, or was refused.
   virtual void nested_acquire(Location where, const LeaseInfo& held, bool refused);
 
-  // "fence", "drain", "done" or "orphaned".
+  // "lame duck", "fence", "drain", "cancel", "force", and at the end "done" or "orphaned".
   virtual void close_phase(std::string_view phase);
+  // The drain goes on: after 1 s, 5 s, and every 10 s. `leases`: what is out, the oldest first.
+  virtual void close_waits(std::chrono::nanoseconds so_far, const std::vector<LeaseInfo>& leases);
+  // What all callers of close get. Also of a pool that is closed by its destructor.
+  virtual void closed(const CloseReport& report);
 };
 
 }  // namespace tidegate
