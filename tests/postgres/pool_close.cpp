@@ -58,7 +58,7 @@ TEST(Close, EndsInTimeWithALeaseThatDoesNotComeBack) {
   Pool pool(PoolConfig{.max_size = 1});
   Lease lease = pool.acquire();
   std::jthread([&] {
-    const CloseReport report = pool.close({.drain = 20ms});
+    const CloseReport report = pool.close({.drain = 20ms, .cancel = 0ms, .force = 0ms});
     EXPECT_EQ(report.outcome, CloseReport::Outcome::orphaned);
     EXPECT_EQ(report.leases_orphaned, 1);
   }).join();

@@ -44,7 +44,7 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
   if (!own.empty()) {
     throw WouldDeadlock(name_, WouldDeadlock::Situation::close_with_lease, holders_of(own), where);
   }
-  return closing_.run(options, where, 0, shared_from_this());
+  return closing_.run(options, where, 0, weak_from_this());
 }
 
 void PoolImpl::request_close(const char* reason, Location where) noexcept {
@@ -59,7 +59,7 @@ void PoolImpl::start_closer() noexcept {
   try {
     closer_ = core::start_thread("tidegate-close", [this] {
       try {
-        closing_.run_requested(shared_from_this());
+        closing_.run_requested(weak_from_this());
       } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
       }
     });

@@ -193,7 +193,7 @@ bool Closing::force() {
 // What is not a lease: connections that say goodbye, hooks, connects that are being aborted. They
 // have as long as the leases had. A thread that does not end by then is left behind, with all that
 // it may touch.
-void Closing::end_rest(const std::shared_ptr<void>& keep) {
+void Closing::end_rest(const std::weak_ptr<void>& keep) {
   auto& core = parts_.core;
   Deadline end = until();
   {
@@ -218,7 +218,7 @@ void Closing::end_rest(const std::shared_ptr<void>& keep) {
                                      .in = "an observer",
                                      .stuck = now - began_,
                                      .thread_id = parts_.maintenance.thread_id()});
-    parts_.maintenance.leave_behind(keep);
+    parts_.maintenance.leave_behind(keep.lock());
   }
   if (!openers_ended) {
     for (const auto& stuck : core.openers().running()) {
@@ -227,7 +227,7 @@ void Closing::end_rest(const std::shared_ptr<void>& keep) {
                                        .stuck = now - stuck.since,
                                        .thread_id = stuck.thread_id});
     }
-    core.openers().leave_behind(keep);
+    core.openers().leave_behind(keep.lock());
   }
   if (maintenance_ended && openers_ended) {
     // A connect that was too far to be aborted has ended after maintenance did.

@@ -110,16 +110,16 @@ bool Closing::announce(std::string_view reason, Location where) {
 }
 
 CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
-                         const std::shared_ptr<void>& keep) {
+                         const std::weak_ptr<void>& keep) {
   return run(options, where, own, keep, Caller::user);
 }
 
-CloseReport Closing::run_requested(const std::shared_ptr<void>& keep) {
+CloseReport Closing::run_requested(const std::weak_ptr<void>& keep) {
   return run({}, request_where_, 0, keep, Caller::pool);
 }
 
 CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
-                         const std::shared_ptr<void>& keep, Caller caller) {
+                         const std::weak_ptr<void>& keep, Caller caller) {
   const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
   {
     std::unique_lock lock(mutex_);

@@ -55,10 +55,10 @@ class Closing {
   // Needs: no phase is negative. `own`: leases of the calling thread, which are not waited for.
   // `keep`: what threads that are stuck refer to, for them to hold from then on.
   CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
-                  const std::shared_ptr<void>& keep);
+                  const std::weak_ptr<void>& keep);
 
   // What request() left to be done, on a thread of the pool.
-  CloseReport run_requested(const std::shared_ptr<void>& keep);
+  CloseReport run_requested(const std::weak_ptr<void>& keep);
 
   // What errors say. Never null once the fence is set.
   std::shared_ptr<const ClosedReport> closed();
@@ -81,7 +81,7 @@ class Closing {
 
   enum class Caller { user, pool };
   CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
-                  const std::shared_ptr<void>& keep, Caller caller);
+                  const std::weak_ptr<void>& keep, Caller caller);
   bool publish(std::string reason, Location where);
   CloseRecord record_of(std::string reason, Location where) const;
   void shorten(const CloseOptions& options);
@@ -98,7 +98,7 @@ class Closing {
   bool still_out(const Left& left) const;
   template <class Visit>
   void for_each_left(Visit&& visit);
-  void end_rest(const std::shared_ptr<void>& keep);
+  void end_rest(const std::weak_ptr<void>& keep);
   CloseReport finish();
 
   const Parts parts_;
