@@ -18,6 +18,7 @@
 #include "laundry.hpp"
 #include "leak_watch.hpp"
 #include "pooled_connection.hpp"
+#include "pq/forked_descriptors.hpp"
 
 namespace tidegate::detail {
 
@@ -54,6 +55,9 @@ class Maintenance {
   // Ends the thread when nothing is retiring or checked any more, or at the deadline, and joins it.
   // Needs: the core is closed, and drained or abandoned, so that nothing new comes. Idempotent.
   void stop(Deadline deadline) noexcept;
+
+  // For a ForkHook: nothing that is done in the child wakes the parent's thread.
+  void cut_off_in_child() noexcept { pq::cut_off_eventfd(wake_.get()); }
 
   std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
   std::uint64_t abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }

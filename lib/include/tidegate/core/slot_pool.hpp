@@ -198,6 +198,10 @@ class SlotPool {
   };
   Fenced close() noexcept;
   bool closed() const noexcept { return gate_word::closed(gates_[0].load()); }
+  // The first step of close(), which takes no lock; by itself in a child after fork().
+  void close_gates() noexcept {
+    for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kClosed);
+  }
   // Waits until no admission is left: spins briefly, yields, parks. False: the deadline came first.
   bool await_drained(Deadline deadline) noexcept;
   bool drained() const noexcept;

@@ -13,7 +13,7 @@ namespace tidegate::core {
 template <class Sync>
 typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
   Fenced fenced;
-  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kClosed);
+  close_gates();
   TIDEGATE_TEST_POINT("close.fenced");
   {
     std::lock_guard lock(mutex_);
