@@ -9,6 +9,8 @@
 #include <climits>
 #include <ctime>
 
+#include <tidegate/base/fork.hpp>
+
 namespace tidegate::core {
 namespace {
 
@@ -20,6 +22,9 @@ long futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,
 }  // namespace
 
 std::int32_t detail::ask_thread_id() noexcept {
+  // The thread of a child has another id than the one that forked.
+  static const tidegate::detail::ForkHook forget([](void*) noexcept { cached_thread_id = 0; },
+                                                 nullptr);
   return static_cast<std::int32_t>(::syscall(SYS_gettid));
 }
 

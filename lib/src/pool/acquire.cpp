@@ -22,6 +22,7 @@ constexpr std::chrono::nanoseconds kLookAfter = 20ms;
 }  // namespace
 
 Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wish) {
+  if (inherited()) return inherited_error(wish.where);
   Search search;
   search.began = std::chrono::steady_clock::now();
   search.where = wish.where;
@@ -221,6 +222,7 @@ void PoolImpl::set_aside(core::Ticket ticket, Task task) noexcept {
 // ---- words -----------------------------------------------------------------------------------
 
 ErrorValue PoolImpl::refuse_stopped(const AcquireWish& wish) {
+  if (inherited()) return inherited_error(wish.where);
   const Errc error = core_->slots().closed() ? Errc::closed : Errc::canceled;
   core_->count_failed({error, {}, false});
   tell(config_.observer, [&](Observer& o) {

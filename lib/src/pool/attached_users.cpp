@@ -14,6 +14,7 @@ UserToken AttachedUsers::attach(std::string_view name, Location where) {
 }
 
 void AttachedUsers::detach(std::uint64_t id) noexcept {
+  if (forks_ != ForkHook::forks()) return;
   const std::lock_guard lock(mutex_);
   users_.erase(id);
 }

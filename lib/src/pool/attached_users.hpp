@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/pool/user_token.hpp>
 
@@ -18,6 +19,7 @@ namespace tidegate::detail {
 class AttachedUsers : public std::enable_shared_from_this<AttachedUsers> {
  public:
   UserToken attach(std::string_view name, Location where);
+  // Does nothing in a child after fork(), where the mutex may be locked for ever.
   void detach(std::uint64_t id) noexcept;
   // "http-server (src/main.cpp:12)" for each, in the order in which they came.
   std::vector<std::string> names() const;
@@ -28,6 +30,7 @@ class AttachedUsers : public std::enable_shared_from_this<AttachedUsers> {
     Location where;
   };
 
+  const std::uint32_t forks_ = ForkHook::forks();
   mutable std::mutex mutex_;
   std::map<std::uint64_t, User> users_;  // mutex_
   std::uint64_t last_id_ = 0;            // mutex_

@@ -1,5 +1,6 @@
 // Who may close the pool, and on what thread that is done.
 #include <cerrno>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -27,6 +28,7 @@ void require_phase(const std::optional<std::chrono::milliseconds>& bound, const 
 }  // namespace
 
 void PoolImpl::announce_shutdown(std::string_view reason, Location where) {
+  refuse_if_inherited(where);
   if (core_->slots().closed() || !closing_.announce(reason, where)) return;
   maintenance_.stop_refilling();
   tell(config_.observer, [](Observer& o) { o.close_phase("lame duck"); });
@@ -48,6 +50,7 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
 }
 
 void PoolImpl::request_close(const char* reason, Location where) noexcept {
+  if (inherited()) return;
   const int error = errno;  // of the code that a signal has interrupted
   if (closing_.request(reason, where)) maintenance_.want_close();
   errno = error;
@@ -79,6 +82,10 @@ std::uint32_t PoolImpl::own_leases() const noexcept {
 }
 
 void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
+  if (impl->inherited()) {  // its threads are the parent's, and its connections, too
+    [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
+    return;
+  }
   const auto close = [](const std::shared_ptr<PoolImpl>& pool, Location where) noexcept {
     try {
       pool->closing_.run({.reason = "pool destroyed"}, where, pool->own_leases(), pool);

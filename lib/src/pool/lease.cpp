@@ -14,6 +14,18 @@ namespace {
                    " on an empty lease (released, discarded, hijacked or moved from)");
 }
 
+// In a child after fork() the lease is its parent's: it is only forgotten.
+bool is_inherited(detail::PoolCore& core, core::Ticket ticket) noexcept {
+  return core.resource(ticket.slot()).rules->inherited();
+}
+void refuse_inherited(detail::PoolCore& core, core::Ticket ticket, const char* verb) {
+  if (!is_inherited(core, ticket)) return;
+  throw Forked(
+      std::string("lease: ") + verb +
+      " in a child after fork(): only the process that acquired it may use it\n  hint: make "
+      "the pool after fork()");
+}
+
 }  // namespace
 
 // No call on the warm path of the next two, other than as their last step: so they need no frame.
@@ -33,6 +45,7 @@ Connection& Lease::operator*() const {
 
 Connection& Lease::use_slowly() const {
   if (core_ == nullptr) throw_empty("use of the connection");
+  refuse_inherited(*core_, ticket_, "use of the connection");
   core::current_thread_id();  // known from here on
   return **this;
 }
@@ -58,6 +71,7 @@ void Lease::give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept
 
 void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noexcept {
   using How = detail::Release::How;
+  if (is_inherited(core, ticket)) return;
   detail::PooledConnection& pooled = core.resource(ticket.slot());
   const detail::Release release = detail::plan_release(pooled);
   detail::tell(pooled.rules->observer, [&](Observer& o) {
@@ -74,6 +88,7 @@ void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noex
 void Lease::discard() noexcept {
   if (core_ == nullptr) return;
   detail::PoolCore& core = *std::exchange(core_, nullptr);
+  if (is_inherited(core, ticket_)) return;
   detail::PooledConnection& pooled = core.resource(ticket_.slot());
   pooled.connection.leave_transaction();
   detail::tell(pooled.rules->observer, [&](Observer& o) {
@@ -86,6 +101,7 @@ void Lease::discard() noexcept {
 
 Connection Lease::hijack() && {
   if (core_ == nullptr) throw_empty("hijack");
+  refuse_inherited(*core_, ticket_, "hijack");
   detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
   detail::tell(pooled.rules->observer, [&](Observer& o) {
     o.retired({.reason = to_string(core::Retired::hijacked),
@@ -100,6 +116,7 @@ std::stop_token Lease::stop_token() const noexcept {
 
 LeaseInfo Lease::info() const {
   if (core_ == nullptr) throw_empty("info");
+  refuse_inherited(*core_, ticket_, "info");
   return detail::lease_of(*core_, ticket_.slot()).value();
 }
 

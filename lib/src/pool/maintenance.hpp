@@ -20,6 +20,7 @@
 #include "laundry.hpp"
 #include "leak_watch.hpp"
 #include "pooled_connection.hpp"
+#include "pq/forked_descriptors.hpp"
 
 namespace tidegate::detail {
 
@@ -67,6 +68,9 @@ class Maintenance {
   // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs to.
   void leave_behind(std::shared_ptr<void> keep) noexcept;
   long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
+
+  // For a ForkHook: nothing that is done in the child wakes the parent's thread.
+  void cut_off_in_child() noexcept { pq::cut_off_eventfd(wake_.get()); }
 
   std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
   std::uint64_t abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }

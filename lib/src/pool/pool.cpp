@@ -120,11 +120,18 @@ void Pool::ping(Deadline deadline, Location where) {
   throw ConnectionLost({.message = "ping: " + std::string(lease->broken_reason())}, where);
 }
 
-bool Pool::warm_up(Deadline deadline) { return impl_->warm_up(deadline); }
+bool Pool::warm_up(Deadline deadline) {
+  impl_->refuse_if_inherited({});
+  return impl_->warm_up(deadline);
+}
 
-void Pool::reset() noexcept { impl_->reset(); }
+void Pool::reset() {
+  impl_->refuse_if_inherited({});
+  impl_->reset();
+}
 
 CloseReport Pool::close(const CloseOptions& options, Location where) {
+  impl_->refuse_if_inherited(where);
   return impl_->close(options, where);
 }
 
@@ -137,14 +144,21 @@ void Pool::request_close(const char* reason, Location where) noexcept {
 }
 
 UserToken Pool::attach(std::string_view user_name, Location where) {
+  impl_->refuse_if_inherited(where);
   return impl_->attach(user_name, where);
 }
 
 bool Pool::closed() const noexcept { return core_->slots().closed(); }
 
-Stats Pool::stats() const { return impl_->stats(); }
+Stats Pool::stats() const {
+  impl_->refuse_if_inherited({});
+  return impl_->stats();
+}
 
-std::vector<LeaseInfo> Pool::leases() const { return detail::leases_of(*core_); }
+std::vector<LeaseInfo> Pool::leases() const {
+  impl_->refuse_if_inherited({});
+  return detail::leases_of(*core_);
+}
 
 const PoolConfig& Pool::config() const noexcept { return impl_->config(); }
 

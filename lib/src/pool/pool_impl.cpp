@@ -10,6 +10,7 @@
 
 #include "events.hpp"
 #include "opener.hpp"
+#include "pq/forked_descriptors.hpp"
 
 namespace tidegate::core {
 template class ResourceCore<tidegate::detail::PooledConnection, StdSync>;
@@ -88,6 +89,22 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
 PoolImpl::~PoolImpl() {
   maintenance_.stop(Deadline::now(), Deadline::never());  // who may still start the closer
   if (closer_.joinable()) closer_.join();
+}
+
+// Every acquire meets a closed gate, and then inherited(). The connections see to themselves.
+void PoolImpl::in_child(void* pool) noexcept {
+  PoolImpl& self = *static_cast<PoolImpl*>(pool);
+  self.core_->close_in_child(
+      [](const PooledConnection& pooled) { pq::cut_off_socket(pooled.duplicate.get()); });
+  self.maintenance_.cut_off_in_child();
+}
+
+ErrorValue PoolImpl::inherited_error(Location where) const {
+  return ErrorValue::of(Forked(
+      "pool \"" + name_ +
+          "\" was inherited by fork(): only the process that made it may use it\n  hint: make "
+          "the pool after fork()",
+      where));
 }
 
 void PoolImpl::reset() noexcept {

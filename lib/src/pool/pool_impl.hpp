@@ -12,6 +12,7 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
+#include <tidegate/base/fork.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
@@ -45,6 +46,14 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
            config_.capture_stack || config_.nested_acquire != NestedAcquire::off;
   }
   const PoolConfig& config() const noexcept { return config_; }
+  // This process is a child, after fork(), of the one that made the pool. Only config() and the
+  // next two may be used there; locks may be held for ever.
+  bool inherited() const noexcept { return forks_ != ForkHook::forks(); }
+  ErrorValue inherited_error(Location where) const;
+  // Throws: Forked.
+  void refuse_if_inherited(Location where) const {
+    if (inherited()) inherited_error(where).raise();
+  }
 
   // The part of an acquire that the warm path does not cover: the ticket of a connection that has
   // passed its check, or the error.
@@ -111,6 +120,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   AcquireReport report_of(const AcquireWish& wish, const Search& search);
   std::vector<LeaseHolder> holders(std::size_t most) const;
 
+  static void in_child(void* pool) noexcept;
+
   struct Unref {
     void operator()(PoolCore* core) const noexcept { core->unref(); }
   };
@@ -118,6 +129,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // Fixed after construction.
   const PoolConfig config_;
   const std::string name_;
+  const std::uint32_t forks_ = ForkHook::forks();
   const std::shared_ptr<pq::CancelGroup> cancels_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;
@@ -125,6 +137,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   std::atomic<std::uint64_t> nested_acquires_{0};
   Closing closing_;
   std::thread closer_;  // after request_close(); started by maintenance
+
+  const ForkHook at_fork_{&PoolImpl::in_child, this};
 };
 
 }  // namespace tidegate::detail

@@ -6,6 +6,7 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <tidegate/base/fork.hpp>
 #include <tidegate/base/thread.hpp>
 
 namespace tidegate::pq {
@@ -91,13 +93,20 @@ struct Canceller::State {
 
 std::shared_ptr<Canceller> Canceller::shared() {
   // Never destroyed: pools of static lifetime may end after this file's statics would.
-  static auto& mutex = *new std::mutex();
-  static auto& current = *new std::weak_ptr<Canceller>();
-  const std::lock_guard lock(mutex);
-  auto canceller = current.lock();
+  struct Process {
+    std::mutex mutex;
+    std::weak_ptr<Canceller> current;
+  };
+  static auto& process = *new Process;
+  // The threads of the parent's are not in a child, and who had locked the mutex neither.
+  static const detail::ForkHook& anew =
+      *new detail::ForkHook([](void* parents) noexcept { new (parents) Process; }, &process);
+  static_cast<void>(anew);
+  const std::lock_guard lock(process.mutex);
+  auto canceller = process.current.lock();
   if (!canceller) {
     canceller = std::make_shared<Canceller>(&send_cancel);
-    current = canceller;
+    process.current = canceller;
   }
   return canceller;
 }

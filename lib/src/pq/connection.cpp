@@ -24,7 +24,11 @@ Connection& Connection::operator=(Connection&& other) noexcept {
 }
 
 void Connection::close() noexcept {
-  delete static_cast<pq::Session*>(std::exchange(state_, nullptr));
+  auto* const session = static_cast<pq::Session*>(std::exchange(state_, nullptr));
+  // libpq would say goodbye to a server that still talks with our parent, and what another thread
+  // of that was changing is not whole here: the session is left as it is.
+  if (session == nullptr || session->inherited()) return;
+  delete session;
 }
 
 // Needs: not closed.
@@ -32,6 +36,12 @@ pq::Session& Connection::session() const noexcept { return static_cast<pq::Sessi
 
 pq::Session& Connection::open_session(Location where) const {
   if (state_ == nullptr) throw UsageError("the connection is closed, or was moved from", where);
+  if (session().inherited()) {
+    throw Forked(
+        "the connection was inherited by fork(): only the process that opened it may use it"
+        "\n  hint: open connections, or make the pool, after fork()",
+        where);
+  }
   return session();
 }
 

@@ -247,6 +247,7 @@ void Session::throw_unsent() {
 void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::string(why), where_); }
 
 PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcept {
+  if (inherited()) return PingResult::dead;
   mark_use();
   StopBell rings;
   if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});

@@ -9,6 +9,8 @@
 
 #include <tidegate/pq/connect.hpp>
 
+#include "pq/forked_descriptors.hpp"
+
 namespace tidegate::pq {
 namespace {
 
@@ -65,10 +67,27 @@ void Session::opened(const ConnectOptions& options) {
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
   cancels_ = cancels.get();
   target_ = target.get();
+  at_fork_.emplace(&Session::in_child, this);
+}
+
+// No byte that the child sends, on whatever way, reaches the server. The flags bring every end of a
+// lease to the slow path, and nothing is done there.
+void Session::in_child(void* session) noexcept {
+  Session& self = *static_cast<Session*>(session);
+  self.set(Flag::broken);
+  self.set(Flag::doomed);
+  self.set(Flag::inspected);
+  cut_off_socket(PQsocket(self.native()));
+  cut_off_eventfd(self.bell_.get());
+}
+
+std::string_view Session::broken_reason() const noexcept {
+  return inherited() ? "it was inherited by fork()" : std::string_view(broken_reason_);
 }
 
 // Others may look on, and ask for a cancel: there is nothing to cancel any more.
 Session::~Session() {
+  at_fork_.reset();
   leave_transaction();
   if (shared_ == nullptr) return;
   target_->end_statement();
@@ -142,6 +161,7 @@ void Session::set_notice_handler(NoticeHandler handler) {
 }
 
 PGconn* Session::hand_out() noexcept {
+  if (inherited()) return nullptr;
   mark_use();
   set(Flag::touched);
   set(Flag::native);
@@ -151,6 +171,7 @@ PGconn* Session::hand_out() noexcept {
 }
 
 bool Session::end_touched_lease() noexcept {
+  if (inherited()) return false;
   mark_use();
   PGconn* connection = native_.get();
   leave_transaction();
@@ -187,6 +208,7 @@ bool Session::take_back() noexcept {
 }
 
 SocketCheck Session::check_socket() noexcept {
+  if (inherited()) return SocketCheck::dead;
   mark_use();
   PGconn* connection = native_.get();
   for (int reading = 0; reading < kReadings && !has(Flag::broken); ++reading) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include <tidegate/base/deadline.hpp>
+#include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
 #include <tidegate/pq/cancel_group.hpp>
@@ -101,7 +103,9 @@ class Session final : public SessionState {
   Role role() noexcept;
   void set_notice_handler(NoticeHandler handler);
 
-  std::string_view broken_reason() const noexcept { return broken_reason_; }
+  std::string_view broken_reason() const noexcept;
+  // This process is a child of the one that opened it, and may only forget it.
+  bool inherited() const noexcept { return shared_ != nullptr && shared_->inherited(); }
 
  private:
   friend class tidegate::Connection;  // begin(), for run(Batch)
@@ -220,6 +224,7 @@ class Session final : public SessionState {
   bool take_back() noexcept;
   void receive(const pg_result* notice) noexcept;
   static void receive_notice(void* session, const pg_result* notice);
+  static void in_child(void* session) noexcept;
 
   NativePtr native_;
   int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
@@ -265,6 +270,8 @@ class Session final : public SessionState {
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};
+
+  std::optional<detail::ForkHook> at_fork_{};  // set when the connect has succeeded
 };
 
 TransactionStatus transaction_of(const pg_conn* connection) noexcept;

@@ -8,6 +8,7 @@
 namespace tidegate::pq {
 
 bool SharedSession::cancel() const noexcept {
+  if (inherited()) return false;
   try {
     return cancels->canceller().request(target) == Canceller::Asked::accepted;
   } catch (const std::bad_alloc&) {

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <latch>
+#include <memory>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -418,6 +420,64 @@ TEST_F(OpenersChores, EndAtTheStopAndLaterOnesAtOnce) {
   want_chore(openers, 2);
   EXPECT_EQ(client.dropped().size(), 3u);
   EXPECT_EQ(client.last_thread(), std::this_thread::get_id());
+}
+
+// ---- threads that do not come back -----------------------------------------------------------
+
+// Deaf to stops.
+class DeafClient : public OpenerClient {
+ public:
+  std::optional<std::uint32_t> take_to_open() noexcept override {
+    return taken_.exchange(true) ? std::nullopt : std::optional<std::uint32_t>(0);
+  }
+  OpenFailure open(std::uint32_t, const std::stop_token&, Deadline) noexcept override {
+    const Doing doing("hook after_connect");
+    inside.count_down();
+    let_go.wait();
+    return OpenFailure::aborted;
+  }
+  void opened(std::uint32_t) noexcept override {}
+  void open_failed(std::uint32_t, OpenFailure, steady_clock::time_point) noexcept override {}
+
+  std::latch inside{1};
+  std::latch let_go{1};
+
+ private:
+  std::atomic<bool> taken_{false};
+};
+
+// Both in one object, as a pool has them: who is left behind holds it.
+struct DeafOpeners {
+  DeafClient client{};
+  Openers openers{{.max_threads = 1}, client};
+};
+
+TEST(OpenersLeftBehind, HoldWhatTheyTouchAndLetGoOfItAtTheirEnd) {
+  auto all = std::make_shared<DeafOpeners>();
+  const std::weak_ptr<DeafOpeners> watch = all;
+  DeafClient& client = all->client;
+  all->openers.want(1);
+  client.inside.wait();
+  EXPECT_FALSE(all->openers.stop(10ms));
+  const auto running = all->openers.running();
+  ASSERT_EQ(running.size(), 1u);
+  EXPECT_STREQ(running[0].in, "hook after_connect");
+  EXPECT_NE(running[0].thread_id, 0);
+  all->openers.leave_behind(all);
+  all.reset();
+  EXPECT_FALSE(watch.expired());
+  client.let_go.count_down();
+  test::await("the last thread to let go", [&] { return watch.expired(); });
+}
+
+TEST(OpenersLeftBehind, AreNoneWhenAllHaveEnded) {
+  auto all = std::make_shared<DeafOpeners>();
+  all->client.let_go.count_down();
+  all->openers.want(1);
+  EXPECT_TRUE(all->openers.stop());
+  EXPECT_TRUE(all->openers.running().empty());
+  all->openers.leave_behind(all);
+  EXPECT_EQ(all.use_count(), 1);
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 // core.
 #include <tidegate/core/slot_pool.hpp>
 
+#include <atomic>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -41,6 +43,47 @@ TYPED_TEST(SlotPoolClose, NobodyEntersThroughAnyGate) {
   for (unsigned gate = 0; gate < 4; ++gate) {
     EXPECT_EQ(pool.acquire(Deadline::never(), gate).error, Errc::closed);
   }
+}
+
+// Others may shorten a drain that is under way. Planted: poke_drain() that wakes nobody.
+TYPED_TEST(SlotPoolClose, ADrainAsksForItsDeadlineAgainWhenItIsPoked) {
+  TestPool<TypeParam> pool({.max_size = 1});
+  pool.open(1);
+  const Ticket lease = pool.take(0);
+  pool->close();
+  std::atomic<bool> shortened{false};
+  std::atomic<int> asked{0};
+  std::atomic<bool> drained{true};
+  std::thread closer([&] {
+    drained = pool->await_drained(
+        [&] {
+          ++asked;
+          return shortened ? Deadline::now() : Deadline::never();
+        },
+        0);
+  });
+  test::await("the closer to ask", [&] { return asked > 0; });
+  shortened = true;
+  pool->poke_drain();
+  closer.join();
+  EXPECT_FALSE(drained);
+  pool->release(lease);
+}
+
+// For who closes with leases of its own. Planted: a leave that tells of zero only.
+TYPED_TEST(SlotPoolClose, ADrainMayBeContentWithLeasesThatStay) {
+  TestPool<TypeParam> pool({.max_size = 2, .gates = 2});
+  pool.open(2);
+  const Ticket stays = pool.take(0);
+  const Ticket goes = pool.take(1);
+  pool->close();
+  EXPECT_FALSE(pool->drained(1));
+  std::thread closer([&] { EXPECT_TRUE(pool->await_drained([] { return Deadline::never(); }, 1)); });
+  pool->release(goes);
+  closer.join();
+  EXPECT_TRUE(pool->drained(1));
+  EXPECT_FALSE(pool->drained());
+  pool->release(stays);
 }
 
 TYPED_TEST(SlotPoolClose, RetiresWhatIsDockedAndWhatIsIdle) {

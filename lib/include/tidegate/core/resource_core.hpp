@@ -225,6 +225,15 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     std::forward<F>(f)(*resource, slots_.slot(slot));
     return true;
   }
+  // In a child after fork(), on its only thread: closes the gates and calls f(T&) for each
+  // resource, whoever owned it. Takes no lock; nothing else of the core may be used there.
+  template <class F>
+  void close_in_child(F&& f) noexcept {
+    slots_.fence();
+    for (std::uint32_t i = 0; i < slots_.limits().max_size; ++i) {
+      if (resources_[i]) f(*resources_[i]);
+    }
+  }
   // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
   bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
     const auto slot = slots_.reserve_to_open();
@@ -351,7 +360,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   ResourceMaker<T> maker_;
   // Each owned by its slot's owner (I2, I5), who comes and goes under the visit mutex.
   std::unique_ptr<std::optional<T>[]> resources_;
-  std::unique_ptr<Retired[]> why_;                 // as these
+  std::unique_ptr<Retired[]> why_;  // as these
   SlotPool<Sync> slots_;
   Openers openers_;
   std::stop_source announced_;

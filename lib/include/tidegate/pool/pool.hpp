@@ -34,6 +34,10 @@ class PoolImpl;
 
 // Every member may be called from any thread at any time, also while the pool closes.
 //
+// After fork() the child may have a pool of its own, but not this one: every member throws Forked
+// there, except config(), closed(), which is true, and the destructor, which forgets the pool. The
+// parent's connections stay its own: the child sends nothing on them, whatever it does or destroys.
+//
 // The acquiring verbs throw
 //   PoolClosed       the pool is closed: by whom, where, when and why
 //   AcquireTimeout   the deadline passed while every connection was in use, opening, or checked
@@ -170,7 +174,7 @@ class TIDEGATE_API Pool {
 
   // Every connection is replaced as it comes back: idle ones now, leased ones when they are
   // released. Forgets what went wrong with connects so far.
-  void reset() noexcept;
+  void reset();
 
   // Lame duck: everything is served as before, but nothing is opened ahead of need, and the
   // stop_token of every lease fires, on this thread. Does nothing on a closed pool.
@@ -191,8 +195,7 @@ class TIDEGATE_API Pool {
   bool closed() const noexcept;
   // "This component uses the pool", until the token ends: who is still attached when the pool is
   // closed is named in the report and in PoolClosed. Throws: PoolClosed, UsageError for no name.
-  [[nodiscard]] UserToken attach(std::string_view user_name,
-                                 Location where = Location::current());
+  [[nodiscard]] UserToken attach(std::string_view user_name, Location where = Location::current());
 
   Stats stats() const;
   // Every lease that is out, the oldest first.

@@ -49,6 +49,9 @@ struct CopyTarget;
 //                   One that had succeeded before the cancel arrived has succeeded. A deadline that
 //                   has passed already: nothing was sent
 //   QueryCanceled   the same for the stop_token of ExecOptions, and for cancel()
+//   Forked          this process is a child, after fork(), of the one that opened it. There
+//   is_open()
+//                   is false, the verbs that do not throw do nothing, and its end sends nothing
 //   ConnectionLost  the connection is broken; whether the statement took effect is not known.
 //                   It was already broken before the call if the message says so: nothing was sent.
 class TIDEGATE_API Connection {

@@ -1,0 +1,52 @@
+#include <tidegate/base/fork.hpp>
+
+#include <pthread.h>
+
+#include <mutex>
+#include <new>
+
+namespace tidegate::detail {
+
+// Locked over every fork(), so that the child finds it whole.
+struct ForkHook::List {
+  List() {
+    const int error = ::pthread_atfork([] { list().mutex.lock(); }, [] { list().mutex.unlock(); },
+                                       [] { list().in_child(); });
+    if (error != 0) throw std::bad_alloc();
+  }
+  void in_child() noexcept {
+    ++forks_;
+    for (const ForkHook* hook = first; hook != nullptr; hook = hook->next_) {
+      hook->in_child_(hook->context_);
+    }
+    mutex.unlock();
+  }
+
+  std::mutex mutex{};
+  ForkHook* first = nullptr;
+};
+
+std::uint32_t ForkHook::forks_ = 0;
+
+// Never destroyed: objects of static lifetime may end after this file's statics would.
+ForkHook::List& ForkHook::list() {
+  static List& all = *new List;
+  return all;
+}
+
+ForkHook::ForkHook(Call in_child, void* context) : in_child_(in_child), context_(context) {
+  List& all = list();
+  const std::lock_guard lock(all.mutex);
+  next_ = all.first;
+  if (next_ != nullptr) next_->previous_ = this;
+  all.first = this;
+}
+
+ForkHook::~ForkHook() {
+  List& all = list();
+  const std::lock_guard lock(all.mutex);
+  (previous_ != nullptr ? previous_->next_ : all.first) = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+}
+
+}  // namespace tidegate::detail
