@@ -1,0 +1,105 @@
+// Leases that do not come back: one in a long statement, one that waits in a transaction for what
+// never comes, one that is held and forgotten.
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <future>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "pause.hpp"
+#include "service.hpp"
+
+namespace service {
+namespace {
+
+using namespace std::chrono_literals;
+using tidegate::Errc;
+using tidegate::Lease;
+
+// A thread that holds a lease until its use ends with an error, or it is rescued.
+class Holder {
+ public:
+  Holder(tidegate::Pool& pool, std::function<void(Lease&, std::stop_token)> hold)
+      : thread_([this, &pool, hold = std::move(hold)](const std::stop_token& rescue) {
+          Ending ending;
+          try {
+            Lease lease = pool.acquire();
+            hold(lease, rescue);
+          } catch (const tidegate::Error& error) {
+            ending = {error.code(), error.what()};
+          }
+          ending_.set_value(ending);
+        }) {}
+
+  // Says how it ended by itself, if it did. True when with an error of that code.
+  bool ended_by(Errc code) {
+    auto ending = ending_.get_future();
+    if (ending.wait_for(1s) != std::future_status::ready) return false;
+    const auto [actual, text] = ending.get();
+    std::printf("  its thread got: %s\n", text.substr(0, text.find('\n')).c_str());
+    return actual == code;
+  }
+
+ private:
+  struct Ending {
+    std::optional<Errc> code{};
+    std::string text{"no error"};
+  };
+  std::promise<Ending> ending_{};
+  std::jthread thread_;  // its end rescues
+};
+
+// Until three server processes are in the state that is to be shown.
+void await_stuck(tidegate::Pool& observer) {
+  const tidegate::Deadline deadline = 10s;
+  while (observer.query_value<std::int64_t>(
+             "select count(*) from pg_stat_activity where application_name = 'tidegate/stuck'"
+             " and (query like 'select pg_sleep(3600)%' and state = 'active'"
+             "      or query like 'listen %' and state = 'idle in transaction'"
+             "      or query like 'select ''forgotten''%' and state = 'idle')") < 3) {
+    if (deadline.passed()) throw tidegate::UsageError("the leases did not get stuck within 10 s");
+    pause({}, 10ms);
+  }
+}
+
+}  // namespace
+
+bool show_stuck(tidegate::PoolConfig config, const std::stop_token& hurry) {
+  config.name = "stuck";
+  config.max_size = 3;
+  config.min_size = config.min_idle = 0;
+  tidegate::Pool pool(config);
+  Holder sleeping(pool, [](Lease& lease, const std::stop_token& rescue) {
+    lease->exec({.stop = rescue}, "select pg_sleep(3600)");
+  });
+  Holder waiting(pool, [](Lease& lease, const std::stop_token& rescue) {
+    lease->exec("begin");
+    lease->exec("listen never_heard");
+    lease->notifications({}, rescue);
+  });
+  Holder forgetting(pool, [](Lease& lease, const std::stop_token& rescue) {
+    lease->exec("select 'forgotten'");
+    while (!rescue.stop_requested()) pause(rescue, 1h);
+  });
+  config.name = "observer";
+  config.max_size = 1;
+  tidegate::Pool observer(config);
+  await_stuck(observer);
+  std::printf("three leases are out and will not come back; closing the pool\n");
+  std::fflush(stdout);
+
+  const tidegate::CloseReport report = pool.close(short_phases("--stuck", hurry));
+  std::printf("%s\n", to_string(report).c_str());
+
+  std::printf("the lease that slept in a statement, to be canceled\n");
+  const bool canceled = sleeping.ended_by(Errc::canceled);
+  std::printf("the lease that waited in a transaction, to be cut off\n");
+  const bool forced = waiting.ended_by(Errc::connection_lost);
+  std::printf("the lease that was forgotten, to be reported: %u are out\n", report.leases_orphaned);
+  return canceled && forced && report.leases_orphaned == 1;
+}
+
+}  // namespace service
