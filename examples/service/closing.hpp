@@ -1,5 +1,5 @@
-// Calls of the library that a shutdown makes, in one place. A library that does not have one of them
-// yet is served with what it has.
+// Calls of the library that a shutdown makes, in one place. A library that does not have one of
+// them yet is served with what it has.
 #pragma once
 
 #include <tidegate/tidegate.hpp>

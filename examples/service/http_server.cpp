@@ -45,6 +45,13 @@ class Server final : public httplib::Server {
       admit(request.get_header_value("X-Request-Id"));
       return HandlerResponse::Unhandled;
     });
+    set_post_routing_handler([this](const auto&, auto& response) {
+      last_reply_ = closing;
+      if (!last_reply_) return;
+      response.headers.erase("Keep-Alive");
+      response.headers.erase("Connection");
+      response.set_header("Connection", "close");
+    });
     const auto answer = [handle = calls.handle](const auto& request, auto& response) {
       const HttpReply reply = handle({request.method, request.path, request.params});
       response.status = reply.status;
@@ -71,10 +78,10 @@ class Server final : public httplib::Server {
     SocketStream stream(socket, kPatience);
     bool good = false;
     for (unsigned served = 1; await_request(stream); ++served) {
-      const bool last = served == kRequestsPerConnection || closing;
+      const bool last = served == kRequestsPerConnection;
       bool closed = false;
       good = process_request(stream, last, closed, nullptr);
-      if (!good || closed || last) break;
+      if (!good || closed || last || last_reply_) break;
     }
     ::shutdown(socket, SHUT_RDWR);
     ::close(socket);
@@ -87,7 +94,12 @@ class Server final : public httplib::Server {
     ::poll(either, 2, static_cast<int>(std::chrono::milliseconds(kKeepAlive).count()));
     return either[0].revents != 0;  // a request that has come is served, whatever else is so
   }
+
+  // What the reply to the request that this thread serves has said of its connection.
+  static thread_local bool last_reply_;
 };
+
+thread_local bool Server::last_reply_ = false;
 
 }  // namespace
 

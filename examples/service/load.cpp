@@ -46,8 +46,8 @@ class Client {
     } else {
       ledger_.admit(id);  // it should have been
       tally_.request_failures.add(std::string(method) + ' ' + path + ": " +
-                                 (result ? "status " + std::to_string(result->status)
-                                         : httplib::to_string(result.error())));
+                                  (result ? "status " + std::to_string(result->status)
+                                          : httplib::to_string(result.error())));
     }
     return {};
   }

@@ -81,8 +81,8 @@ int run(const Options& options, tidegate::SignalWaiter& signals) {
   const bool signaled = interrupt.token().stop_requested();
   const std::string reason = signaled ? "signal" : "the time is over";
   const bool naive = options.mode == Options::Mode::naive;
-  const Ending ending = naive ? stop_naively(service, reason)
-                              : stop_in_order(service, signals, signaled, reason);
+  const Ending ending =
+      naive ? stop_naively(service, reason) : stop_in_order(service, signals, signaled, reason);
   service.load.stop();
   return conclude(service, ending, audit(config, service.tally), naive);
 }

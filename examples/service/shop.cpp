@@ -87,7 +87,8 @@ void Shop::rank() {
     t.exec(
         "update tidegate_demo.product set ordered_of_late = n"
         " from (select product, count(*) as n"
-        "       from (select product from tidegate_demo.purchase order by id desc limit 1000) as recent"
+        "       from (select product from tidegate_demo.purchase order by id desc limit 1000) as "
+        "recent"
         "       group by product) as counted"
         " where product.id = counted.product");
     tally_.queries += 2;

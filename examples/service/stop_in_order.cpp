@@ -44,8 +44,8 @@ Ending stop_in_order(Service& service, tidegate::SignalWaiter& signals, bool sig
     ending.close = service.pool.close(close_options(reason, stage.stop_token()));
   });
   const auto report = signaled ? plan.run_on(signals) : plan.run_now(&signals);
-  ending.as_promised = report.exit_code() == 0 &&
-                       ending.close.outcome == tidegate::CloseReport::Outcome::drained;
+  ending.as_promised =
+      report.exit_code() == 0 && ending.close.outcome == tidegate::CloseReport::Outcome::drained;
   std::printf("%s\n", to_string(ending.close).c_str());
   return ending;
 }
