@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-int main() try {
+int main() {
   using namespace std::chrono_literals;
   tidegate::SignalWaiter signals{SIGTERM, SIGINT};  // first: threads inherit the blocked signals
   tidegate::Pool pool{"pool_name=orders pool_max_conns=4 pool_acquire_timeout=2s"};
@@ -28,8 +28,5 @@ int main() try {
   plan.stage("close pool", 15s, [&](tidegate::StageContext&) {
     std::cout << to_string(pool.close({.reason = "SIGTERM"})) << '\n';  // fence, drain, report
   });
-  return plan.run_on(signals).exit_code();  // waits for a signal; a second one hurries
-} catch (const tidegate::Error& error) {
-  std::cerr << error.what() << '\n';
-  return 1;
+  return plan.run_on(signals).exit_code();  // waits for a signal; a second one hurries the stages
 }

@@ -3,7 +3,9 @@
 #include <httplib.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -16,7 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kProbePeriod = 20ms;
-constexpr std::chrono::milliseconds kRetryPeriod = 20ms;
+// Thousands of clients that try again at once are a load of their own: each waits longer each time.
+constexpr std::chrono::milliseconds kFirstRetry = 20ms;
+constexpr std::chrono::milliseconds kLongestRetry = 1000ms;
 
 // One client with a connection of its own, and how its requests end.
 class Client {
@@ -80,6 +84,7 @@ void LoadGenerator::order(unsigned seed, const std::stop_token& stop) {
   Client client(server_, ledger_, tally_, true);
   std::minstd_rand random(seed);
   std::uniform_int_distribution<int> any_product(1, Shop::kProducts);
+  std::chrono::milliseconds retry = kFirstRetry;
   while (!stop.stop_requested()) {
     const int product = any_product(random);
     const auto created = client.ask("POST", "/orders?product=" + std::to_string(product) +
@@ -87,8 +92,10 @@ void LoadGenerator::order(unsigned seed, const std::stop_token& stop) {
     if (created) {
       ++tally_.acknowledged;
       client.ask("GET", *created);
+      retry = kFirstRetry;
     } else {
-      pause(stop, kRetryPeriod);
+      pause(stop, retry);
+      retry = std::min(2 * retry, kLongestRetry);
     }
   }
 }
