@@ -107,9 +107,8 @@ class HttpServer::Impl {
  public:
   Impl(unsigned threads, const Calls& calls) : server_(calls), port_(server_.bind()) {
     if (port_ <= 0) throw std::runtime_error("the HTTP server finds no free port on 127.0.0.1");
-    std::promise<void> listening;  // stop() before that would do nothing
-    server_.new_task_queue = [threads, &listening] {
-      listening.set_value();
+    server_.new_task_queue = [this, threads] {
+      listening_.set_value();
       return new httplib::ThreadPool(threads);
     };
     listener_ = std::thread([this] {
@@ -118,7 +117,7 @@ class HttpServer::Impl {
       ended_ = true;
       changed_.notify_all();
     });
-    listening.get_future().wait();
+    listening_.get_future().wait();  // before that Server::stop() would do nothing
     accepting_ = true;
   }
   ~Impl() {
@@ -149,6 +148,7 @@ class HttpServer::Impl {
 
   Server server_;
   const int port_;
+  std::promise<void> listening_{};
   std::atomic<bool> accepting_{false};
   std::mutex mutex_{};
   std::condition_variable_any changed_{};

@@ -1,13 +1,16 @@
 // Leases that do not come back: one in a long statement, one that waits in a transaction for what
 // never comes, one that is held and forgotten.
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <future>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "pause.hpp"
 #include "service.hpp"
@@ -16,23 +19,28 @@ namespace service {
 namespace {
 
 using namespace std::chrono_literals;
+using tidegate::Connection;
 using tidegate::Errc;
 using tidegate::Lease;
 
 // A thread that holds a lease until its use ends with an error, or it is rescued.
 class Holder {
  public:
-  Holder(tidegate::Pool& pool, std::function<void(Lease&, std::stop_token)> hold)
-      : thread_([this, &pool, hold = std::move(hold)](const std::stop_token& rescue) {
+  Holder(Lease lease, std::function<void(Connection&, std::stop_token)> hold)
+      : pid_(lease->backend_pid()),
+        thread_([this, lease = std::move(lease),
+                 hold = std::move(hold)](const std::stop_token& rescue) mutable {
           Ending ending;
           try {
-            Lease lease = pool.acquire();
-            hold(lease, rescue);
+            const Lease mine = std::move(lease);  // ends where hold() does
+            hold(*mine, rescue);
           } catch (const tidegate::Error& error) {
             ending = {error.code(), error.what()};
           }
           ending_.set_value(ending);
         }) {}
+
+  int pid() const noexcept { return pid_; }
 
   // Says how it ended by itself, if it did. True when with an error of that code.
   bool ended_by(Errc code) {
@@ -48,19 +56,22 @@ class Holder {
     std::optional<Errc> code{};
     std::string text{"no error"};
   };
+
+  const int pid_;  // of its server process
   std::promise<Ending> ending_{};
   std::jthread thread_;  // its end rescues
 };
 
-// Until three server processes are in the state that is to be shown.
-void await_stuck(tidegate::Pool& observer) {
+// Until these server processes are in the states that are to be shown.
+void await_stuck(tidegate::Pool& observer, const std::vector<int>& pids) {
   const tidegate::Deadline deadline = 10s;
   while (observer.query_value<std::int64_t>(
-             "select count(*) from pg_stat_activity where application_name = 'tidegate/stuck'"
-             " and (query like 'select pg_sleep(3600)%' and state = 'active'"
-             "      or query like 'listen %' and state = 'idle in transaction'"
-             "      or query like 'select ''forgotten''%' and state = 'idle')") < 3) {
-    if (deadline.passed()) throw tidegate::UsageError("the leases did not get stuck within 10 s");
+             "select count(*) from pg_stat_activity where pid = any($1)"
+             " and (query like 'select pg_sleep%' and state = 'active'"
+             "      or query like 'listen%' and state = 'idle in transaction'"
+             "      or query like 'select ''forgotten''%' and state = 'idle')",
+             pids) < 3) {
+    if (deadline.passed()) throw std::runtime_error("the leases did not get stuck within 10 s");
     pause({}, 10ms);
   }
 }
@@ -72,22 +83,22 @@ bool show_stuck(tidegate::PoolConfig config, const std::stop_token& hurry) {
   config.max_size = 3;
   config.min_size = config.min_idle = 0;
   tidegate::Pool pool(config);
-  Holder sleeping(pool, [](Lease& lease, const std::stop_token& rescue) {
-    lease->exec({.stop = rescue}, "select pg_sleep(3600)");
+  Holder sleeping(pool.acquire(), [](Connection& connection, const std::stop_token& rescue) {
+    connection.exec({.stop = rescue}, "select pg_sleep(3600)");
   });
-  Holder waiting(pool, [](Lease& lease, const std::stop_token& rescue) {
-    lease->exec("begin");
-    lease->exec("listen never_heard");
-    lease->notifications({}, rescue);
+  Holder waiting(pool.acquire(), [](Connection& connection, const std::stop_token& rescue) {
+    connection.exec("begin");
+    connection.exec("listen never_heard");
+    connection.notifications({}, rescue);
   });
-  Holder forgetting(pool, [](Lease& lease, const std::stop_token& rescue) {
-    lease->exec("select 'forgotten'");
+  Holder forgetting(pool.acquire(), [](Connection& connection, const std::stop_token& rescue) {
+    connection.exec("select 'forgotten'");
     while (!rescue.stop_requested()) pause(rescue, 1h);
   });
   config.name = "observer";
   config.max_size = 1;
   tidegate::Pool observer(config);
-  await_stuck(observer);
+  await_stuck(observer, {sleeping.pid(), waiting.pid(), forgetting.pid()});
   std::printf("three leases are out and will not come back; closing the pool\n");
   std::fflush(stdout);
 

@@ -245,6 +245,15 @@ class Stuck(unittest.TestCase):
         self.assertIn("to be reported: 1 are out\n", done.stdout)
 
 
+    def test_an_unreachable_server_is_one_line(self):
+        done = subprocess.run([OPTIONS.service, "--stuck", "--conninfo",
+                               "host=127.0.0.1 port=1 password=S3cret pool_acquire_timeout=1s"],
+                              capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"\Ademo: .*refused.*\n\Z")
+        self.assertNotIn("S3cret", done.stderr)
+
+
 class Usage(unittest.TestCase):
     def test_wrong_combinations_are_status_2(self):
         for arguments in (["--naive", "--stuck"], ["--stuck", "--seconds", "1"],
