@@ -52,6 +52,45 @@ TEST_F(PqBatch, EachStatementHasItsRows) {
   expect_usable();
 }
 
+// Small results of a statement that is repeated are packed; nobody may notice.
+TEST_F(PqBatch, ResultsOfARepeatedStatementAreAsThoseOfAnyOther) {
+  const std::string large(5000, 'x');
+  Batch batch;
+  for (const std::optional<std::string>& text :
+       {std::optional<std::string>("one"), std::optional<std::string>(),
+        std::optional<std::string>(large), std::optional<std::string>("")}) {
+    batch.add("select $1::text as a, n from generate_series(1, 2) n", text);
+  }
+  for (int id = 1; id <= 3; ++id) batch.add("insert into t values ($1), ($1 + 10)", id);
+  for (int id = 1; id <= 2; ++id) batch.add("delete from t where id % 10 = $1 returning id", id);
+  BatchResults results = connection_.run(batch);
+  results = connection_.run(batch);
+  results.raise();
+  for (std::size_t i = 0; i < 4; ++i) {
+    const Rows& rows = results[i];
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows.columns(), 2u);
+    EXPECT_EQ(rows.column_name(0), "a");
+    EXPECT_EQ(rows.column_type(1), 23u);
+    EXPECT_EQ(rows.command_tag(), "SELECT 2");
+    EXPECT_EQ(rows[0].get<int>("n"), 1);
+    EXPECT_EQ(rows[1].get<int>("n"), 2);
+    EXPECT_EQ(rows[1].is_null(0), i == 1);
+  }
+  EXPECT_EQ(results[0][1].get<std::string>("a"), "one");
+  EXPECT_EQ(results[2][1].get<std::string>("a"), large);
+  EXPECT_EQ(results[3][0].get<std::string>("a"), "");
+  EXPECT_THAT(thrown_by<QueryError>([&] { results[1][1].get<std::string>("a"); }).what(),
+              StartsWith("row 1, column 0 \"a\": text cannot be read as text: it is NULL"));
+  for (std::size_t i = 4; i < 7; ++i) {
+    EXPECT_EQ(results[i].affected(), 2u);
+    EXPECT_EQ(results[i].command_tag(), "INSERT 0 2");
+    EXPECT_TRUE(results[i].empty());
+  }
+  EXPECT_EQ(results[8].affected(), 2u);
+  EXPECT_EQ(results[8][1].get<int>("id"), 12);
+}
+
 TEST_F(PqBatch, ItMayBeRunAgainAndTheResultsOutliveConnectionAndBatch) {
   BatchResults results;
   {

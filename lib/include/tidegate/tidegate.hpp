@@ -18,6 +18,7 @@
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
 #include <tidegate/pool/registry.hpp>
+#include <tidegate/pool/user_token.hpp>
 #include <tidegate/pq/batch.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/copy.hpp>
@@ -25,4 +26,5 @@
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/transaction.hpp>
+#include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/stats.hpp>

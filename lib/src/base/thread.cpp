@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <fstream>
 #include <utility>
 
 namespace tidegate::detail {
@@ -32,6 +33,18 @@ std::thread start_thread(const char* name, std::function<void()> body) {
     ::pthread_setname_np(::pthread_self(), name);
     body();
   });
+}
+
+std::string thread_name(long thread_id) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+std::string thread_text(std::string_view name, long id) {
+  if (name.empty()) return "thread " + std::to_string(id);
+  return std::string("thread \"").append(name).append("\"");
 }
 
 }  // namespace tidegate::detail

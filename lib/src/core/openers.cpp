@@ -3,13 +3,40 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/policy.hpp>
+#include <tidegate/core/sync.hpp>
 #include <tidegate/core/thread.hpp>
 
 namespace tidegate::core {
+
+namespace {
+
+thread_local std::atomic<const char*>* doing_here = nullptr;
+thread_local std::atomic<std::int64_t>* since_here = nullptr;
+
+// Relaxed: each is for somebody who looks on.
+void do_now(const char* what) noexcept {
+  since_here->store(std::chrono::steady_clock::now().time_since_epoch().count(),
+                    std::memory_order_relaxed);
+  doing_here->store(what, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Doing::Doing(const char* what) noexcept : outer_(nullptr) {
+  if (doing_here == nullptr) return;
+  outer_ = doing_here->load(std::memory_order_relaxed);
+  do_now(what);
+}
+
+Doing::~Doing() {
+  if (doing_here != nullptr) do_now(outer_);
+}
 
 Openers::Openers(const OpenersConfig& config, OpenerClient& client)
     : config_(config), client_(client), workers_(config.max_threads + config.chore_threads) {
@@ -69,16 +96,23 @@ void Openers::start_worker() {
 }
 
 void Openers::run(Worker& self) noexcept {
+  doing_here = &self.doing;
+  since_here = &self.since;
+  do_now("between two tasks");
+  std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
   for (;;) {
     std::optional<std::uint32_t> chore;
     std::optional<std::uint32_t> slot;
     {
       // Taking and ending are one step, so that a want() in between cannot be missed.
       std::lock_guard lock(mutex_);
+      self.thread_id = current_thread_id();
       if (chores_ < config_.chore_threads) chore = client_.take_chore();
       if (!chore && opening_ < config_.max_threads) slot = client_.take_to_open();
       if (!chore && !slot) {
         self.running = false;
+        ended_.notify_all();
+        if (!any_runs()) keep = std::move(keep_);
         return;
       }
       ++(chore ? chores_ : opening_);
@@ -163,22 +197,58 @@ Openers::Backoff Openers::backoff() const noexcept {
   return backoff_;
 }
 
-void Openers::stop_opening() noexcept {
+std::uint32_t Openers::stop_opening() noexcept {
   stop_.request_stop();
-  std::unique_lock lock(mutex_);
-  turn_.wait(lock, [this] { return opening_ == 0; });
+  std::lock_guard lock(mutex_);
+  return opening_;
 }
 
-void Openers::stop() noexcept {
-  {
-    std::lock_guard lock(mutex_);
-    stopped_ = true;
-  }
+bool Openers::any_runs() const noexcept {
+  return std::any_of(workers_.begin(), workers_.end(), [](const Worker& w) { return w.running; });
+}
+
+bool Openers::stop(Deadline deadline) noexcept {
   stop_.request_stop();
   stop_chores_.request_stop();
+  {
+    std::unique_lock lock(mutex_);
+    stopped_ = true;
+    const auto idle = [this] { return !any_runs(); };
+    if (deadline.is_never()) {
+      ended_.wait(lock, idle);
+    } else if (!ended_.wait_until(lock, deadline.at(), idle)) {
+      return false;
+    }
+  }
   std::lock_guard joining(join_mutex_);
   for (Worker& worker : workers_) {
     if (worker.thread.joinable()) worker.thread.join();
+  }
+  end_chores();
+  return true;
+}
+
+std::vector<Openers::Stuck> Openers::running() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Stuck> all;
+  for (const Worker& worker : workers_) {
+    if (!worker.running) continue;
+    const std::chrono::steady_clock::duration since(worker.since.load(std::memory_order_relaxed));
+    all.push_back({.in = worker.doing.load(std::memory_order_relaxed),
+                   .since = std::chrono::steady_clock::time_point(since),
+                   .thread_id = worker.thread_id});
+  }
+  return all;
+}
+
+void Openers::leave_behind(std::shared_ptr<void> keep) noexcept {
+  std::lock_guard joining(join_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    for (Worker& worker : workers_) {
+      if (worker.running) worker.thread.detach();
+    }
+    if (any_runs()) keep_ = std::move(keep);
   }
   end_chores();
 }

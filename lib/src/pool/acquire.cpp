@@ -5,6 +5,7 @@
 
 #include "events.hpp"
 #include "hook_scope.hpp"
+#include "lease_table.hpp"
 #include "pool_impl.hpp"
 
 namespace tidegate::detail {
@@ -33,7 +34,11 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   }
   tell(config_.observer, [&](Observer& o) { o.acquire_started(wish.where); });
   bool waited = false;
-  auto ticket = search_and_explain(entered, wish, search, waited);
+  const std::vector<LeaseInfo> held = leases_of_nested(entered.entry);
+  auto ticket = !held.empty() && config_.nested_acquire == NestedAcquire::fail
+                    ? refuse_nested(entered, held, wish.where)
+                    : search_and_explain(entered, wish, search, waited);
+  if (!held.empty() && ticket) count_nested(held, wish.where);
   tell(config_.observer, [&](Observer& o) {
     const auto took = std::chrono::steady_clock::now() - search.began;
     if (waited) o.waited(wish.where, took);
@@ -43,6 +48,53 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
                      .waited = waited});
   });
   return ticket;
+}
+
+// ---- nested acquires -------------------------------------------------------------------------
+
+// What this thread holds, as far as that is to be looked for.
+std::vector<LeaseInfo> PoolImpl::leases_of_nested(core::Entry entry) const {
+  if (config_.nested_acquire == NestedAcquire::off || entry == core::Entry::closed) return {};
+  return leases_held_by(*core_, core::current_thread_id());
+}
+
+// One that fails is reported only where it is refused.
+void PoolImpl::count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept {
+  nested_acquires_.fetch_add(1, std::memory_order_relaxed);
+  const bool refused = config_.nested_acquire == NestedAcquire::fail;
+  tell(config_.observer, [&](Observer& o) { o.nested_acquire(where, held.front(), refused); });
+}
+
+ErrorValue PoolImpl::nested_error(const std::vector<LeaseInfo>& held, Location where) {
+  core_->count_failed({Errc::would_deadlock, {}, false});
+  count_nested(held, where);
+  return ErrorValue::of(
+      WouldDeadlock(name_, WouldDeadlock::Situation::nested_acquire, holders_of(held), where));
+}
+
+Expected<core::Ticket> PoolImpl::refuse_nested(Entered entered, const std::vector<LeaseInfo>& held,
+                                               Location where) {
+  if (entered.entry == core::Entry::docked) {
+    core_->slots().release(entered.ticket);
+  } else {
+    core_->slots().give_up(entered.ticket.gate());
+  }
+  return nested_error(held, where);
+}
+
+void PoolImpl::begin_taking_idle(Location where) {
+  const std::vector<LeaseInfo> held = leases_of_nested(core::Entry::admitted);
+  if (held.empty()) return;
+  if (config_.nested_acquire == NestedAcquire::fail) nested_error(held, where).raise();
+  count_nested(held, where);
+}
+
+// Nobody may find it before the lease begins, so the stack is kept first.
+void PoolImpl::begin_lease(core::Ticket ticket, Location where) noexcept {
+  if (const auto& kept = core_->resource(ticket.slot()).stack) {
+    kept->keep(Stack::current(), core_->slots().slot(ticket.slot()).acquired() + 1);
+  }
+  core_->begin_lease(ticket, where);
 }
 
 Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const AcquireWish& wish,
@@ -229,23 +281,17 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
 // Who holds leases, the oldest first.
 std::vector<LeaseHolder> PoolImpl::holders(std::size_t most) const {
   const auto& slots = core_->slots();
-  std::vector<core::Slot::Record> records;
+  std::vector<std::pair<core::Tick, std::uint32_t>> records;  // since when, which slot
   for (std::uint32_t i = 0; i < config_.max_size; ++i) {
-    if (const auto record = slots.slot(i).record(); record.holder != 0) records.push_back(record);
+    if (slots.slot(i).leased()) records.emplace_back(slots.slot(i).since(), i);
   }
   most = std::min(most, records.size());
   std::partial_sort(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(most),
-                    records.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
+                    records.end());
   records.resize(most);
-  const core::Tick now = std::chrono::steady_clock::now().time_since_epoch().count();
   std::vector<LeaseHolder> holders;
-  for (const auto& record : records) {
-    LeaseHolder holder;
-    holder.where = record.site;
-    holder.thread_id = record.holder;
-    holder.thread = thread_name(record.holder);
-    holder.held = std::chrono::nanoseconds(std::max<core::Tick>(0, now - record.since));
-    holders.push_back(std::move(holder));
+  for (const auto& [since, slot] : records) {
+    if (const auto lease = lease_of(*core_, slot)) holders.push_back(holder_of(*lease));
   }
   return holders;
 }
@@ -272,11 +318,7 @@ ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, L
 // Cheap to make, because a close may be told to a thousand waiters: the text is built only for
 // those who read it, from data that does not refer to the pool.
 ErrorValue PoolImpl::explain_closed(Location where) {
-  std::shared_ptr<const ClosedReport> closed;
-  {
-    std::lock_guard lock(close_mutex_);
-    closed = closed_;
-  }
+  const std::shared_ptr<const ClosedReport> closed = closing_.closed();
   const auto now = std::chrono::steady_clock::now();
   const std::uint32_t outstanding = core_->slots().places().leased;
   return ErrorValue::lazy<PoolClosed>(Errc::closed, where, [closed, now, outstanding, where] {

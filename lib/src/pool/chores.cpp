@@ -24,8 +24,10 @@ void Maintenance::do_chores(Clock::time_point now) noexcept {
   last_chores_ = now;
   next_chores_ = now + config_.health_period;
   const PoolCounts counts = core_.slots().places();
-  core_.slots().grow_to(core::policy::floor_size(config_.min_size, config_.min_idle, counts.leased,
-                                                 config_.max_size));
+  if (refills_.load(std::memory_order_relaxed)) {
+    core_.slots().grow_to(core::policy::floor_size(config_.min_size, config_.min_idle,
+                                                   counts.leased, config_.max_size));
+  }
   expire();
   reap(now);
 }

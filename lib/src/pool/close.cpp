@@ -1,125 +1,101 @@
-// Closing a pool: fence, drain, report.
-#include <tidegate/pool/close.hpp>
-
-#include <algorithm>
-#include <sstream>
+// Who may close the pool, and on what thread that is done.
+#include <cerrno>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include <tidegate/base/duration.hpp>
 #include <tidegate/core/sync.hpp>
+#include <tidegate/core/thread.hpp>
 
 #include "events.hpp"
 #include "hook_scope.hpp"
+#include "lease_table.hpp"
 #include "pool_impl.hpp"
 
-namespace tidegate {
-namespace detail {
+namespace tidegate::detail {
 namespace {
 
-constexpr std::size_t kHoldersShown = 3;
+void require_phase(const std::optional<std::chrono::milliseconds>& bound, const char* name,
+                   Location where) {
+  if (!bound || bound->count() >= 0) return;
+  throw UsageError(std::string("close: ") + name + " is " + format_duration(*bound) +
+                       "; it must be 0 (skip that phase) or more",
+                   where);
+}
 
 }  // namespace
 
+void PoolImpl::announce_shutdown(std::string_view reason, Location where) {
+  if (core_->slots().closed() || !closing_.announce(reason, where)) return;
+  maintenance_.stop_refilling();
+  tell(config_.observer, [](Observer& o) { o.close_phase("lame duck"); });
+  core_->announced().request_stop();
+}
+
 CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
-  if (options.drain && options.drain->count() < 0) {
-    throw UsageError("close: drain is " + format_duration(*options.drain) +
-                         "; it must be 0 (do not wait) or more",
-                     where);
-  }
+  require_phase(options.drain, "drain", where);
+  require_phase(options.cancel, "cancel", where);
+  require_phase(options.force, "force", where);
   if (InHook::of(*this)) {
     throw WouldDeadlock(name_, WouldDeadlock::Situation::close_on_pool_thread, {}, where);
   }
-  const std::int32_t self = core::current_thread_id();
-  std::vector<LeaseHolder> own = holders(config_.max_size);
-  std::erase_if(own, [self](const LeaseHolder& holder) { return holder.thread_id != self; });
+  const auto own = leases_held_by(*core_, core::current_thread_id());
   if (!own.empty()) {
-    throw WouldDeadlock(name_, WouldDeadlock::Situation::close_with_lease, own, where);
+    throw WouldDeadlock(name_, WouldDeadlock::Situation::close_with_lease, holders_of(own), where);
   }
-  return close_anyway(options, where);
+  return closing_.run(options, where, 0, shared_from_this());
 }
 
-CloseReport PoolImpl::close_anyway(const CloseOptions& options, Location where) {
-  using Clock = std::chrono::steady_clock;
-  const auto began = Clock::now();
-  CloseReport report;
-  {
-    std::unique_lock lock(close_mutex_);
-    if (closed_) {  // somebody else does, or did it
-      close_done_.wait(lock, [this] { return report_.has_value(); });
-      return *report_;
-    }
-    // Published before the fence: whoever meets `closed` on a gate finds the record.
-    closed_ = std::make_shared<ClosedReport>();
-    closed_->pool = name_;
-    closed_->max_size = config_.max_size;
-    closed_->closer.where = where;
-    closed_->closer.thread_id = core::current_thread_id();
-    closed_->closer.thread_name = thread_name(closed_->closer.thread_id);
-    closed_->closer.when = began;
-    closed_->closer.reason = options.reason;
-    closed_->closer.phase = "drain";
-    const auto oldest = holders(config_.max_size);
-    if (!oldest.empty()) {
-      const auto shown = std::min(kHoldersShown, oldest.size());
-      closed_->holders = std::make_shared<const std::string>(
-          describe_holders({oldest.begin(), oldest.begin() + static_cast<std::ptrdiff_t>(shown)},
-                           static_cast<std::uint32_t>(oldest.size() - shown)));
-    }
-    report.closer = closed_->closer;
-    report.leases_at_close = static_cast<std::uint32_t>(oldest.size());
-  }
+void PoolImpl::request_close(const char* reason, Location where) noexcept {
+  const int error = errno;  // of the code that a signal has interrupted
+  if (closing_.request(reason, where)) maintenance_.want_close();
+  errno = error;
+}
 
-  const auto phase = [this](std::string_view name) {
-    tell(config_.observer, [name](Observer& o) { o.close_phase(name); });
+// On the maintenance thread, which is needed for the close itself. Without a thread the fence is
+// all, until somebody calls close().
+void PoolImpl::start_closer() noexcept {
+  try {
+    closer_ = core::start_thread("tidegate-close", [this] {
+      try {
+        closing_.run_requested(shared_from_this());
+      } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
+      }
+    });
+  } catch (const std::system_error&) {
+    core_->slots().close();
+  }
+}
+
+// How many leases the calling thread holds.
+std::uint32_t PoolImpl::own_leases() const noexcept {
+  const std::int32_t self = core::current_thread_id();
+  std::uint32_t own = 0;
+  for (std::uint32_t i = 0; i < config_.max_size; ++i) {
+    if (core_->slots().slot(i).holder() == self) ++own;
+  }
+  return own;
+}
+
+void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
+  const auto close = [](const std::shared_ptr<PoolImpl>& pool, Location where) noexcept {
+    try {
+      pool->closing_.run({.reason = "pool destroyed"}, where, pool->own_leases(), pool);
+    } catch (...) {  // out of memory for the report: as in start_closer()
+      pool->core_->slots().fence();
+    }
   };
-  phase("fence");
-  const auto fenced = core_->slots().close();
-  report.fence = Clock::now() - began;
-  report.waiters_rejected = fenced.waiters;
-  report.idle_closed = fenced.idle;
-  core_->openers().stop_opening();
-  phase("drain");
-
-  const Deadline drain_end = Deadline(began) + options.drain.value_or(config_.close_drain);
-  const bool drained = core_->slots().await_drained(drain_end);
-  report.drain = Clock::now() - began - report.fence;
-  if (!drained) {
-    report.leases_orphaned = core_->slots().abandon();
-    if (report.leases_orphaned > 0) report.outcome = CloseReport::Outcome::orphaned;
+  const Location here = Location::current();
+  if (!InHook::of(*impl)) return close(impl, here);
+  // This thread is waited for by the close: another one does it, and is the last to hold the pool.
+  impl->request_close("pool destroyed in a hook or on a thread of the pool", here);
+  try {
+    core::start_thread("tidegate-close", [impl, close, here] { close(impl, here); }).detach();
+  } catch (const std::system_error&) {
+    // No thread: the fence is set. What is left of the pool stays, rather than to wait for itself.
+    [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
   }
-  maintenance_.stop(drain_end);
-  core_->openers().stop();  // it was still there for before_close
-  phase(drained ? "done" : "orphaned");
-  report.total = Clock::now() - began;
-
-  std::lock_guard lock(close_mutex_);
-  // A new object: errors made so far share the old one.
-  auto ended = std::make_shared<ClosedReport>(*closed_);
-  ended->closer.phase = drained ? "done" : "orphaned";
-  if (drained) ended->holders = nullptr;
-  closed_ = std::move(ended);
-  report.closer.phase = closed_->closer.phase;
-  report_ = report;
-  close_done_.notify_all();
-  return report;
 }
 
-}  // namespace detail
-
-std::string_view to_string(CloseReport::Outcome outcome) noexcept {
-  return outcome == CloseReport::Outcome::drained ? "drained" : "orphaned";
-}
-
-std::string to_string(const CloseReport& report) {
-  std::ostringstream out;
-  out << "closed by " << report.closer.where.to_string();
-  if (!report.closer.reason.empty()) out << ", reason \"" << report.closer.reason << '"';
-  out << ": " << to_string(report.outcome) << " in " << brief_duration(report.total) << "\n  fence "
-      << brief_duration(report.fence) << ": " << report.waiters_rejected
-      << " waiting acquires told, " << report.idle_closed << " idle connections closed"
-      << "\n  drain " << brief_duration(report.drain) << ": " << report.leases_at_close
-      << " leases were out, " << report.leases_orphaned << " still are";
-  return out.str();
-}
-
-}  // namespace tidegate
+}  // namespace tidegate::detail

@@ -19,6 +19,14 @@ std::string closed_text(const ClosedReport& report, Location where) {
   text += " " + brief_duration(report.at - closer.when, 4) + " ago";
   if (!closer.reason.empty()) text += ", reason \"" + closer.reason + '"';
 
+  if (report.attached != nullptr && !report.attached->empty()) {
+    text += ",\nwhile ";
+    for (const std::string& user : *report.attached) {
+      if (&user != &report.attached->front()) text += ", ";
+      text += user;
+    }
+    text += " still attached";
+  }
   text += ",\nphase " + (closer.phase.empty() ? "unknown" : closer.phase) + ", ";
   text += report.outstanding == 0
               ? "no"

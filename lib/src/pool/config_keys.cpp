@@ -40,7 +40,12 @@ constexpr ConfigKey kKeys[] = {
     {"pool_reset", "reset", &C::reset},
     {"pool_statement_cache", "statement_cache", &C::statement_cache, 0, kAnyCount},
     {"pool_cancel_rate", "cancel_rate", &C::cancel_rate, 1, kAnyCount},
+    {"pool_leak_threshold", "leak_threshold", &C::leak_threshold, 0, kLong},
+    {"pool_capture_stack", "capture_stack", &C::capture_stack},
+    {"pool_nested_acquire", "nested_acquire", &C::nested_acquire},
     {"pool_close_drain", "close_drain", &C::close_drain, 0, kLong},
+    {"pool_close_cancel", "close_cancel", &C::close_cancel, 0, kLong},
+    {"pool_close_force", "close_force", &C::close_force, 0, kLong},
     {"pool_gates", "gates", &C::gates, 1, 64},
 };
 
@@ -114,22 +119,40 @@ Wrong read(std::string_view text, std::string& value, const ConfigKey& key) {
   return wrong;
 }
 
-// The reset policy, by its name.
-constexpr std::string_view kPolicies[] = {"none", "rollback", "discard_all", "destroy"};
-Wrong check(ResetPolicy policy, const ConfigKey&) {
-  if (static_cast<std::size_t>(policy) < std::size(kPolicies)) return {};
-  return "allowed: none, rollback, discard_all, destroy";
+// One of a few words, in the order of the values.
+template <class T>
+constexpr std::string_view kWords[1] = {};
+template <>
+constexpr std::string_view kWords<bool>[] = {"false", "true"};
+template <>
+constexpr std::string_view kWords<ResetPolicy>[] = {"none", "rollback", "discard_all", "destroy"};
+template <>
+constexpr std::string_view kWords<NestedAcquire>[] = {"off", "warn", "fail"};
+template <class T>
+concept Worded = std::size(kWords<T>) > 1;
+
+template <Worded T>
+Wrong not_a_word() {
+  std::string text = "allowed: ";
+  for (const auto word : kWords<T>) text.append(text.back() == ' ' ? "" : ", ").append(word);
+  return text;
 }
-std::string write(ResetPolicy policy) {
-  const auto index = static_cast<std::size_t>(policy);
-  return index < std::size(kPolicies) ? std::string(kPolicies[index]) : std::to_string(index);
+template <Worded T>
+Wrong check(T value, const ConfigKey&) {
+  if (static_cast<std::size_t>(value) < std::size(kWords<T>)) return {};
+  return not_a_word<T>();
 }
-Wrong read(std::string_view text, ResetPolicy& value, const ConfigKey& key) {
-  const auto* const found = std::find(std::begin(kPolicies), std::end(kPolicies), text);
-  const auto policy = static_cast<ResetPolicy>(found - std::begin(kPolicies));
-  Wrong wrong = check(policy, key);
-  if (!wrong) value = policy;
-  return wrong;
+template <Worded T>
+std::string write(T value) {
+  const auto index = static_cast<std::size_t>(value);
+  return index < std::size(kWords<T>) ? std::string(kWords<T>[index]) : std::to_string(index);
+}
+template <Worded T>
+Wrong read(std::string_view text, T& value, const ConfigKey&) {
+  const auto* const found = std::find(std::begin(kWords<T>), std::end(kWords<T>), text);
+  if (found == std::end(kWords<T>)) return not_a_word<T>();
+  value = static_cast<T>(found - std::begin(kWords<T>));
+  return {};
 }
 
 // Optional ones. Only the gates have a word for "unset", and a rule beyond the range.

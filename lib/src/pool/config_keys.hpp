@@ -23,7 +23,8 @@ struct ConfigKey {
       std::variant<MemberOf<std::uint32_t>, MemberOf<std::chrono::milliseconds>,
                    MemberOf<std::chrono::microseconds>, MemberOf<std::optional<std::uint32_t>>,
                    MemberOf<std::optional<std::chrono::milliseconds>>,
-                   MemberOf<std::optional<std::string>>, MemberOf<ResetPolicy>>;
+                   MemberOf<std::optional<std::string>>, MemberOf<ResetPolicy>,
+                   MemberOf<NestedAcquire>, MemberOf<bool>>;
 
   std::string_view key{};
   std::string_view field{};

@@ -9,6 +9,7 @@
 
 #include <tidegate/base/duration.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/base/thread.hpp>
 
 namespace tidegate::detail {
 
@@ -26,12 +27,6 @@ inline std::string short_place(Location where) {
 inline std::string this_acquire(Location where, std::string_view indent = "  ") {
   if (!where.known()) return {};
   return std::string("\n").append(indent).append("this acquire: ").append(short_place(where));
-}
-
-// `thread "worker-3"`, or "thread 4711" when it has no name.
-inline std::string thread_text(std::string_view name, long id) {
-  if (name.empty()) return "thread " + std::to_string(id);
-  return std::string("thread \"").append(name).append("\"");
 }
 
 // "1 lease", "2 leases".

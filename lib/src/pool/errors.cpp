@@ -26,6 +26,13 @@ std::string deadlock_text(const std::string& pool, WouldDeadlock::Situation situ
       text += "acquire would wait in a hook of this pool, and the pool waits for the hook";
       hint = "use the connection that the hook is given, or try_acquire()";
       break;
+    case WouldDeadlock::Situation::nested_acquire:
+      text += "acquire is refused: this thread holds " + counted(held.size(), "lease") +
+              " already, and threads that hold one and wait for another may wait for each other";
+      hint =
+          "pass the connection down instead of acquiring again, or set pool_nested_acquire to "
+          "warn or off";
+      break;
     case WouldDeadlock::Situation::close_with_lease:
       text += "close would wait for ever: this thread holds " + counted(held.size(), "lease");
       hint = "release() it before close, or adopt() it on the thread that will release it";

@@ -17,9 +17,14 @@ using core::Retired;
 Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) const {
   // Who may not wait for a connection may all the same prepare one: for as long as a ping may take.
   const Deadline by = search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
+  // Its statements end with the pool, too.
+  std::stop_source stop;
+  const auto request_stop = [&stop] { stop.request_stop(); };
+  const std::stop_callback on_stop(search.stop, request_stop);
+  const std::stop_callback on_close(core_->closing().get_token(), request_stop);
   try {
     const InHook scope(*this);
-    const Bounded bound(connection, by, search.stop);
+    const Bounded bound(connection, by, stop.get_token());
     return config_.hooks.prepare(connection);
   } catch (...) {
     return Verdict::discard_and_fail(std::current_exception());
@@ -84,6 +89,7 @@ void PoolImpl::do_chore(std::uint32_t slot, const std::stop_token& stop) noexcep
 
 bool PoolImpl::after_release(Connection& connection, const std::stop_token& stop) noexcept {
   if (stop.stop_requested()) return false;
+  const core::Doing doing("hook after_release");
   try {
     const InHook scope(*this);
     const Bounded bound(connection, Deadline(config_.ping_timeout), stop);
@@ -96,6 +102,7 @@ bool PoolImpl::after_release(Connection& connection, const std::stop_token& stop
 
 void PoolImpl::before_close(Connection& connection, const std::stop_token& stop) noexcept {
   std::string what = "an exception that is no std::exception";
+  const core::Doing doing("hook before_close");
   try {
     const InHook scope(*this);
     const Bounded bound(connection, Deadline(config_.ping_timeout), stop);

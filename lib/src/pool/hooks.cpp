@@ -37,7 +37,12 @@ void Observer::reset_started(int) {}
 void Observer::reset_ended(const ConnectionReset&) {}
 void Observer::retired(const ConnectionRetired&) {}
 void Observer::role_changed(int) {}
+void Observer::leak_suspected(const LeaseInfo&) {}
+void Observer::leak_returned(const LeaseInfo&) {}
+void Observer::nested_acquire(Location, const LeaseInfo&, bool) {}
 void Observer::hook_failed(std::string_view, std::string_view) {}
 void Observer::close_phase(std::string_view) {}
+void Observer::close_waits(std::chrono::nanoseconds, const std::vector<LeaseInfo>&) {}
+void Observer::closed(const CloseReport&) {}
 
 }  // namespace tidegate

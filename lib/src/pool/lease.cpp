@@ -3,6 +3,7 @@
 #include <tidegate/base/error.hpp>
 
 #include "events.hpp"
+#include "lease_table.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate {
@@ -91,6 +92,15 @@ Connection Lease::hijack() && {
                .backend_pid = pooled.connection.backend_pid()});
   });
   return std::move(pooled.connection);
+}
+
+std::stop_token Lease::stop_token() const noexcept {
+  return core_ == nullptr ? std::stop_token() : core_->announced().get_token();
+}
+
+LeaseInfo Lease::info() const {
+  if (core_ == nullptr) throw_empty("info");
+  return detail::lease_of(*core_, ticket_.slot()).value();
 }
 
 }  // namespace tidegate

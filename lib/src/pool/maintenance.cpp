@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/thread.hpp>
 
 #include "events.hpp"
+#include "hook_scope.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -24,11 +26,15 @@ constexpr auto kAtMostEvery = 100ms;
 
 }  // namespace
 
-Maintenance::Maintenance(const PoolConfig& config, PoolCore& core)
+Maintenance::Maintenance(const PoolConfig& config, PoolCore& core, const PoolImpl& pool,
+                         std::function<void()> on_close_wanted)
     : config_(config),
       core_(core),
+      pool_(pool),
+      on_close_wanted_(std::move(on_close_wanted)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       laundry_(config, core),
+      leaks_(config, core),
       answered_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   farewells_.reserve(config_.max_size);
@@ -64,17 +70,52 @@ void Maintenance::await_turn(Deadline deadline) noexcept {
   --awaiting_turn_;
 }
 
-void Maintenance::stop(Deadline deadline) noexcept {
-  if (!thread_.joinable()) return;
+void Maintenance::want_close() noexcept {
+  close_wanted_.store(true, std::memory_order_relaxed);  // as above
+  wake();
+}
+
+bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
+  if (!thread_.joinable()) return true;
   stop_at_.store(deadline.at().time_since_epoch().count(), std::memory_order_relaxed);
   stopping_.store(true, std::memory_order_release);
   wake();
+  {
+    std::unique_lock lock(turn_mutex_);
+    const auto ended = [this] { return ended_; };
+    if (give_up.is_never()) {
+      turn_.wait(lock, ended);
+    } else if (!turn_.wait_until(lock, give_up.at(), ended)) {
+      return false;
+    }
+  }
   thread_.join();
+  return true;
+}
+
+void Maintenance::leave_behind(std::shared_ptr<void> keep) noexcept {
+  std::lock_guard lock(turn_mutex_);
+  if (!thread_.joinable()) return;
+  if (!ended_) keep_ = std::move(keep);
+  thread_.detach();
 }
 
 // ---- the loop --------------------------------------------------------------------------------
 
 void Maintenance::run() noexcept {
+  thread_id_.store(core::current_thread_id(), std::memory_order_relaxed);
+  std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
+  {
+    const InHook scope(pool_);  // an observer that closes the pool here would wait for itself
+    loop();
+  }
+  std::lock_guard lock(turn_mutex_);
+  ended_ = true;
+  turn_.notify_all();
+  keep = std::move(keep_);
+}
+
+void Maintenance::loop() noexcept {
   window_began_ = next_chores_ = next_round_ = Clock::now();
   for (;;) {
     const auto now = Clock::now();
@@ -83,12 +124,14 @@ void Maintenance::run() noexcept {
     step_farewells();
     step_pings();
     step_laundry();
+    leaks_.look(now);
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
       const bool done = core_.slots().retiring() == 0 && core_.slots().places().checking == 0;
       if (done || until.passed()) return finish_rest();
     } else {
+      if (close_wanted_.exchange(false, std::memory_order_relaxed)) on_close_wanted_();
       if (now >= next_look_ && suspect_.exchange(false, std::memory_order_relaxed)) {
         next_look_ = now + kAtMostEvery;
         look_at_all_idle();

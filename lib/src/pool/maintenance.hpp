@@ -7,6 +7,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -16,9 +18,12 @@
 
 #include "farewell.hpp"
 #include "laundry.hpp"
+#include "leak_watch.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate::detail {
+
+class PoolImpl;
 
 // One poll loop over small state machines, each with a deadline of its own: connections that are on
 // the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them
@@ -28,10 +33,11 @@ class Maintenance {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Throws std::system_error when there is no thread or no descriptor to be had. `core` outlives
-  // stop().
-  Maintenance(const PoolConfig& config, PoolCore& core);
-  ~Maintenance() { stop(Deadline::now()); }
+  // Throws std::system_error when there is no thread or no descriptor to be had. `core` and `pool`
+  // outlive stop(). `on_close_wanted` is called on the thread, once, after want_close().
+  Maintenance(const PoolConfig& config, PoolCore& core, const PoolImpl& pool,
+              std::function<void()> on_close_wanted);
+  ~Maintenance() { stop(Deadline::now(), Deadline::never()); }
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
@@ -50,9 +56,17 @@ class Maintenance {
   void suspect() noexcept;
   // Returns after the next turn of the loop, or at the deadline.
   void await_turn(Deadline deadline) noexcept;
+  // From here on nothing is opened but what somebody waits for. Any thread.
+  void stop_refilling() noexcept { refills_.store(false, std::memory_order_relaxed); }
+  // Async-signal-safe.
+  void want_close() noexcept;
   // Ends the thread when nothing is retiring or checked any more, or at the deadline, and joins it.
-  // Needs: the core is closed, and drained or abandoned, so that nothing new comes. Idempotent.
-  void stop(Deadline deadline) noexcept;
+  // False: it had not ended at `give_up`, because an observer has it. Idempotent.
+  // Needs: the core is closed, and drained or abandoned, so that nothing new comes.
+  bool stop(Deadline deadline, Deadline give_up) noexcept;
+  // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs to.
+  void leave_behind(std::shared_ptr<void> keep) noexcept;
+  long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 
   std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
   std::uint64_t abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
@@ -61,6 +75,7 @@ class Maintenance {
   }
   std::uint32_t peak_leased() const noexcept { return peak_.load(std::memory_order_relaxed); }
   const Laundry& laundry() const noexcept { return laundry_; }
+  const LeakWatch& leaks() const noexcept { return leaks_; }
 
  private:
   struct Ping {
@@ -71,6 +86,7 @@ class Maintenance {
 
   // maintenance.cpp
   void run() noexcept;
+  void loop() noexcept;
   void take_work() noexcept;
   bool wait() noexcept;
   void refill_soon() noexcept;
@@ -100,11 +116,14 @@ class Maintenance {
   // Fixed after construction.
   const PoolConfig config_;
   PoolCore& core_;
+  const PoolImpl& pool_;
+  const std::function<void()> on_close_wanted_;
   pq::FileDescriptor wake_;
   // Maintenance thread only. The vectors are reserved for max_size, so nothing here allocates.
   std::vector<Farewell> farewells_;
   std::vector<Ping> pinging_;
   Laundry laundry_;
+  LeakWatch leaks_;
   std::vector<std::uint32_t> idle_;
   std::vector<std::uint32_t> round_;         // still to be pinged in this round
   std::vector<Clock::time_point> answered_;  // by slot: its last ping
@@ -121,6 +140,9 @@ class Maintenance {
   // Shared.
   std::atomic<bool> hurry_{false};
   std::atomic<bool> suspect_{false};
+  std::atomic<bool> refills_{true};
+  std::atomic<bool> close_wanted_{false};
+  std::atomic<long> thread_id_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<std::int64_t> stop_at_{0};  // steady ns; with stopping_
   std::atomic<std::uint64_t> pings_{0};
@@ -131,6 +153,8 @@ class Maintenance {
   std::condition_variable turn_;
   std::uint64_t turns_ = 0;          // turn_mutex_
   std::uint32_t awaiting_turn_ = 0;  // turn_mutex_
+  bool ended_ = false;               // turn_mutex_
+  std::shared_ptr<void> keep_;       // turn_mutex_; see leave_behind()
   std::thread thread_;
 };
 

@@ -70,6 +70,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
     : pool_(pool),
       name_(config.effective_name()),
       hooks_(config.hooks),
+      captures_stacks_(config.capture_stack),
       rules_(std::make_shared<const ReleaseRules>(
           ReleaseRules{.reset = config.reset,
                        .after_release = static_cast<bool>(config.hooks.after_release),
@@ -115,6 +116,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   const InHook scope(pool_);  // for both hooks; connecting acquires nothing
   pq::ConnectOptions options = options_;
   if (hooks_.before_connect) {
+    const core::Doing doing("hook before_connect");
     try {
       ConnectParams params(std::move(options.params));
       hooks_.before_connect(params);
@@ -123,7 +125,11 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
       return hook_failed("before_connect");
     }
   }
-  pq::ConnectOutcome outcome = pq::connect(options, stop, deadline);
+  pq::ConnectOutcome outcome = [&] {
+    // Nothing else in it outlasts a stop.
+    const core::Doing doing("a connect, at the look-up of a host name");
+    return pq::connect(options, stop, deadline);
+  }();
   if (!outcome) return explain(name_, *outcome.failure);
 
   PooledConnection opened{std::move(outcome.connection), std::move(outcome.duplicate), rules_,
@@ -131,6 +137,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   if (wants_primary_) opened.connection.watch_role();
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
+    const core::Doing doing("hook after_connect");
     try {
       const Bounded bound(opened.connection, deadline, stop);
       hooks_.after_connect(opened.connection);
@@ -145,6 +152,8 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     }
   }
   opened.connection.join_pool();
+  opened.monitor = opened.connection.monitor();
+  if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;
 }
 

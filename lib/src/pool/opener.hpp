@@ -35,6 +35,7 @@ class Opener {
   pq::ConnectOptions options_;
   bool wants_primary_ = false;
   Hooks hooks_;
+  bool captures_stacks_;
   std::shared_ptr<const ReleaseRules> rules_;
 };
 

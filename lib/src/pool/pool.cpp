@@ -4,6 +4,7 @@
 
 #include <tidegate/pq/errors.hpp>
 
+#include "lease_table.hpp"
 #include "pool_impl.hpp"
 
 namespace tidegate {
@@ -33,16 +34,11 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
 }  // namespace
 
 Pool::Pool(PoolConfig config, Location where)
-    : impl_(std::make_unique<detail::PoolImpl>(std::move(config), where)),
+    : impl_(std::make_shared<detail::PoolImpl>(std::move(config), where)),
       core_(&impl_->core()),
       warm_core_(impl_->every_acquire_is_slow() ? nullptr : core_) {}
 
-Pool::~Pool() {
-  try {
-    impl_->close_anyway({.reason = "pool destroyed"}, Location::current());
-  } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
-  }
-}
+Pool::~Pool() { detail::PoolImpl::end(std::move(impl_)); }
 
 Lease Pool::acquire(Location where) {
   PoolCore* const core = warm_core_;
@@ -61,7 +57,7 @@ Lease Pool::acquire_slowly(Location where) { return acquire_slowly(core_->slots(
 
 Lease Pool::acquire_slowly(core::Entered entered, Location where) {
   auto ticket = impl_->acquire(entered, {.where = where});
-  core_->begin_lease(ticket.value(), where);
+  impl_->begin_lease(ticket.value(), where);
   return Lease(core_, *ticket);
 }
 
@@ -69,7 +65,7 @@ Lease Pool::acquire(std::stop_token stop, Location where) {
   const detail::AcquireWish wish{.stop = std::move(stop), .where = where};
   if (wish.stop.stop_requested()) impl_->refuse_stopped(wish).raise();
   auto ticket = impl_->acquire(core_->slots().enter(), wish);
-  core_->begin_lease(ticket.value(), where);
+  impl_->begin_lease(ticket.value(), where);
   return Lease(core_, *ticket);
 }
 
@@ -92,18 +88,19 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   }
   auto ticket = impl_->acquire(entered, wish);
   if (!ticket) return ticket.error();
-  core_->begin_lease(*ticket, where);
+  impl_->begin_lease(*ticket, where);
   return Lease(core_, *ticket);
 }
 
 std::vector<Lease> Pool::acquire_all_idle(Location where) {
   if (closed()) acquire(Deadline::now(), {}, where);  // throws
+  impl_->begin_taking_idle(where);
   std::vector<Lease> leases;
   leases.reserve(config().max_size);
   while (leases.size() < config().max_size) {
     const auto ticket = impl_->take_idle();
     if (!ticket) break;
-    core_->begin_lease(*ticket, where);
+    impl_->begin_lease(*ticket, where);
     leases.push_back(Lease(core_, *ticket));
   }
   return leases;
@@ -131,9 +128,23 @@ CloseReport Pool::close(const CloseOptions& options, Location where) {
   return impl_->close(options, where);
 }
 
+void Pool::announce_shutdown(std::string_view reason, Location where) {
+  impl_->announce_shutdown(reason, where);
+}
+
+void Pool::request_close(const char* reason, Location where) noexcept {
+  impl_->request_close(reason, where);
+}
+
+UserToken Pool::attach(std::string_view user_name, Location where) {
+  return impl_->attach(user_name, where);
+}
+
 bool Pool::closed() const noexcept { return core_->slots().closed(); }
 
 Stats Pool::stats() const { return impl_->stats(); }
+
+std::vector<LeaseInfo> Pool::leases() const { return detail::leases_of(*core_); }
 
 const PoolConfig& Pool::config() const noexcept { return impl_->config(); }
 

@@ -1,7 +1,6 @@
 #include "pool_impl.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <random>
 #include <utility>
 
@@ -83,13 +82,25 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                                         std::max<std::chrono::nanoseconds>(next - now, {}));
                                   });
                                 }})),
-      maintenance_(config_, *core_) {}
+      maintenance_(config_, *core_, *this, [this] { start_closer(); }),
+      closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
+
+PoolImpl::~PoolImpl() {
+  maintenance_.stop(Deadline::now(), Deadline::never());  // who may still start the closer
+  if (closer_.joinable()) closer_.join();
+}
 
 void PoolImpl::reset() noexcept {
   core_->slots().next_generation();
   core_->slots().clear_rejection();
   core_->openers().reset_backoff();
   maintenance_.hurry();
+}
+
+UserToken PoolImpl::attach(std::string_view user_name, Location where) {
+  if (user_name.empty()) throw UsageError("attach: the user has no name", where);
+  if (core_->slots().closed()) explain_closed(where).raise();
+  return users_->attach(user_name, where);
 }
 
 Stats PoolImpl::stats() const {
@@ -145,6 +156,9 @@ Stats PoolImpl::stats() const {
       .sent = cancels_->sent(), .failed = cancels_->failed(), .stuck = cancels_->stuck()};
   stats.resets = {.clean = maintenance_.laundry().washed(),
                   .failed = maintenance_.laundry().failed()};
+  stats.leaks_suspected = maintenance_.leaks().suspected();
+  stats.leaks_returned = maintenance_.leaks().returned();
+  stats.nested_acquires = nested_acquires_.load(std::memory_order_relaxed);
   stats.role_changes = maintenance_.role_changes();
   return stats;
 }
@@ -160,13 +174,6 @@ bool PoolImpl::warm_up(Deadline deadline) {
     maintenance_.hurry();
     maintenance_.await_turn(deadline);
   }
-}
-
-std::string thread_name(long thread_id) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/comm");
-  std::string name;
-  std::getline(file, name);
-  return name;
 }
 
 }  // namespace tidegate::detail

@@ -1,11 +1,14 @@
 // PoolImpl: what a Pool is made of, other than the core that leases refer to.
 #pragma once
 
+#include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
@@ -15,6 +18,8 @@
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/stats.hpp>
 
+#include "attached_users.hpp"
+#include "closing.hpp"
 #include "maintenance.hpp"
 #include "pooled_connection.hpp"
 
@@ -27,15 +32,17 @@ struct AcquireWish {
   Location where{};
 };
 
-class PoolImpl {
+class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
  public:
-  // Throws as Pool's constructor.
+  // Throws as Pool's constructor. In a shared_ptr: threads that a close leaves behind hold it.
   PoolImpl(PoolConfig config, Location where);
+  ~PoolImpl();
 
   PoolCore& core() noexcept { return *core_; }
   // Some of what the configuration asks for is done at every acquire: none may take the warm path.
   bool every_acquire_is_slow() const noexcept {
-    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer;
+    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer ||
+           config_.capture_stack || config_.nested_acquire != NestedAcquire::off;
   }
   const PoolConfig& config() const noexcept { return config_; }
 
@@ -43,6 +50,10 @@ class PoolImpl {
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
+  // The lease begins; with capture_stack its stack is kept.
+  void begin_lease(core::Ticket ticket, Location where) noexcept;
+  // Before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
+  void begin_taking_idle(Location where);
   // A connection that is idle now, in good order without a ping, and wanted by prepare; or none.
   std::optional<core::Ticket> take_idle();
   // See Pool.
@@ -50,10 +61,17 @@ class PoolImpl {
   // The stop was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
 
+  // See Pool.
+  void announce_shutdown(std::string_view reason, Location where);
   CloseReport close(const CloseOptions& options, Location where);
-  // As close(), but on whatever thread, and whatever it holds (the destructor).
-  CloseReport close_anyway(const CloseOptions& options, Location where);
+  void request_close(const char* reason, Location where) noexcept;
+  // The end of Pool: closes it, on whatever thread and whatever that holds, and lets go.
+  static void end(std::shared_ptr<PoolImpl> impl) noexcept;
   void reset() noexcept;
+  UserToken attach(std::string_view user_name, Location where);
+  // Who says that it uses the pool: "http-server (src/main.cpp:12)", in the order in which they
+  // came.
+  std::vector<std::string> attached() const { return users_->names(); }
   Stats stats() const;
 
  private:
@@ -67,6 +85,11 @@ class PoolImpl {
   };
   Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,
                                             Search& search, bool& waited);
+  std::vector<LeaseInfo> leases_of_nested(core::Entry entry) const;
+  void count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept;
+  ErrorValue nested_error(const std::vector<LeaseInfo>& held, Location where);
+  Expected<core::Ticket> refuse_nested(Entered entered, const std::vector<LeaseInfo>& held,
+                                       Location where);
   core::Checked check(const core::Found& found, Search& search);
   core::Checked check_state(const core::Found& found, Search& search);
   bool wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const;
@@ -76,6 +99,8 @@ class PoolImpl {
   core::Checked prepare(core::Ticket ticket, Search& search);
   Verdict ask_prepare(Connection& connection, const Search& search) const;
   void give_back_unleased(core::Ticket ticket) noexcept;
+  void start_closer() noexcept;
+  std::uint32_t own_leases() const noexcept;
   void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept;
   bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
   void before_close(Connection& connection, const std::stop_token& stop) noexcept;
@@ -94,17 +119,12 @@ class PoolImpl {
   const PoolConfig config_;
   const std::string name_;
   const std::shared_ptr<pq::CancelGroup> cancels_;
+  const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;
-
-  // Close. The record is published before the fence, so whoever meets the fence finds it.
-  mutable std::mutex close_mutex_;
-  std::condition_variable close_done_;
-  std::shared_ptr<ClosedReport> closed_;  // close_mutex_; null = open
-  std::optional<CloseReport> report_;     // close_mutex_; set = close has ended
+  std::atomic<std::uint64_t> nested_acquires_{0};
+  Closing closing_;
+  std::thread closer_;  // after request_close(); started by maintenance
 };
-
-// "worker-3": the name of a thread of this process; empty when it is gone or has none.
-std::string thread_name(long thread_id);
 
 }  // namespace tidegate::detail

@@ -9,6 +9,9 @@
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
+#include <tidegate/pq/session_monitor.hpp>
+
+#include "pool/kept_stack.hpp"
 
 namespace tidegate::detail {
 
@@ -27,6 +30,9 @@ struct ReleaseRules {
 // What a connection in `checking` is there for; in `retiring`: whether before_close has had it.
 enum class Task : std::uint8_t { ping, wash, after_release, farewell };
 
+// Only `monitor`, `duplicate` and `stack` are for others than the slot's owner
+// (ResourceCore::visit()): they stay as they are from the opening to the end, whatever becomes of
+// the connection.
 struct PooledConnection {
   Connection connection{};
   // A duplicate of its socket. It shows when the server has ended the session after ours is closed,
@@ -35,6 +41,8 @@ struct PooledConnection {
   std::shared_ptr<const ReleaseRules> rules{};
   bool rules_concern_clean = false;
   Task task = Task::ping;
+  pq::SessionMonitor monitor{};
+  std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured
 };
 
 // What becomes of a connection whose lease ends; its task is set when it is handed over.

@@ -11,6 +11,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/connection.hpp>
 
+#include "pq/packed_values.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/session.hpp"
 #include "pq/sql_text.hpp"
@@ -24,6 +25,7 @@ constexpr std::size_t kMostParameters = 65535;
 // Flushed in pieces of that size, so that what libpq holds back stays small, and the answers to
 // what was sent are read before the next piece.
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
+
 
 }  // namespace
 
@@ -93,6 +95,10 @@ void BatchResults::raise() const {
 
 namespace pq {
 
+struct BatchStore {
+  ValueStore values{};
+};
+
 class BatchRun {
  public:
   // `by_name`: statements that the session has prepared go by their name.
@@ -131,6 +137,7 @@ class BatchRun {
   bool stale_ = false;
   bool ended_transaction_ = false;  // a statement has
   BatchResults results_{};
+  const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
   std::size_t answered_ = 0;
 };
 
@@ -139,6 +146,7 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   values_.reserve(batch.values_);
   for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
   results_.items_.resize(batch.size());
+  results_.store_ = std::make_shared<BatchStore>();
   if (!by_name || session.cache_.size() == 0) return;
   const Prepared* same = nullptr;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -256,7 +264,13 @@ void BatchRun::take(ResultPtr result) {
   ended_transaction_ = ended_transaction_ || tag == "COMMIT" || tag == "ROLLBACK" ||
                        tag.starts_with("PREPARE TRANSACTION");
   auto kept = std::make_unique<Result>();
-  kept->native = std::move(result);
+  // A statement that is repeated has the columns of the one before.
+  const bool repeated = columns_ != nullptr && repeats_text(i);
+  if (repeated) kept->packed = pack(*result, *columns_, results_.store_->values);
+  if (kept->packed == nullptr) {
+    columns_ = result.get();
+    kept->native = std::move(result);
+  }
   kept->statement = text(i);
   kept->where = batch_.statements_[i].where;
   results_.items_[i].rows = Rows(std::move(kept));

@@ -66,6 +66,10 @@ Activity Connection::activity() const {
   return state_ == nullptr ? Activity{} : session().activity();
 }
 
+pq::SessionMonitor Connection::monitor() const noexcept {
+  return state_ == nullptr ? pq::SessionMonitor() : session().monitor();
+}
+
 pq::PingResult Connection::ping_step(Deadline deadline) noexcept {
   return state_ == nullptr ? pq::PingResult::dead : session().ping(deadline);
 }

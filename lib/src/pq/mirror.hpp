@@ -38,6 +38,9 @@ class Mirror {
     transaction_.store(transaction, std::memory_order_relaxed);
     busy_.store(false, std::memory_order_relaxed);
   }
+  // The next lease is told nothing of this one's. The words stay as they were, so who reads them
+  // now with the old size has the old statement.
+  void forget() noexcept { size_.store(0, std::memory_order_relaxed); }
   // Statements are made behind the library's back from here on, or no longer.
   void set_unknown(bool unknown) noexcept { unknown_.store(unknown, std::memory_order_relaxed); }
 

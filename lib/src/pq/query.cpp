@@ -79,13 +79,13 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
     throw_usage("another command is already in progress, started through native_handle()");
   }
   target_->begin_statement();
-  mirror_.begin(statement_);
+  shared_->mirror.begin(statement_);
 }
 
 // Idempotent. Whatever was asked of the canceller meanwhile is either taken back or remembered.
 void Session::end_statement() noexcept {
   disarm_limits();
-  mirror_.end(transaction_of(native()));
+  shared_->mirror.end(transaction_of(native()));
   if (!target_->end_statement()) [[likely]]
     return;
   if (target_->trace() == CancelTrace::pending) {

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "pq/packed_values.hpp"
+
 namespace tidegate::pq {
 namespace {
 
@@ -13,6 +15,10 @@ std::string field(const PGresult* result, int code) {
 }
 
 }  // namespace
+
+const pg_result* Result::columns() const noexcept {
+  return packed != nullptr ? packed->columns : native.get();
+}
 
 void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result); }
 

@@ -19,15 +19,20 @@ struct ClearResult {
 using ResultPtr = std::unique_ptr<pg_result, ClearResult>;
 
 struct CopyValue;
+struct PackedValues;
 
 // What Rows hold.
 struct Result {
-  ResultPtr native{};
+  ResultPtr native{};                    // null when it is packed
+  const PackedValues* packed = nullptr;  // in a BatchResults, which outlives it
   std::string statement{};
   Location where{};
   // Of a COPY: the values of the row under way; `native` has no rows then, only columns.
   const std::vector<CopyValue>* values = nullptr;
   std::size_t first = 0;  // the number of its first row, where rows come one by one
+
+  // What tells its columns; PGresult or not, it has some.
+  const pg_result* columns() const noexcept;
 };
 
 bool is_error(const pg_result* result) noexcept;

@@ -3,13 +3,13 @@
 #include <libpq-fe.h>
 
 #include <charconv>
-#include <cstring>
 #include <string>
 
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/copy_text.hpp"
 #include "pq/oids.hpp"
+#include "pq/packed_values.hpp"
 #include "pq/result.hpp"
 
 namespace tidegate {
@@ -18,7 +18,7 @@ namespace {
 std::size_t count(int libpq_count) noexcept { return static_cast<std::size_t>(libpq_count); }
 
 std::size_t columns_of(const pq::Result* result) noexcept {
-  return result == nullptr ? 0 : count(PQnfields(result->native.get()));
+  return result == nullptr ? 0 : count(PQnfields(result->columns()));
 }
 
 // Rows of nothing have no statement to name.
@@ -52,31 +52,36 @@ Rows& Rows::operator=(Rows&&) noexcept = default;
 Rows::~Rows() = default;
 
 std::size_t Rows::rows() const noexcept {
-  return result_ ? count(PQntuples(result_->native.get())) : 0;
+  if (!result_) return 0;
+  return result_->packed != nullptr ? result_->packed->rows
+                                    : count(PQntuples(result_->native.get()));
 }
 
 std::size_t Rows::columns() const noexcept { return columns_of(result_.get()); }
 
 std::uint64_t Rows::affected() const noexcept {
-  if (!result_) return 0;
-  const char* text = PQcmdTuples(result_->native.get());
+  // The number at its end, in all commands that have one.
+  const std::string_view tag = command_tag();
+  const std::string_view last = tag.substr(tag.rfind(' ') + 1);
   std::uint64_t rows = 0;
-  std::from_chars(text, text + std::strlen(text), rows);
+  std::from_chars(last.data(), last.data() + last.size(), rows);
   return rows;
 }
 
 std::string_view Rows::command_tag() const noexcept {
-  return result_ ? PQcmdStatus(result_->native.get()) : "";
+  if (!result_) return "";
+  return result_->packed != nullptr ? result_->packed->command_tag
+                                    : PQcmdStatus(result_->native.get());
 }
 
 std::string_view Rows::column_name(std::size_t column) const {
   require_column(result_.get(), column);
-  return PQfname(result_->native.get(), static_cast<int>(column));
+  return PQfname(result_->columns(), static_cast<int>(column));
 }
 
 std::uint32_t Rows::column_type(std::size_t column) const {
   require_column(result_.get(), column);
-  return PQftype(result_->native.get(), static_cast<int>(column));
+  return PQftype(result_->columns(), static_cast<int>(column));
 }
 
 Row Rows::operator[](std::size_t row) const {
@@ -106,18 +111,18 @@ void Row::check_columns(std::size_t expected) const { require_columns(result_, e
 std::size_t Row::column_named(std::string_view name) const {
   const std::size_t columns = columns_of(result_);
   for (std::size_t i = 0; i < columns; ++i) {
-    if (name == PQfname(result_->native.get(), static_cast<int>(i))) return i;
+    if (name == PQfname(result_->columns(), static_cast<int>(i))) return i;
   }
   std::string message = "there is no column \"" + std::string(name) + "\" among";
   for (std::size_t i = 0; i < columns; ++i) {
-    message.append(" \"").append(PQfname(result_->native.get(), static_cast<int>(i))).append("\"");
+    message.append(" \"").append(PQfname(result_->columns(), static_cast<int>(i))).append("\"");
   }
   fail(result_, {.message = std::move(message)});
 }
 
 Field Row::field(std::size_t column, Field::Name wanted) const {
   require_column(result_, column);
-  const PGresult* native = result_->native.get();
+  const PGresult* const columns = result_->columns();
   const int r = static_cast<int>(row_);
   const int c = static_cast<int>(column);
   Field field;
@@ -125,25 +130,34 @@ Field Row::field(std::size_t column, Field::Name wanted) const {
   field.row_ = row_;
   field.column_ = column;
   field.wanted_ = wanted;
-  field.type_ = PQftype(native, c);
+  field.type_ = PQftype(columns, c);
   if (result_->values != nullptr) {
     const pq::CopyValue& value = (*result_->values)[column];
     field.null_ = value.null;
     field.text_ = value.text;
     return field;
   }
+  field.binary_ = PQfformat(columns, c) == 1;
+  if (result_->packed != nullptr) {
+    const pq::PackedValues& packed = *result_->packed;
+    const pq::PackedValues::Value& value =
+        packed.values[row_ * count(PQnfields(columns)) + column];
+    field.null_ = value.null;
+    field.text_ = value.text;
+    return field;
+  }
+  const PGresult* const native = columns;
   field.null_ = PQgetisnull(native, r, c) != 0;
-  field.binary_ = PQfformat(native, c) == 1;
   field.text_ = {PQgetvalue(native, r, c), count(PQgetlength(native, r, c))};
   return field;
 }
 
 void Field::refuse(std::string_view why) const {
   const int column = static_cast<int>(column_);
-  const std::string name = PQfname(result_->native.get(), column);
+  const std::string name = PQfname(result_->columns(), column);
   std::string message =
       "row " + std::to_string(result_->first + row_) + ", column " + std::to_string(column_) +
-      " \"" + name + "\": " + pq::type_name(PQftype(result_->native.get(), column)) +
+      " \"" + name + "\": " + pq::type_name(PQftype(result_->columns(), column)) +
       " cannot be read as " + (wanted_ != nullptr ? wanted_() : "anything") + ": ";
   message += why;
   fail(result_, {.message = std::move(message), .column = name});

@@ -57,19 +57,22 @@ void Session::opened(const ConnectOptions& options) {
   backend_pid_ = PQbackendPID(native_.get());
   drain_bound_ = options.drain_bound;
   cache_ = StatementCache(options.statement_cache);
-  cancels_ = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
+  const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
   CancelKey key(PQgetCancel(native_.get()));
   if (!key) throw std::bad_alloc();
-  target_ =
-      std::make_shared<CancelTarget>(cancels_->books(), std::move(key), is_made_up(backend_pid_));
+  const auto target =
+      std::make_shared<CancelTarget>(cancels->books(), std::move(key), is_made_up(backend_pid_));
+  shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
+  cancels_ = cancels.get();
+  target_ = target.get();
 }
 
-bool Session::cancel() noexcept {
-  try {
-    return cancels_->canceller().request(target_) == Canceller::Asked::accepted;
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
+// Others may look on, and ask for a cancel: there is nothing to cancel any more.
+Session::~Session() {
+  leave_transaction();
+  if (shared_ == nullptr) return;
+  target_->end_statement();
+  shared_->mirror.end(TransactionStatus::unknown);
 }
 
 void Session::cancel_settled() noexcept {
@@ -142,7 +145,7 @@ PGconn* Session::hand_out() noexcept {
   mark_use();
   set(Flag::touched);
   set(Flag::native);
-  mirror_.set_unknown(true);
+  shared_->mirror.set_unknown(true);
   PQsetnonblocking(native_.get(), 0);
   return native_.get();
 }
@@ -165,10 +168,11 @@ bool Session::end_touched_lease() noexcept {
   if (has(Flag::native)) {
     if (!take_back()) return false;
     clear(Flag::native);
-    mirror_.set_unknown(false);
-    mirror_.end(TransactionStatus::idle);
+    shared_->mirror.set_unknown(false);
+    shared_->mirror.end(TransactionStatus::idle);
   }
   if (role() != Role::primary) return false;
+  shared_->mirror.forget();
   clear(Flag::touched);
   return true;
 }

@@ -19,12 +19,13 @@
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/row.hpp>
+#include <tidegate/pq/session_monitor.hpp>
 #include <tidegate/pq/session_state.hpp>
 
 #include "pq/canceller.hpp"
-#include "pq/mirror.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
+#include "pq/shared_session.hpp"
 #include "pq/statement_cache.hpp"
 #include "pq/stop_bell.hpp"
 #include "pq/wait.hpp"
@@ -51,7 +52,7 @@ class Session final : public SessionState {
   explicit Session(NativePtr native) noexcept;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session() { leave_transaction(); }
+  ~Session();
 
   pg_conn* native() const noexcept { return native_.get(); }
   // The connect has succeeded. Throws: std::bad_alloc.
@@ -88,11 +89,12 @@ class Session final : public SessionState {
 
   PingResult ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
   SocketCheck check_socket() noexcept;
-  // Any thread: cancels the statement under way; false when there is none, or no thread to do it.
-  bool cancel() noexcept;
+  // Any thread. See SharedSession.
+  bool cancel() const noexcept { return shared_->cancel(); }
   CancelTrace cancel_trace() const noexcept { return target_->trace(); }
   void cancel_settled() noexcept;
-  Activity activity() const { return mirror_.read(); }
+  Activity activity() const { return shared_->mirror.read(); }
+  SessionMonitor monitor() const noexcept { return SessionMonitor(shared_); }
   bool end_touched_lease() noexcept;
   pg_conn* hand_out() noexcept;
   void watch_role() noexcept { watches_role_ = true; }
@@ -256,10 +258,10 @@ class Session final : public SessionState {
   StopBell statement_stop_{};
   StopBell standing_stop_{};
 
-  // Shared with other threads, and what they may see.
-  std::shared_ptr<CancelGroup> cancels_{};
-  std::shared_ptr<CancelTarget> target_{};
-  Mirror mirror_{};
+  // Shared with other threads; set when the connect has succeeded. The two others are its parts.
+  std::shared_ptr<SharedSession> shared_{};
+  CancelGroup* cancels_ = nullptr;
+  CancelTarget* target_ = nullptr;
 
   NoticeHandler standing_handler_{};
   NoticeHandler lease_handler_{};

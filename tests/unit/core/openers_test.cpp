@@ -400,8 +400,8 @@ TEST_F(OpenersChores, GoOnWhenOpeningIsStopped) {
   client.hold(0);
   want(openers, 0);
   await_under_way(0);
-  openers.stop_opening();
-  EXPECT_EQ(client.failed_slots().size(), 1u);
+  EXPECT_EQ(openers.stop_opening(), 1u);
+  await_failed(1);
   want_chore(openers, 1);
   await_done(1);
   EXPECT_TRUE(client.dropped().empty());

@@ -67,6 +67,9 @@ TEST(PoolConfig, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(config.reset, ResetPolicy::rollback);
   EXPECT_EQ(config.statement_cache, 256u);
   EXPECT_EQ(config.cancel_rate, 100u);
+  EXPECT_EQ(config.leak_threshold, 0s);
+  EXPECT_FALSE(config.capture_stack);
+  EXPECT_EQ(config.nested_acquire, NestedAcquire::off);
   EXPECT_EQ(config.close_drain, 10s);
   EXPECT_EQ(config.gates, std::nullopt);
   EXPECT_NO_THROW(config.validate());
@@ -129,6 +132,10 @@ const std::vector<KeyCase>& key_cases() {
        [](const auto& c) { return c.reset == ResetPolicy::discard_all; }},
       {"pool_statement_cache", "0", [](const auto& c) { return c.statement_cache == 0; }},
       {"pool_cancel_rate", "5", [](const auto& c) { return c.cancel_rate == 5; }},
+      {"pool_leak_threshold", "2s", [](const auto& c) { return c.leak_threshold == 2s; }},
+      {"pool_capture_stack", "true", [](const auto& c) { return c.capture_stack; }},
+      {"pool_nested_acquire", "fail",
+       [](const auto& c) { return c.nested_acquire == NestedAcquire::fail; }},
       {"pool_close_drain", "1m", [](const auto& c) { return c.close_drain == 1min; }},
       {"pool_gates", "8", [](const auto& c) { return c.gates == 8u; }},
   };
@@ -175,6 +182,21 @@ TEST(PoolConfigParse, AResetPolicyIsOneOfFourWords) {
   const auto problems = problems_of([&] { odd.validate(); });
   ASSERT_EQ(problems.size(), 1u);
   EXPECT_EQ(problems[0].value, "9");
+}
+
+TEST(PoolConfigParse, CaptureStackIsTrueOrFalse) {
+  EXPECT_FALSE(PoolConfig::parse("pool_capture_stack=false").capture_stack);
+  EXPECT_EQ(only_problem("pool_capture_stack=yes"), "pool_capture_stack=yes: allowed: false, true");
+  EXPECT_EQ(only_problem("pool_capture_stack=1"), "pool_capture_stack=1: allowed: false, true");
+}
+
+TEST(PoolConfigParse, NestedAcquireIsOneOfThreeWords) {
+  EXPECT_EQ(PoolConfig::parse("pool_nested_acquire=warn").nested_acquire, NestedAcquire::warn);
+  EXPECT_EQ(PoolConfig::parse("pool_nested_acquire=off").nested_acquire, NestedAcquire::off);
+  EXPECT_EQ(only_problem("pool_nested_acquire=on"),
+            "pool_nested_acquire=on: allowed: off, warn, fail");
+  const PoolConfig odd{.nested_acquire = static_cast<NestedAcquire>(9)};
+  EXPECT_EQ(problems_of([&] { odd.validate(); }).size(), 1u);
 }
 
 TEST(PoolConfig, HooksAndObserverAreNeitherComparedNorShown) {

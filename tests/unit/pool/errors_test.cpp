@@ -318,6 +318,20 @@ TEST(WouldDeadlockText, OfAnAcquireNamesTheLeasesOfThisThread) {
   EXPECT_EQ(error.code(), Errc::would_deadlock);
 }
 
+TEST(WouldDeadlockText, OfANestedAcquireNamesTheLeaseAndTheWaysOut) {
+  const Location where = here();
+  const WouldDeadlock error("orders", WouldDeadlock::Situation::nested_acquire, {holder(where)},
+                            where);
+  EXPECT_EQ(error.what(),
+            "pool \"orders\": acquire is refused: this thread holds 1 lease already, and threads "
+            "that hold one and wait for another may wait for each other: " +
+                describe_holders({holder(where)}) +
+                "\n  hint: pass the connection down instead of acquiring again, or set "
+                "pool_nested_acquire to warn or off"
+                "\n  this call: " +
+                place(where));
+}
+
 TEST(WouldDeadlockText, OfACloseSaysHowToReleaseOrAdoptTheLease) {
   const Location where = here();
   const WouldDeadlock error("orders", WouldDeadlock::Situation::close_with_lease, {holder(where)});

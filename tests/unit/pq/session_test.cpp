@@ -1,4 +1,5 @@
 // What a server may say at any moment, and the connection's view of it.
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +29,33 @@ TEST_F(IdleSession, IsOpenAndCleanAfterTheHandshake) {
   EXPECT_TRUE(connection_.usable());
   EXPECT_TRUE(connection_.reusable());
   EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+}
+
+TEST_F(IdleSession, AMonitorOutlivesTheConnection) {
+  const pq::SessionMonitor monitor = connection_.monitor();
+  EXPECT_EQ(monitor.backend_pid(), 4711);
+  EXPECT_EQ(monitor.activity().transaction, TransactionStatus::idle);
+  Connection moved = std::move(connection_);
+  moved.close();
+  EXPECT_EQ(monitor.backend_pid(), 4711);
+  EXPECT_EQ(monitor.activity().transaction, TransactionStatus::unknown);
+  EXPECT_FALSE(monitor.cancel());
+  EXPECT_EQ(pq::SessionMonitor().backend_pid(), 0);
+  EXPECT_FALSE(pq::SessionMonitor().cancel());
+}
+
+TEST_F(IdleSession, IsWatchedAndCanceledByOthersWhileItIsClosed) {
+  std::atomic<bool> looking{false};
+  std::jthread other([&looking, monitor = connection_.monitor()](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      EXPECT_FALSE(monitor.cancel());
+      EXPECT_FALSE(monitor.activity().busy);
+      looking = true;
+    }
+  });
+  while (!looking) std::this_thread::yield();
+  Connection moved = std::move(connection_);
+  moved.close();
 }
 
 TEST_F(IdleSession, AParameterStatusIsTakenInAndNoDeath) {

@@ -1,9 +1,11 @@
 // Openers: threads that make resources on demand, and back off while making fails.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -17,6 +19,19 @@
 #include <tidegate/core/slot_pool.hpp>
 
 namespace tidegate::core {
+
+// What an opener does at the moment, for who looks on. As long as it lives the calling thread is in
+// `what`, a literal; does nothing on other threads.
+class TIDEGATE_API Doing {
+ public:
+  explicit Doing(const char* what) noexcept;
+  ~Doing();
+  Doing(const Doing&) = delete;
+  Doing& operator=(const Doing&) = delete;
+
+ private:
+  const char* outer_;
+};
 
 struct OpenersConfig {
   std::uint32_t max_threads = 1;
@@ -63,12 +78,23 @@ class TIDEGATE_API Openers {
   void want(std::uint32_t count) noexcept;
   // There is a chore to take. Where no thread can be created it is done here, with its stop fired.
   void want_chore() noexcept;
-  // Aborts the openings that are under way, and returns when they have ended; chores go on. Later
-  // openings are aborted, too.
-  void stop_opening() noexcept;
+  // Aborts the openings that are under way, and later ones; chores go on. Does not wait. Returns how
+  // many were under way.
+  std::uint32_t stop_opening() noexcept;
   // Aborts what is under way and joins all threads; later wants are ignored. Any thread but an
-  // opener, also several at once: each returns when the threads are gone.
-  void stop() noexcept;
+  // opener, also several at once: each returns when the threads are gone, or at the deadline. True:
+  // they are gone.
+  bool stop(Deadline deadline = Deadline::never()) noexcept;
+  // Those that run, and in what.
+  struct Stuck {
+    const char* in = nullptr;
+    std::chrono::steady_clock::time_point since{};
+    long thread_id = 0;
+  };
+  std::vector<Stuck> running() const;
+  // After a stop() in vain: does not wait any more for those that run. `keep` is what all they
+  // touch belongs to; the last of them lets go of it.
+  void leave_behind(std::shared_ptr<void> keep) noexcept;
   // Runs one attempt, backoff step included, on the calling thread; false = it failed.
   bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
   // Forgets the failures so far: the next attempt is made at once.
@@ -86,10 +112,15 @@ class TIDEGATE_API Openers {
   struct Worker {
     std::thread thread;
     bool running = false;  // false with a joinable thread: it is on its way out
+    long thread_id = 0;
+    std::atomic<const char*> doing{nullptr};
+    std::atomic<std::int64_t> since{0};  // steady ns; relaxed, as `doing`: for who looks on
   };
+  friend class Doing;
 
   void start_worker();
   void run(Worker& self) noexcept;
+  bool any_runs() const noexcept;
   bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
   enum class Turn : std::uint8_t { none, free, probe };
   void end_chores() noexcept;
@@ -103,6 +134,8 @@ class TIDEGATE_API Openers {
   // Guarded by mutex_.
   std::condition_variable_any turn_;
   std::vector<Worker> workers_;
+  std::condition_variable ended_;  // one of them did
+  std::shared_ptr<void> keep_;   // see leave_behind()
   bool stopped_ = false;
   std::uint32_t opening_ = 0;
   std::uint32_t chores_ = 0;

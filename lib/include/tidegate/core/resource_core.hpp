@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string_view>
@@ -149,6 +150,11 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
 
+  // Fires when the owner announces its end, at the latest when it closes: for those who hold leases.
+  std::stop_source& announced() noexcept { return announced_; }
+  // Fires when the owner closes: for what it runs on the threads of acquirers.
+  std::stop_source& closing() noexcept { return closing_; }
+
   // The calling thread holds the lease from here on.
   void adopt(Ticket ticket) noexcept { slots_.slot(ticket.slot()).adopt(current_thread_id()); }
   // The lease begins (I6): the record is there before the caller sees the resource.
@@ -191,8 +197,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
   // The resource moves out for good; the slot is free at once.
   T hijack(Ticket ticket) noexcept {
-    T resource = std::move(*resources_[ticket.slot()]);
-    resources_[ticket.slot()].reset();
+    T resource = take_out(ticket.slot());
     count_retired(ticket.slot(), Retired::hijacked);
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.forget(ticket);
@@ -208,6 +213,17 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   void want_chore(std::uint32_t slot) noexcept {
     slots_.want_chore(slot);
     openers_.want_chore();
+  }
+  // Calls f(const T&, const Slot&) if a resource is in the slot, whoever owns that; it stays there
+  // until f returns. f keeps to what of T is for any thread, and neither waits nor calls back: it
+  // stands in the way of openings, ends and hijacks. Any thread. Returns: f was called.
+  template <class F>
+  bool visit(std::uint32_t slot, F&& f) const {
+    std::lock_guard lock(visit_mutex_);
+    const std::optional<T>& resource = resources_[slot];
+    if (!resource) return false;
+    std::forward<F>(f)(*resource, slots_.slot(slot));
+    return true;
   }
   // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
   bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
@@ -257,8 +273,15 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   ~ResourceCore() = default;
 
   void end_resource(std::uint32_t slot) noexcept {
-    if (maker_.destroy) maker_.destroy(std::move(*resources_[slot]));
+    T ended = take_out(slot);
+    if (maker_.destroy) maker_.destroy(std::move(ended));
+  }
+  // The one way out; destroying may block, and comes after it.
+  T take_out(std::uint32_t slot) noexcept {
+    std::lock_guard lock(visit_mutex_);
+    T resource = std::move(*resources_[slot]);
     resources_[slot].reset();
+    return resource;
   }
 
   // ---- SlotOwner
@@ -283,7 +306,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     try {
       Expected<T> made = maker_.create(stop, deadline);
       if (made.has_value()) {
-        resources_[slot].emplace(std::move(*made));
+        {
+          std::lock_guard lock(visit_mutex_);
+          resources_[slot].emplace(std::move(*made));
+        }
         why_[slot] = Retired::shutdown;  // unless somebody gives another reason
         // A clock, not the tick, which stands still while nothing is open: what was just made must
         // not look as if it had been idle for long.
@@ -323,10 +349,13 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
 
   // Fixed after construction.
   ResourceMaker<T> maker_;
-  std::unique_ptr<std::optional<T>[]> resources_;  // each owned by its slot's owner (I2, I5)
+  // Each owned by its slot's owner (I2, I5), who comes and goes under the visit mutex.
+  std::unique_ptr<std::optional<T>[]> resources_;
   std::unique_ptr<Retired[]> why_;                 // as these
   SlotPool<Sync> slots_;
   Openers openers_;
+  std::stop_source announced_;
+  std::stop_source closing_;
 
   // Relaxed: each is a number of its own.
   std::array<std::atomic<std::uint64_t>, kRetiredReasons> retired_{};
@@ -335,6 +364,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::atomic<std::chrono::steady_clock::rep> waited_for_{0};
   std::atomic<std::uint64_t> discarded_{0};
 
+  // Resources come and go under it, never leases: openings, ends, hijacks, and who visits.
+  mutable std::mutex visit_mutex_;
   mutable std::mutex failure_mutex_;
   std::optional<ErrorValue> last_failure_;
 };

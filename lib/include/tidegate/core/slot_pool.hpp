@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -197,10 +198,16 @@ class SlotPool {
     std::uint32_t idle = 0;     // now in `retiring`
   };
   Fenced close() noexcept;
+  // The fence alone: no acquire succeeds from here on. Async-signal-safe; close() does the rest.
+  void fence() noexcept;
   bool closed() const noexcept { return gate_word::closed(gates_[0].load()); }
   // Waits until no admission is left: spins briefly, yields, parks. False: the deadline came first.
   bool await_drained(Deadline deadline) noexcept;
-  bool drained() const noexcept;
+  // The same with a deadline that others may move: `until` is asked again after poke_drain(), under
+  // the drain mutex, and must not throw. Content with `allowed` admissions that stay.
+  bool await_drained(const std::function<Deadline()>& until, std::uint32_t allowed) noexcept;
+  void poke_drain() noexcept;
+  bool drained(std::uint32_t allowed = 0) const noexcept;
   // Gives up on the leases that are still out: each of them keeps the core alive until it is back.
   // Returns how many admissions that were. Needs: closed; at most once.
   std::uint32_t abandon() noexcept;
@@ -338,6 +345,8 @@ class SlotPool {
   Mutex sweep_mutex_;
   Mutex drain_mutex_;
   typename Sync::Condition drain_;
+  std::uint64_t pokes_ = 0;          // drain_mutex_
+  std::uint32_t drain_allowed_ = 0;  // drain_mutex_; the most that anybody who waits is content with
   typename Sync::template Atomic<std::uint64_t> refs_{1};
 };
 

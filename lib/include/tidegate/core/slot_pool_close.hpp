@@ -1,6 +1,7 @@
 // SlotPool's bodies, last part: the fence, the drain, and what outlives them.
 #pragma once
 
+#include <algorithm>
 #include <mutex>
 #include <thread>
 
@@ -11,9 +12,14 @@
 namespace tidegate::core {
 
 template <class Sync>
+void SlotPool<Sync>::fence() noexcept {
+  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kClosed);
+}
+
+template <class Sync>
 typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
   Fenced fenced;
-  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kClosed);
+  fence();
   TIDEGATE_TEST_POINT("close.fenced");
   {
     std::lock_guard lock(mutex_);
@@ -46,22 +52,29 @@ std::uint32_t SlotPool<Sync>::sweep() noexcept {
   return count;
 }
 
-// After `closed` a gate's count only falls, so reading zero once on each proves zero on all.
+// After `closed` a gate's count only falls, so what is read one after the other is not less than
+// what is out when the last has been read: zero once on each proves zero on all.
 template <class Sync>
-bool SlotPool<Sync>::drained() const noexcept {
+bool SlotPool<Sync>::drained(std::uint32_t allowed) const noexcept {
+  std::uint64_t out = 0;
   for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
     const std::uint64_t word = gates_[g].load();
-    if (!gate_word::closed(word) || gate_word::leases(word) != 0) return false;
+    if (!gate_word::closed(word)) return false;
+    out += gate_word::leases(word);
   }
-  return true;
+  return out <= allowed;
 }
 
 template <class Sync>
 bool SlotPool<Sync>::await_drained(Deadline deadline) noexcept {
-  constexpr int kSpins = 64;
-  constexpr int kYields = 16;
-  for (int i = 0; i < kSpins + kYields && !drained(); ++i) {
-    if (i >= kSpins) {
+  return await_drained([deadline] { return deadline; }, 0);
+}
+
+template <class Sync>
+bool SlotPool<Sync>::await_drained(const std::function<Deadline()>& until,
+                                   std::uint32_t allowed) noexcept {
+  for (int i = 0; i < Sync::kSpins + Sync::kYields && !drained(allowed); ++i) {
+    if (i >= Sync::kSpins) {
       std::this_thread::yield();
     } else {
       Sync::relax();
@@ -69,15 +82,26 @@ bool SlotPool<Sync>::await_drained(Deadline deadline) noexcept {
   }
   {
     std::unique_lock lock(drain_mutex_);
-    const auto done = [this] { return drained(); };
-    if (deadline.is_never()) {
-      drain_.wait(lock, done);
-    } else if (!drain_.wait_until(lock, deadline.at(), done)) {
-      return false;
+    drain_allowed_ = std::max(drain_allowed_, allowed);
+    while (!drained(allowed)) {
+      const Deadline deadline = until();
+      const auto changed = [&, seen = pokes_] { return drained(allowed) || pokes_ != seen; };
+      if (deadline.is_never()) {
+        drain_.wait(lock, changed);
+      } else if (!drain_.wait_until(lock, deadline.at(), changed)) {
+        return false;
+      }
     }
   }
   sweep();
   return true;
+}
+
+template <class Sync>
+void SlotPool<Sync>::poke_drain() noexcept {
+  std::lock_guard lock(drain_mutex_);
+  ++pokes_;
+  drain_.notify_all();
 }
 
 // The bias keeps refs_ above zero while leavers that saw `orphaned` already give theirs back.

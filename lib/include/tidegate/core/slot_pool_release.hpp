@@ -164,9 +164,9 @@ void SlotPool<Sync>::leave(std::uint32_t gate) noexcept {
   TIDEGATE_TEST_POINT("leave.before_drain_check");
   {
     // Under the mutex the checks of several leavers come one after another, each seeing all
-    // decrements before it: the last one sees zero everywhere.
+    // decrements before it: the last one sees zero everywhere (or what somebody is content with).
     std::lock_guard lock(drain_mutex_);
-    if (drained()) drain_.notify_all();
+    if (drained(drain_allowed_)) drain_.notify_all();
   }
   unref(gate_word::orphaned(word) ? 2 : 1);
 }

@@ -37,6 +37,8 @@ struct ClosedReport {
   std::uint32_t outstanding = 0;               // leases still out
   std::uint32_t max_size = 0;
   std::shared_ptr<const std::string> holders{};  // describe_holders() of the oldest; may be null
+  // Users that were attached when it was closed: "jobs (src/main.cpp:12)"; may be null.
+  std::shared_ptr<const std::vector<std::string>> attached{};
 };
 
 // The pool is closed, or closing. what() says who closed it, when and why, and who still holds it.

@@ -26,6 +26,14 @@ enum class ResetPolicy : std::uint8_t {
   destroy,      // dirty: closed
 };
 
+// What becomes of an acquire by a thread that holds a lease of the pool already: two such threads
+// may wait for each other.
+enum class NestedAcquire : std::uint8_t {
+  off,   // nobody looks
+  warn,  // it goes on; one that succeeds is reported and counted
+  fail,  // it is refused with WouldDeadlock
+};
+
 // Before each member: its key in a connection string, and what 0 means where that is special.
 // Durations of keys carry a unit: 50us, 250ms, 1h30m, 1.5s; only 0 needs none.
 struct TIDEGATE_API PoolConfig {
@@ -81,8 +89,19 @@ struct TIDEGATE_API PoolConfig {
   std::uint32_t statement_cache = 256;
   // pool_cancel_rate: cancel requests per second.
   std::uint32_t cancel_rate = 100;
+  // pool_leak_threshold: a lease that is out for longer is reported, once. 0 = off.
+  milliseconds leak_threshold{0};
+  // pool_capture_stack: true, false. Keep the acquirer's stack with the lease (microseconds at
+  // every acquire).
+  bool capture_stack = false;
+  // pool_nested_acquire: off, warn, fail. Other than off, every acquire looks at all leases.
+  NestedAcquire nested_acquire = NestedAcquire::off;
   // pool_close_drain: how long close waits for leases. 0 = not at all.
   milliseconds close_drain{10'000};
+  // pool_close_cancel: then, how long for those whose statements it cancels. 0 = none is canceled.
+  milliseconds close_cancel{2'000};
+  // pool_close_force: then, how long for those whose sockets it shuts down. 0 = none is.
+  milliseconds close_force{1'000};
 
   // pool_gates: a power of two up to 64, or auto. Unset (auto): from the cores and max_size.
   std::optional<std::uint32_t> gates{};

@@ -41,6 +41,7 @@ class TIDEGATE_API WouldDeadlock : public Error {
   enum class Situation {
     acquire,               // it would wait, and it holds every lease itself
     acquire_in_hook,       // it would wait in a hook, while the pool waits for the hook
+    nested_acquire,        // it holds a lease, and PoolConfig::nested_acquire says fail
     close_with_lease,      // it closes, and holds a lease that close would wait for
     close_on_pool_thread,  // it closes from a hook or from a thread of the pool
   };

@@ -1,11 +1,13 @@
 // Lease: a connection in use.
 #pragma once
 
+#include <stop_token>
 #include <utility>
 
 #include <tidegate/base/export.hpp>
 #include <tidegate/core/ticket.hpp>
 #include <tidegate/pq/connection.hpp>
+#include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
 
@@ -57,6 +59,12 @@ class TIDEGATE_API Lease {
   // Takes the connection out of the pool for good; the slot is free at once.
   // Throws: UsageError when the lease is empty.
   Connection hijack() &&;
+  // Fires when the pool announces its shutdown or closes; has fired for a lease that begins after
+  // that. A hint to loops: finish this unit of work, and give the lease back. Nothing is canceled by
+  // it. Of an empty lease: never fires.
+  std::stop_token stop_token() const noexcept;
+  // What others see of it (Pool::leases()). Throws: UsageError when the lease is empty.
+  LeaseInfo info() const;
 
  private:
   friend class Pool;

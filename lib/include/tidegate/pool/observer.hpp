@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/pool/close.hpp>
+#include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
 
@@ -74,8 +77,20 @@ class TIDEGATE_API Observer {
   // before_close threw.
   virtual void hook_failed(std::string_view hook, std::string_view what);
 
-  // "fence", "drain", "done" or "orphaned".
+  // The lease is out for longer than PoolConfig::leak_threshold; once per lease.
+  virtual void leak_suspected(const LeaseInfo& lease);
+  // It has ended after all. As it was when it was suspected, but `held`.
+  virtual void leak_returned(const LeaseInfo& lease);
+  // An acquire at `where`, on a thread that holds a lease already (PoolConfig::nested_acquire):
+  // `held`, the oldest of them. It has succeeded, or was refused.
+  virtual void nested_acquire(Location where, const LeaseInfo& held, bool refused);
+
+  // "lame duck", "fence", "drain", "cancel", "force", and at the end "done" or "orphaned".
   virtual void close_phase(std::string_view phase);
+  // The drain goes on: after 1 s, 5 s, and every 10 s. `leases`: what is out, the oldest first.
+  virtual void close_waits(std::chrono::nanoseconds so_far, const std::vector<LeaseInfo>& leases);
+  // What all callers of close get. Also of a pool that is closed by its destructor.
+  virtual void closed(const CloseReport& report);
 };
 
 }  // namespace tidegate

@@ -22,6 +22,8 @@
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
+#include <tidegate/pool/user_token.hpp>
+#include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
 namespace tidegate {
@@ -40,8 +42,7 @@ class PoolImpl;
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
 //   HookError        prepare said fail, or threw
 //   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself,
-//   or
-//                    is in a hook of this pool
+//                    or is in a hook of this pool; or nested_acquire forbids it
 class TIDEGATE_API Pool {
  public:
   // Lazy: connects when the first connection is wanted; starts one thread.
@@ -53,7 +54,9 @@ class TIDEGATE_API Pool {
       : Pool(std::string_view(conninfo), where) {}
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-  // close() as configured. Leases that are out after that may be used, and end, later.
+  // close() as configured. Leases that are out after that may be used, and end, later; those of the
+  // calling thread are not waited for. In a hook, or an observer on a thread of the pool: sets the
+  // fence and leaves the rest to a thread of its own.
   ~Pool();
 
   // Takes an idle connection, or waits for whatever comes first: one that is released, or one that
@@ -169,14 +172,31 @@ class TIDEGATE_API Pool {
   // released. Forgets what went wrong with connects so far.
   void reset() noexcept;
 
-  // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases.
-  // Idempotent; concurrent callers wait and get the same report.
-  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook; UsageError
-  // for a negative drain. Nothing is changed then.
+  // Lame duck: everything is served as before, but nothing is opened ahead of need, and the
+  // stop_token of every lease fires, on this thread. Does nothing on a closed pool.
+  void announce_shutdown(std::string_view reason, Location where = Location::current());
+  // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases, then
+  // cancels their statements, then shuts their sockets down (CloseOptions). Takes as long as the
+  // phases at most, whatever server, hooks and leases do. Fires the leases' stop_tokens, on this
+  // thread: their callbacks must not block.
+  // Idempotent; concurrent callers may shorten phases, wait, and get the same report.
+  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook or on a thread
+  // of the pool; UsageError for a negative phase. Nothing is changed then.
   CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
+  // For signal handlers: sets the fence and leaves the rest of close() to a thread of the pool; a
+  // later close() joins that. Async-signal-safe; `reason` is a literal. Does nothing on a pool that
+  // is closed already.
+  void request_close(const char* reason = "requested",
+                     Location where = Location::current()) noexcept;
   bool closed() const noexcept;
+  // "This component uses the pool", until the token ends: who is still attached when the pool is
+  // closed is named in the report and in PoolClosed. Throws: PoolClosed, UsageError for no name.
+  [[nodiscard]] UserToken attach(std::string_view user_name,
+                                 Location where = Location::current());
 
   Stats stats() const;
+  // Every lease that is out, the oldest first.
+  std::vector<LeaseInfo> leases() const;
   const PoolConfig& config() const noexcept;
 
  private:
@@ -188,7 +208,7 @@ class TIDEGATE_API Pool {
 
   // Fixed after construction. The core by itself, to spare the warm path a look into impl_; null in
   // warm_core_ when there is something to do at every acquire that the warm path does not know.
-  std::unique_ptr<detail::PoolImpl> impl_;
+  std::shared_ptr<detail::PoolImpl> impl_;
   detail::PoolCore* core_;
   detail::PoolCore* warm_core_;
 };

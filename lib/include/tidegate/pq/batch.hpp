@@ -21,6 +21,7 @@ namespace tidegate {
 
 namespace pq {
 class BatchRun;
+struct BatchStore;
 }
 
 // Built with add(), run with run() of a Connection, Transaction or Pool, as often as wanted.
@@ -86,6 +87,7 @@ class TIDEGATE_API BatchResults {
   };
   const Item& item(std::size_t statement) const;
 
+  std::shared_ptr<pq::BatchStore> store_{};  // of what the items refer to
   std::vector<Item> items_{};
   std::optional<std::size_t> failed_{};
 };

@@ -21,6 +21,7 @@
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/notice.hpp>
 #include <tidegate/pq/rows.hpp>
+#include <tidegate/pq/session_monitor.hpp>
 #include <tidegate/pq/session_state.hpp>
 #include <tidegate/pq/tx_options.hpp>
 
@@ -200,6 +201,9 @@ class TIDEGATE_API Connection {
   bool reusable() noexcept { return untouched() || (state_ != nullptr && end_touched_lease()); }
   // The cheap half of it: the lease did nothing to the connection, so the next one may have it.
   bool untouched() noexcept { return state_ != nullptr && state_->end_untouched_lease(); }
+  // For other threads, in place of activity() and cancel() where the connection may be closed or
+  // moved meanwhile.
+  pq::SessionMonitor monitor() const noexcept;
   // Neither doomed nor broken. Field reads only.
   bool usable() const noexcept {
     return state_ != nullptr && !state_->has(Flag::doomed) &&

@@ -78,6 +78,12 @@ struct Stats {
   // How often the pool was reset because its server was a primary no more.
   std::uint64_t role_changes = 0;
 
+  // Leases that were out for longer than leak_threshold, and those of them that have ended since.
+  std::uint64_t leaks_suspected = 0;
+  std::uint64_t leaks_returned = 0;
+  // Acquires by threads that held a lease already, with nested_acquire = warn or fail.
+  std::uint64_t nested_acquires = 0;
+
   std::uint64_t acquired() const noexcept { return outcomes.immediate + outcomes.waited; }
   std::uint64_t attempts() const noexcept {
     return acquired() + outcomes.timeout + outcomes.unavailable + outcomes.rejected +

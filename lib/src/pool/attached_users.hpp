@@ -1,0 +1,36 @@
+// AttachedUsers: the components that say they use a pool, by their tokens.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tidegate/base/location.hpp>
+#include <tidegate/pool/user_token.hpp>
+
+namespace tidegate::detail {
+
+// Shared by the pool and its tokens, which may outlive it. Any thread.
+class AttachedUsers : public std::enable_shared_from_this<AttachedUsers> {
+ public:
+  UserToken attach(std::string_view name, Location where);
+  void detach(std::uint64_t id) noexcept;
+  // "http-server (src/main.cpp:12)" for each, in the order in which they came.
+  std::vector<std::string> names() const;
+
+ private:
+  struct User {
+    std::string name;
+    Location where;
+  };
+
+  mutable std::mutex mutex_;
+  std::map<std::uint64_t, User> users_;  // mutex_
+  std::uint64_t last_id_ = 0;            // mutex_
+};
+
+}  // namespace tidegate::detail

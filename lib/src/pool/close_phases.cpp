@@ -1,0 +1,241 @@
+// The phases of a close, one after the other.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <tidegate/core/resource_core.hpp>
+
+#include "attached_users.hpp"
+#include "closing.hpp"
+#include "events.hpp"
+#include "lease_table.hpp"
+#include "maintenance.hpp"
+
+namespace tidegate::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kHoldersShown = 3;
+// Statements that begin after the cancel phase has are found at the next look.
+constexpr auto kLookEvery = 50ms;
+// Beyond the last phase: for threads that are on their way out but for the processor.
+constexpr auto kGrace = 30ms;
+
+// When drain tells how it goes: after 1 s, 5 s, and then every 10 s.
+std::chrono::seconds next_progress(std::chrono::seconds last) {
+  return last == 0s ? 1s : last == 1s ? 5s : last == 5s ? 10s : last + 10s;
+}
+
+}  // namespace
+
+// The errors' view of the phase, the observer's, and how long it may take.
+void Closing::enter(std::string_view phase, std::optional<std::chrono::milliseconds> bound) {
+  const std::vector<LeaseInfo> leases = leases_of(parts_.core);
+  {
+    std::lock_guard lock(mutex_);
+    auto closed = std::make_shared<ClosedReport>(*closed_);  // errors made so far share the old one
+    closed->closer.phase = phase;
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(kHoldersShown, leases.size()));
+    closed->holders = std::make_shared<const std::string>(
+        describe_holders(holders_of({leases.begin(), leases.begin() + shown}),
+                         static_cast<std::uint32_t>(leases.size()) - static_cast<std::uint32_t>(shown)));
+    closed_ = std::move(closed);
+    if (bound) {
+      const Deadline end = Deadline(Clock::now()) + *bound;
+      until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);
+    }
+  }
+  tell(parts_.config.observer, [phase](Observer& o) { o.close_phase(phase); });
+}
+
+// Until the leases are back: true; or the phase is over: false. Calls look() now and then.
+bool Closing::await(std::chrono::milliseconds look_every, const std::function<void()>& look) {
+  Deadline next_look = Deadline(Clock::now()) + look_every;
+  for (;;) {
+    const auto wake = [&] { return earlier(until(), next_look); };
+    if (parts_.core.slots().await_drained(wake, own_)) return true;
+    if (until().passed()) return false;
+    if (!next_look.passed()) continue;
+    look();
+    next_look = Deadline(Clock::now()) + look_every;
+  }
+}
+
+bool Closing::drain() {
+  auto& core = parts_.core;
+  const auto fenced = core.slots().close();
+  result_.fence = Clock::now() - began_;
+  result_.waiters_rejected = fenced.waiters;
+  result_.idle_closed = fenced.idle;
+  result_.connects_aborted = core.openers().stop_opening();
+  core.closing().request_stop();
+  core.announced().request_stop();
+  tell(parts_.config.observer, [](Observer& o) { o.close_phase("fence"); });
+
+  draining_.store(true, std::memory_order_relaxed);
+  std::chrono::milliseconds bound{};
+  {
+    std::lock_guard lock(mutex_);
+    bound = plan_.drain;
+  }
+  enter("drain", bound);
+  result_.leases_at_close = core.slots().places().leased;
+  const auto drain_began = Clock::now();
+  std::chrono::seconds told = 0s;
+  const bool drained = await(1s, [&] {
+    const auto spent = Clock::now() - began_;
+    if (spent < next_progress(told)) return;
+    told = next_progress(told);
+    tell(parts_.config.observer, [&](Observer& o) {
+      o.close_waits(std::chrono::duration_cast<std::chrono::nanoseconds>(spent),
+                    leases_of(parts_.core));
+    });
+  });
+  result_.drain = Clock::now() - drain_began;
+  draining_.store(false, std::memory_order_relaxed);
+  if (!drained) note_left();
+  return drained;
+}
+
+// Which leases were left over by drain.
+void Closing::note_left() {
+  const auto& slots = parts_.core.slots();
+  for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
+    if (slots.slot(i).holder() == self_ && own_ > 0) continue;
+    auto lease = lease_of(parts_.core, i);
+    if (!lease) continue;
+    left_.push_back({i, slots.slot(i).acquired()});
+    result_.remaining.push_back({.lease = std::move(*lease)});
+  }
+}
+
+bool Closing::still_out(const Left& left) const {
+  const core::Slot& slot = parts_.core.slots().slot(left.slot);
+  return slot.leased() && slot.acquired() == left.number;
+}
+
+void Closing::note_ended(const char* phase) {
+  for (std::size_t i = 0; i < left_.size(); ++i) {
+    auto& remaining = result_.remaining[i];
+    if (remaining.ended_in.empty() && !still_out(left_[i])) remaining.ended_in = phase;
+  }
+}
+
+// visit(Remaining&, const PooledConnection&) for each that is still out.
+template <class Visit>
+void Closing::for_each_left(Visit&& visit) {
+  for (std::size_t i = 0; i < left_.size(); ++i) {
+    parts_.core.visit(left_[i].slot, [&](const PooledConnection& pooled, const core::Slot&) {
+      if (still_out(left_[i])) visit(result_.remaining[i], pooled);
+    });
+  }
+}
+
+// Never waits for a request: the canceller's threads send them, at the configured rate.
+bool Closing::cancel() {
+  std::chrono::milliseconds bound{};
+  {
+    std::lock_guard lock(mutex_);
+    bound = plan_.cancel;
+  }
+  if (bound.count() == 0) return false;
+  const auto began = Clock::now();
+  const std::uint64_t sent = parts_.cancels.sent();
+  const std::uint64_t failed = parts_.cancels.failed();
+  const std::uint64_t stuck = parts_.cancels.stuck();
+  const auto cancel_busy = [this] {
+    for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
+      if (pooled.monitor.activity().busy && pooled.monitor.cancel()) remaining.canceled = true;
+    });
+  };
+  enter("cancel", bound);
+  cancel_busy();
+  const bool drained = await(kLookEvery, cancel_busy);
+  note_ended("cancel");
+  result_.cancel = Clock::now() - began;
+  result_.cancels_sent = parts_.cancels.sent() - sent;
+  result_.cancels_failed = parts_.cancels.failed() - failed;
+  result_.cancels_stuck = parts_.cancels.stuck() - stuck;
+  if (drained) result_.outcome = Outcome::drained_after_cancel;
+  return drained;
+}
+
+// Ends both directions of the socket, by the duplicate that the slot owns: the user's thread, or
+// libpq on it, finds the connection lost. Nothing of libpq is touched here.
+bool Closing::force() {
+  std::chrono::milliseconds bound{};
+  {
+    std::lock_guard lock(mutex_);
+    bound = plan_.force;
+  }
+  if (bound.count() == 0) {
+    result_.outcome = Outcome::orphaned;
+    return false;
+  }
+  const auto began = Clock::now();
+  enter("force", bound);
+  const auto shut_down = [this] {
+    for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
+      if (remaining.forced || pooled.duplicate.get() < 0) return;
+      remaining.forced = ::shutdown(pooled.duplicate.get(), SHUT_RDWR) == 0;
+    });
+  };
+  shut_down();
+  const bool drained = await(kLookEvery, shut_down);
+  note_ended("force");
+  result_.force = Clock::now() - began;
+  result_.outcome = drained ? Outcome::drained_after_force : Outcome::orphaned;
+  return drained;
+}
+
+// What is not a lease: connections that say goodbye, hooks, connects that are being aborted. They
+// have as long as the leases had. A thread that does not end by then is left behind, with all that
+// it may touch.
+void Closing::end_rest(const std::shared_ptr<void>& keep) {
+  auto& core = parts_.core;
+  Deadline end = until();
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_->closer.phase == "drain") {
+      if (hurry_.load(std::memory_order_relaxed)) end = Deadline(Clock::now());
+      end = end + plan_.cancel + plan_.force;
+    } else if (closed_->closer.phase == "cancel") {
+      end = end + plan_.force;
+    }
+  }
+  if (result_.outcome == Outcome::orphaned || own_ > 0) {
+    result_.leases_orphaned = core.slots().abandon();
+    if (result_.leases_orphaned > 0) result_.outcome = Outcome::orphaned;
+  }
+  const Deadline give_up = end.passed() ? Deadline(kGrace) : end + kGrace;
+  const bool maintenance_ended = parts_.maintenance.stop(end, give_up);
+  const bool openers_ended = core.openers().stop(give_up);
+  const auto now = Clock::now();
+  if (!maintenance_ended) {
+    result_.stuck_threads.push_back({.role = "maintenance",
+                                     .in = "an observer",
+                                     .stuck = now - began_,
+                                     .thread_id = parts_.maintenance.thread_id()});
+    parts_.maintenance.leave_behind(keep);
+  }
+  if (!openers_ended) {
+    for (const auto& stuck : core.openers().running()) {
+      result_.stuck_threads.push_back({.role = "opener",
+                                       .in = stuck.in != nullptr ? stuck.in : "nothing",
+                                       .stuck = now - stuck.since,
+                                       .thread_id = stuck.thread_id});
+    }
+    core.openers().leave_behind(keep);
+  }
+  if (maintenance_ended && openers_ended) {
+    // A connect that was too far to be aborted has ended after maintenance did.
+    while (const auto slot = core.slots().take_to_retire()) core.finish(*slot);
+  }
+  const bool orphaned = result_.outcome == Outcome::orphaned;
+  tell(parts_.config.observer,
+       [&](Observer& o) { o.close_phase(orphaned ? "orphaned" : "done"); });
+}
+
+}  // namespace tidegate::detail

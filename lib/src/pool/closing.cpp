@@ -1,0 +1,172 @@
+// Who closes the pool, and until when: the record, the callers, the deadlines.
+#include "closing.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <tidegate/base/thread.hpp>
+#include <tidegate/core/sync.hpp>
+
+#include "attached_users.hpp"
+#include "events.hpp"
+#include "lease_table.hpp"
+#include "maintenance.hpp"
+
+namespace tidegate::detail {
+
+// ---- the record ------------------------------------------------------------------------------
+
+bool Closing::request(const char* reason, Location where) noexcept {
+  if (parts_.core.slots().closed()) return false;
+  Request none = Request::none;
+  if (!request_.compare_exchange_strong(none, Request::writing, std::memory_order_relaxed)) {
+    return false;
+  }
+  request_reason_ = reason;
+  request_where_ = where;
+  request_when_ = Clock::now();
+  request_thread_ = core::current_thread_id();
+  request_.store(Request::written, std::memory_order_release);  // pairs with publish()
+  parts_.core.slots().fence();
+  return true;
+}
+
+CloseRecord Closing::record_of(std::string reason, Location where) const {
+  CloseRecord record{.where = where,
+                     .thread_id = core::current_thread_id(),
+                     .when = Clock::now(),
+                     .reason = std::move(reason)};
+  record.thread_name = thread_name(record.thread_id);
+  return record;
+}
+
+// Needs mutex_. False: the record is somebody else's.
+bool Closing::publish(std::string reason, Location where) {
+  if (closed_) return false;
+  const bool requested = request_.load(std::memory_order_acquire) == Request::written;
+  auto closed = std::make_shared<ClosedReport>();
+  closed->pool = parts_.name;
+  closed->max_size = parts_.config.max_size;
+  if (requested) {
+    closed->closer = {.where = request_where_,
+                      .thread_id = request_thread_,
+                      .when = request_when_,
+                      .reason = request_reason_};
+    closed->closer.thread_name = thread_name(request_thread_);
+  } else {
+    closed->closer = record_of(std::move(reason), where);
+  }
+  closed->closer.phase = "fence";
+  closed->attached = std::make_shared<const std::vector<std::string>>(parts_.users.names());
+  closed_ = std::move(closed);
+  return !requested;
+}
+
+std::shared_ptr<const ClosedReport> Closing::closed() {
+  std::lock_guard lock(mutex_);
+  publish({}, {});  // requested, and nobody has come to do it yet
+  return closed_;
+}
+
+// ---- deadlines -------------------------------------------------------------------------------
+
+// Needs mutex_. What is set may make a phase shorter, never longer.
+void Closing::shorten(const CloseOptions& options) {
+  const auto shorter = [](std::chrono::milliseconds& bound, const auto& asked) {
+    if (asked) bound = std::min(bound, *asked);
+  };
+  const std::string& phase = closed_->closer.phase;
+  const auto& asked_now = phase == "cancel" ? options.cancel : phase == "force" ? options.force
+                                                                                : options.drain;
+  if (asked_now) {
+    const Deadline end = earlier(until(), Deadline(Clock::now()) + *asked_now);
+    until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  shorter(plan_.drain, options.drain);
+  shorter(plan_.cancel, options.cancel);
+  shorter(plan_.force, options.force);
+}
+
+void Closing::hurry() noexcept {
+  hurry_.store(true, std::memory_order_relaxed);  // relaxed: the drain mutex carries it
+  parts_.core.slots().poke_drain();
+}
+
+Deadline Closing::until() const noexcept {
+  if (draining_.load(std::memory_order_relaxed) && hurry_.load(std::memory_order_relaxed)) {
+    return Deadline::now();
+  }
+  return Deadline(Clock::time_point(Clock::duration(until_.load(std::memory_order_relaxed))));
+}
+
+// ---- the callers -----------------------------------------------------------------------------
+
+bool Closing::announce(std::string_view reason, Location where) {
+  std::lock_guard lock(mutex_);
+  if (announced_ || closed_) return false;
+  announced_ = record_of(std::string(reason), where);
+  announced_->phase = "lame duck";
+  return true;
+}
+
+CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
+                         const std::shared_ptr<void>& keep) {
+  return run(options, where, own, keep, Caller::user);
+}
+
+CloseReport Closing::run_requested(const std::shared_ptr<void>& keep) {
+  return run({}, request_where_, 0, keep, Caller::pool);
+}
+
+CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
+                         const std::shared_ptr<void>& keep, Caller caller) {
+  const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
+  {
+    std::unique_lock lock(mutex_);
+    if (report_) return *report_;
+    if (!publish(options.reason, where) && caller == Caller::user) {
+      later_.push_back(record_of(options.reason, where));
+    }
+    if (running_) {
+      shorten(options);
+      lock.unlock();
+      parts_.core.slots().poke_drain();
+      lock.lock();
+      ended_.wait(lock, [this] { return report_.has_value(); });
+      return *report_;
+    }
+    running_ = true;
+    plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
+             .cancel = options.cancel.value_or(parts_.config.close_cancel),
+             .force = options.force.value_or(parts_.config.close_force)};
+    result_.closer = closed_->closer;
+    result_.still_attached = *closed_->attached;
+  }
+  began_ = Clock::now();
+  own_ = own;
+  self_ = core::current_thread_id();
+  if (!drain() && !cancel()) force();
+  end_rest(keep);
+  return finish();
+}
+
+CloseReport Closing::finish() {
+  std::unique_lock lock(mutex_);
+  const bool orphaned = result_.outcome == Outcome::orphaned;
+  // A new object: errors made so far share the old one.
+  auto ended = std::make_shared<ClosedReport>(*closed_);
+  ended->closer.phase = orphaned ? "orphaned" : "done";
+  if (!orphaned) ended->holders = nullptr;
+  closed_ = std::move(ended);
+  result_.closer.phase = closed_->closer.phase;
+  result_.later_callers = std::move(later_);
+  result_.total = Clock::now() - began_;
+  report_ = std::move(result_);
+  const CloseReport report = *report_;
+  ended_.notify_all();
+  lock.unlock();
+  tell(parts_.config.observer, [&](Observer& o) { o.closed(report); });
+  return report;
+}
+
+}  // namespace tidegate::detail

@@ -1,0 +1,136 @@
+// Closing: the end of a pool, from the first who asks for it to the report that all get.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/pool/close.hpp>
+#include <tidegate/pool/closed_error.hpp>
+#include <tidegate/pool/config.hpp>
+#include <tidegate/pq/cancel_group.hpp>
+
+#include "pooled_connection.hpp"
+
+namespace tidegate::detail {
+
+class AttachedUsers;
+class Maintenance;
+
+// Whoever calls run() first does the work, phase by phase, on its own thread; those who come while
+// it does may shorten a phase, and wait for the same report.
+//
+//   open -> fence -> drain -> cancel -> force -> done | orphaned
+//
+// The record of the first caller, or of request(), is there before the fence is set: whoever meets
+// the fence finds it.
+class Closing {
+ public:
+  // What it closes; all of it outlives this.
+  struct Parts {
+    const PoolConfig& config;
+    const std::string& name;
+    PoolCore& core;
+    Maintenance& maintenance;
+    pq::CancelGroup& cancels;
+    const AttachedUsers& users;
+  };
+  explicit Closing(Parts parts) : parts_(parts) {}
+
+  // Leaves the record and sets the fence; run() is to follow. Async-signal-safe. `reason` is kept
+  // as a pointer. False: somebody was here before.
+  bool request(const char* reason, Location where) noexcept;
+
+  // The first time: true. What the leases are told is not said here.
+  bool announce(std::string_view reason, Location where);
+
+  // Needs: no phase is negative. `own`: leases of the calling thread, which are not waited for.
+  // `keep`: what threads that are stuck refer to, for them to hold from then on.
+  CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
+                  const std::shared_ptr<void>& keep);
+
+  // What request() left to be done, on a thread of the pool.
+  CloseReport run_requested(const std::shared_ptr<void>& keep);
+
+  // What errors say. Never null once the fence is set.
+  std::shared_ptr<const ClosedReport> closed();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Outcome = CloseReport::Outcome;
+
+  // A lease that drain left over.
+  struct Left {
+    std::uint32_t slot = 0;
+    std::uint64_t number = 0;  // of the lease, among those of the slot
+  };
+  // How long the phases may still take: those to come, and until when the one under way.
+  struct Plan {
+    std::chrono::milliseconds drain{};
+    std::chrono::milliseconds cancel{};
+    std::chrono::milliseconds force{};
+  };
+
+  enum class Caller { user, pool };
+  CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
+                  const std::shared_ptr<void>& keep, Caller caller);
+  bool publish(std::string reason, Location where);
+  CloseRecord record_of(std::string reason, Location where) const;
+  void shorten(const CloseOptions& options);
+  void hurry() noexcept;
+  Deadline until() const noexcept;
+
+  void enter(std::string_view phase, std::optional<std::chrono::milliseconds> bound);
+  bool await(std::chrono::milliseconds look_every, const std::function<void()>& look);
+  bool drain();
+  bool cancel();
+  bool force();
+  void note_left();
+  void note_ended(const char* phase);
+  bool still_out(const Left& left) const;
+  template <class Visit>
+  void for_each_left(Visit&& visit);
+  void end_rest(const std::shared_ptr<void>& keep);
+  CloseReport finish();
+
+  const Parts parts_;
+
+  // request(): written once, by who changes the state to `written`.
+  enum class Request : int { none, writing, written };
+  std::atomic<Request> request_{Request::none};
+  const char* request_reason_ = nullptr;
+  Location request_where_{};
+  Clock::time_point request_when_{};
+  std::int32_t request_thread_ = 0;
+
+  std::atomic<bool> hurry_{false};
+  // Until when the phase under way may take; steady ns. Relaxed: poke_drain() carries it.
+  std::atomic<Clock::rep> until_{0};
+  std::atomic<bool> draining_{false};
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::shared_ptr<ClosedReport> closed_;    // mutex_; null = open
+  bool running_ = false;                    // mutex_
+  Plan plan_{};                             // mutex_
+  std::vector<CloseRecord> later_{};        // mutex_
+  std::optional<CloseReport> report_{};     // mutex_; set = close has ended
+  std::optional<CloseRecord> announced_{};  // mutex_
+
+  // Of the thread that runs it.
+  Clock::time_point began_{};
+  std::uint32_t own_ = 0;
+  std::int32_t self_ = 0;
+  std::vector<Left> left_{};
+  CloseReport result_{};
+};
+
+}  // namespace tidegate::detail

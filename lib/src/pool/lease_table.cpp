@@ -1,0 +1,103 @@
+#include "pool/lease_table.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+#include <tidegate/base/thread.hpp>
+
+namespace tidegate::detail {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What one look at a slot gives that others have in their hands. The lease may end, and the next
+// one begin, between two loads: the count of leases shows that, and one more look is made.
+struct Glimpse {
+  core::Slot::Record record{};
+  std::uint64_t number = 0;  // of the lease, among those of the slot
+};
+std::optional<Glimpse> glimpse_of(const core::Slot& slot) noexcept {
+  constexpr int kTries = 4;
+  Glimpse seen;
+  for (int i = 0; i < kTries; ++i) {
+    seen.number = slot.acquired();
+    seen.record = slot.record();
+    if (slot.acquired() == seen.number) break;
+  }
+  if (seen.record.holder == 0) return std::nullopt;
+  return seen;
+}
+
+void sort_by_age(std::vector<LeaseInfo>& leases) {
+  std::sort(leases.begin(), leases.end(),
+            [](const LeaseInfo& a, const LeaseInfo& b) { return a.since < b.since; });
+}
+
+}  // namespace
+
+std::optional<LeaseInfo> lease_of(const PoolCore& core, std::uint32_t slot) {
+  std::optional<LeaseInfo> info;
+  core.visit(slot, [&](const PooledConnection& pooled, const core::Slot& record) {
+    const auto seen = glimpse_of(record);
+    if (!seen) return;
+    info.emplace();
+    info->site = seen->record.site;
+    info->thread_id = seen->record.holder;
+    info->since = Clock::time_point(Clock::duration(seen->record.since));
+    info->backend_pid = pooled.monitor.backend_pid();
+    Activity activity = pooled.monitor.activity();
+    info->transaction = activity.transaction;
+    info->busy = activity.busy;
+    info->statement = std::move(activity.statement);
+    if (pooled.stack) info->acquired_by = pooled.stack->of(seen->number);
+  });
+  if (info) {  // reading files is nothing to do during a visit
+    info->thread_name = thread_name(info->thread_id);
+    info->held = std::max(Clock::duration::zero(), Clock::now() - info->since);
+    const bool hidden = info->transaction == TransactionStatus::unknown;
+    if (hidden && info->statement.empty()) info->statement = "unknown";
+  }
+  return info;
+}
+
+std::vector<LeaseInfo> leases_of(const PoolCore& core) {
+  std::vector<LeaseInfo> leases;
+  for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
+    if (!core.slots().slot(i).leased()) continue;
+    if (auto lease = lease_of(core, i)) leases.push_back(std::move(*lease));
+  }
+  sort_by_age(leases);
+  return leases;
+}
+
+std::vector<LeaseInfo> leases_held_by(const PoolCore& core, std::int32_t thread) {
+  std::vector<LeaseInfo> leases;
+  for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
+    if (core.slots().slot(i).holder() != thread) continue;
+    if (auto lease = lease_of(core, i)) leases.push_back(std::move(*lease));
+  }
+  sort_by_age(leases);
+  return leases;
+}
+
+LeaseHolder holder_of(const LeaseInfo& lease) {
+  LeaseHolder holder{.where = lease.site,
+                     .thread = lease.thread_name,
+                     .thread_id = lease.thread_id,
+                     .held = lease.held,
+                     .backend_pid = lease.backend_pid};
+  if (lease.transaction != TransactionStatus::idle) holder.session = to_string(lease.transaction);
+  if (lease.transaction == TransactionStatus::unknown) holder.session = "in an unknown state";
+  if (lease.busy) holder.session += holder.session.empty() ? "busy" : ", busy";
+  return holder;
+}
+
+std::vector<LeaseHolder> holders_of(const std::vector<LeaseInfo>& leases) {
+  std::vector<LeaseHolder> holders;
+  std::transform(leases.begin(), leases.end(), std::back_inserter(holders), holder_of);
+  return holders;
+}
+
+}  // namespace tidegate::detail
