@@ -21,12 +21,13 @@ int main() {
   }
 
   tidegate::ShutdownPlan plan{{.total = 30s}};
+  plan.stage("lame duck", 1s, [&](tidegate::StageContext&) { pool.announce_shutdown("SIGTERM"); });
   plan.stage("stop workers", 15s, [&](tidegate::StageContext&) {
     for (std::jthread& worker : workers) worker.request_stop();
     workers.clear();  // each ends what it has begun
   });
-  plan.stage("close pool", 15s, [&](tidegate::StageContext&) {
-    std::cout << to_string(pool.close({.reason = "SIGTERM"})) << '\n';  // fence, drain, report
+  plan.stage("close pool", 13s, [&](tidegate::StageContext& stage) {
+    std::cout << to_string(pool.close({.hurry = stage.stop_token()})) << '\n';
   });
   return plan.run_on(signals).exit_code();  // waits for a signal; a second one hurries the stages
 }

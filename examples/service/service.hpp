@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "closing.hpp"
 #include "http_server.hpp"
 #include "jobs.hpp"
 #include "ledger.hpp"
@@ -20,8 +19,8 @@ struct Service {
   // `threads` handle requests, and as many clients send them; one more is for the probes.
   Service(tidegate::Pool& the_pool, unsigned threads)
       : pool(the_pool),
-        http_user(attach(the_pool, "http-server")),
-        job_user(attach(the_pool, "jobs")),
+        http_user(the_pool.attach("http-server")),
+        job_user(the_pool.attach("jobs")),
         http(threads + 1, api.calls()),
         load(threads, http, ledger, tally) {}
 
@@ -29,8 +28,8 @@ struct Service {
   Tally tally{};
   Ledger ledger{};
   // Who uses the pool.
-  std::optional<Attached> http_user;
-  std::optional<Attached> job_user;
+  std::optional<tidegate::UserToken> http_user;
+  std::optional<tidegate::UserToken> job_user;
 
   OrderApi api{pool, ledger, tally};
   HttpServer http;

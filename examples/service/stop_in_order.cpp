@@ -22,7 +22,7 @@ Ending stop_in_order(Service& service, tidegate::SignalWaiter& signals, bool sig
   tidegate::ShutdownPlan plan({.total = 30s, .log = print});
   plan.stage("lame duck", 500ms, [&](StageContext& stage) {
     service.api.set_ready(false);
-    announce(service.pool, reason);
+    service.pool.announce_shutdown(reason);
     service.http.close_after_replies();
     pause(stage.stop_token(), 100ms);  // for balancers to see it and to send requests elsewhere
   });
@@ -41,7 +41,7 @@ Ending stop_in_order(Service& service, tidegate::SignalWaiter& signals, bool sig
     service.job_user.reset();
   });
   plan.stage("close pool", 13s, [&](StageContext& stage) {
-    ending.close = service.pool.close(close_options(reason, stage.stop_token()));
+    ending.close = service.pool.close({.reason = reason, .hurry = stage.stop_token()});
   });
   const auto report = signaled ? plan.run_on(signals) : plan.run_now(&signals);
   ending.as_promised =

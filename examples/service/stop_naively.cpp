@@ -24,7 +24,7 @@ void go_on_for_a_moment(const Tally& tally) {
 Ending stop_naively(Service& service, const std::string& reason) {
   std::printf("closing the pool first; the HTTP server and the jobs go on\n");
   Ending ending;
-  ending.close = service.pool.close(close_options(reason));
+  ending.close = service.pool.close({.reason = reason});
   go_on_for_a_moment(service.tally);
   service.http.stop_accepting();
   service.http.await_idle(10s);
@@ -42,8 +42,11 @@ Ending stop_naively(Service& service, const std::string& reason) {
       " (examples/service/stop_in_order.cpp)\n",
       culprit.c_str(), static_cast<unsigned long long>(tally.closed_in_requests.count()),
       static_cast<unsigned long long>(tally.closed_in_jobs.count()));
-  ending.as_promised =
-      error.find("closed by " + culprit) != std::string::npos && tally.closed_in_jobs.count() > 0;
+  const auto named = [&error](const std::string& who) {
+    return error.find(who) != std::string::npos;
+  };
+  ending.as_promised = named("closed by " + culprit) && named("http-server (") && named("jobs (") &&
+                       tally.closed_in_jobs.count() > 0;
   return ending;
 }
 

@@ -227,6 +227,8 @@ class Naive(unittest.TestCase):
         self.assertRegex(output, r'\npool "demo" is closed: closed by \S*stop_naively '
                                  r'\(service/stop_naively.cpp:\d+\) on thread ".*" .* ago, '
                                  r'reason "signal",\n')
+        self.assertRegex(output, r"\n.*http-server \(service/service.hpp:\d+\), jobs "
+                                 r"\(service/service.hpp:\d+\) still attached")
         self.assertRegex(output, r"\nwhat went wrong: \S*stop_naively .* Close it last")
         counts = re.search(r"\n(\d+) failed requests, (\d+) closed-pool errors\n", output)
         self.assertGreater(int(counts.group(1)), 0)
@@ -240,9 +242,9 @@ class Stuck(unittest.TestCase):
                               timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"closed by .*show_stuck .*: orphaned in ")
-        self.assertRegex(done.stdout, r"to be canceled\n  its thread got: .*57014")
-        self.assertRegex(done.stdout, r"to be cut off\n  its thread got: .*lost")
-        self.assertIn("to be reported: 1 are out\n", done.stdout)
+        self.assertRegex(done.stdout, r"\nthe lease that slept .*: cancel: .*57014")
+        self.assertRegex(done.stdout, r"\nthe lease that waited .*: force: .*connection")
+        self.assertIn("\nthe lease that was forgotten, to be reported: still out\n", done.stdout)
 
 
     def test_an_unreachable_server_is_one_line(self):
