@@ -135,7 +135,7 @@ class Shutdown(unittest.TestCase):
         service.stop()
         output = self.expect_clean(service)
         self.assertRegex(output, r"\nshutdown \(SIGTERM\): complete after ")
-        stages = re.findall(r"^  (\w+(?: [\w-]+)+) +done +[\d.]+ \w+ of [\d.]+ \w+$", output,
+        stages = re.findall(r"^  (\w+(?: [\w-]+)+) +(?:done|overran) +[\d.]+ \w+ of [\d.]+ \w+$", output,
                             re.MULTILINE)
         self.assertEqual(stages, STAGES)
         self.assertRegex(output, r"\nclosed by .*stop_in_order.*: drained in ")
