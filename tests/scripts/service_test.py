@@ -134,9 +134,9 @@ class Shutdown(unittest.TestCase):
         service = Service(self)
         service.stop()
         output = self.expect_clean(service)
-        self.assertRegex(output, r"\nshutdown \(SIGTERM\): complete after ")
-        stages = re.findall(r"^  (\w+(?: [\w-]+)+) +(?:done|overran) +[\d.]+ \w+ of [\d.]+ \w+$", output,
-                            re.MULTILINE)
+        self.assertRegex(output, r"(?m)^shutdown \(SIGTERM\): complete after ")
+        ended = r"(?m)^  (\w+(?: [\w-]+)+) +(?:done|overran) +[\d.]+ \w+ of [\d.]+ \w+$"
+        stages = re.findall(ended, output)
         self.assertEqual(stages, STAGES)
         self.assertRegex(output, r"\nclosed by .*stop_in_order.*: drained in ")
 
