@@ -6,6 +6,7 @@ usage: demo_test.py DEMO     under scripts/with-postgres, or with a server in PG
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -66,6 +67,22 @@ class Demo(unittest.TestCase):
 
     def test_a_wrong_conninfo_is_one_line(self):
         self.expect_one_line("pool_max_cons=3 password=S3cret", "pool_max_conns")
+
+    def test_a_signal_before_the_first_query_ends_it_well(self):
+        with socket.socket() as silent:  # accepts, and never says a word
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            conninfo = f"host=127.0.0.1 port={silent.getsockname()[1]} gssencmode=disable"
+            demo = subprocess.Popen([DEMO, "--conninfo", conninfo], text=True,
+                                    stdout=subprocess.PIPE)
+            self.addCleanup(demo.stdout.close)
+            self.addCleanup(demo.kill)
+            silent.settimeout(PATIENCE)
+            with silent.accept()[0]:
+                demo.send_signal(signal.SIGTERM)
+                rest, _ = demo.communicate(timeout=PATIENCE)
+        self.assertEqual(demo.returncode, 0)
+        self.assertEqual(rest, "stopped before the first query\nfailed 0\nlost 0\n")
 
     def test_wrong_usage_is_status_2(self):
         for arguments in (["--nonsense"], ["--seconds", "x"], ["--pool", "0"]):

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace demo {
+namespace service {
 
 // Log-linear: 16 steps per power of two, so a percentile is at most 6 % off.
 class Latency {
@@ -59,4 +59,4 @@ class Latency {
   std::array<std::atomic<std::uint64_t>, kBuckets> counts_{};
 };
 
-}  // namespace demo
+}  // namespace service
