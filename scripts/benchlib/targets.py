@@ -28,6 +28,22 @@ class Target:
         return ratio <= self.factor if self.relation == AT_MOST else ratio >= self.factor
 
 
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """What a row's counter may be at most, by itself."""
+    claim: str
+    row: str
+    counter: str
+    factor: float
+    relation: str = AT_MOST
+
+    def ratio(self, rows):
+        return rows.get(self.row, {}).get(self.counter)
+
+    def holds(self, value):
+        return value <= self.factor
+
+
 def lease(peer, threads, pool=None):
     size = "" if pool is None else f"/pool:{pool}"
     return f"acquire_release/{peer}{size}/real_time/threads:{threads}"
@@ -45,6 +61,15 @@ def micro():
             for other, factor_16 in (("mutex_vector", 6), ("soci", 12)):
                 yield Target(f"{peer} of {pool}, 16 threads: throughput, in {other}",
                              lease(peer, 16, pool), AT_LEAST, factor_16, lease(other, 16, pool))
+
+
+    fence, last = (f"close/{row}/manual_time" for row in ("fence/iterations:5",
+                                                          "last_release/iterations:200"))
+    yield Limit("close, 64 idle: until nothing can be acquired, ms", fence, "fence_ms", 1)
+    yield Limit("close, 1,000 waiters: until all are told, ms", fence, "told_ms", 10)
+    yield Limit("last release until close returns, p99, ms", last, "p99_ms", 0.1)
+    yield Limit("close that waits for a lease: share of a core",
+                "close/waiting/iterations:1/manual_time", "core_share", 0.01)
 
 
 def e2e():

@@ -81,8 +81,9 @@ bool Closing::drain() {
     bound = plan_.drain;
   }
   enter("drain", bound);
-  result_.leases_at_close = core.slots().places().leased;
-  const auto drain_began = Clock::now();
+  for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
+    if (core.slots().slot(i).leased()) ++result_.leases_at_close;
+  }
   std::chrono::seconds told = 0s;
   const bool drained = await(1s, [&] {
     const auto spent = Clock::now() - began_;
@@ -93,7 +94,7 @@ bool Closing::drain() {
                     leases_of(parts_.core));
     });
   });
-  result_.drain = Clock::now() - drain_began;
+  result_.drain = Clock::now() - began_ - result_.fence;
   draining_.store(false, std::memory_order_relaxed);
   if (!drained) note_left();
   return drained;
@@ -210,9 +211,14 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     if (result_.leases_orphaned > 0) result_.outcome = Outcome::orphaned;
   }
   const Deadline give_up = end.passed() ? Deadline(kGrace) : end + kGrace;
+  const auto began = Clock::now();
   const bool maintenance_ended = parts_.maintenance.stop(end, give_up);
   const bool openers_ended = core.openers().stop(give_up);
   const auto now = Clock::now();
+  // Counted into the phase in which the leases came back.
+  (result_.force.count() > 0    ? result_.force
+   : result_.cancel.count() > 0 ? result_.cancel
+                                : result_.drain) += now - began;
   if (!maintenance_ended) {
     result_.stuck_threads.push_back({.role = "maintenance",
                                      .in = "an observer",

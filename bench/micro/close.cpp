@@ -1,0 +1,154 @@
+// How soon does close take hold, and how soon does it end? (M10)
+//
+// Each iteration closes a pool of its own, on real connections. The times are the counters, in
+// milliseconds or shares; what Google Benchmark prints as the time is that of the question asked.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include <tidegate/tidegate.hpp>
+
+#include "micro/rows.hpp"
+#include "support/pool_peer.hpp"
+
+namespace bench {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+double percentile(std::vector<double>& values, double share) {
+  std::sort(values.begin(), values.end());
+  const auto rank = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
+  return values.empty() ? 0 : values[rank];
+}
+
+// From the call of close() to the moment when the last of 1,000 acquires that wait has thrown; the
+// fence itself is found by a thread that tries all the time.
+void fence(benchmark::State& state) {
+  constexpr int kWaiters = 1000;
+  double slowest_fence = 0;
+  double slowest_told = 0;
+  for (auto _ : state) {
+    tidegate::Pool pool{"pool_max_conns=64 pool_acquire_timeout=0"};
+    std::vector<tidegate::Lease> leases;
+    for (int i = 0; i < 64; ++i) leases.push_back(pool.acquire());
+    std::atomic<Clock::rep> last_told{0};
+    std::vector<std::thread> waiters;
+    for (int i = 0; i < kWaiters; ++i) {
+      waiters.emplace_back([&] {
+        const auto refused = pool.try_acquire(tidegate::Deadline::never());
+        const Clock::rep now = Clock::now().time_since_epoch().count();
+        Clock::rep latest = last_told.load();
+        while (!refused && latest < now && !last_told.compare_exchange_weak(latest, now)) {
+        }
+      });
+    }
+    while (pool.stats().waiting < kWaiters) std::this_thread::yield();
+    Clock::time_point began;
+    tidegate::CloseReport report;
+    std::thread closer([&] {
+      began = Clock::now();
+      report = pool.close({.drain = 60s});
+    });
+    for (auto& waiter : waiters) waiter.join();
+    leases.clear();
+    closer.join();
+    const auto told = Clock::time_point(Clock::duration(last_told.load())) - began;
+    slowest_told = std::max(slowest_told, milliseconds(told));
+    state.SetIterationTime(std::chrono::duration<double>(told).count());
+  }
+  // 64 idle connections: how long until nothing can be acquired any more.
+  for (int i = 0; i < 5; ++i) {
+    tidegate::Pool pool{"pool_max_conns=64"};
+    {
+      std::vector<tidegate::Lease> leases;
+      for (int n = 0; n < 64; ++n) leases.push_back(pool.acquire());
+    }
+    std::atomic<Clock::rep> refused_at{0};
+    std::atomic<bool> tries{false};
+    std::thread acquirer([&] {
+      while (pool.try_acquire()) tries = true;
+      refused_at = Clock::now().time_since_epoch().count();
+    });
+    while (!tries) std::this_thread::yield();
+    const auto began = Clock::now();
+    pool.close();
+    acquirer.join();
+    slowest_fence = std::max(
+        slowest_fence, milliseconds(Clock::time_point(Clock::duration(refused_at.load())) - began));
+  }
+  state.counters["fence_ms"] = slowest_fence;
+  state.counters["told_ms"] = slowest_told;
+}
+
+// From the release of the last lease, with close() asleep, to its return.
+void last_release(benchmark::State& state) {
+  std::vector<double> all;
+  for (auto _ : state) {
+    tidegate::Pool pool{"pool_max_conns=1"};
+    tidegate::Lease lease = pool.acquire();
+    Clock::time_point returned;
+    std::thread closer([&] {
+      pool.close({.drain = 60s});
+      returned = Clock::now();
+    });
+    while (!pool.closed()) std::this_thread::yield();
+    std::this_thread::sleep_for(2ms);  // asleep for sure, as for a long lease
+    const auto released = Clock::now();
+    lease.release();
+    closer.join();
+    all.push_back(milliseconds(returned - released));
+    state.SetIterationTime(std::chrono::duration<double>(returned - released).count());
+  }
+  state.counters["p50_ms"] = percentile(all, 0.5);
+  state.counters["p99_ms"] = percentile(all, 0.99);
+}
+
+// What the process burns while close() waits for a long lease.
+void waiting(benchmark::State& state) {
+  const auto burned = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  };
+  for (auto _ : state) {
+    tidegate::Pool pool{"pool_max_conns=1"};
+    tidegate::Lease lease = pool.acquire();
+    const auto began = Clock::now();
+    const double before = burned();
+    std::thread closer([&] { pool.close({.drain = 1s, .cancel = 0ms, .force = 0ms}); });
+    closer.join();
+    const double took = std::chrono::duration<double>(Clock::now() - began).count();
+    state.counters["core_share"] = (burned() - before) / took;
+    state.SetIterationTime(took);
+  }
+}
+
+}  // namespace
+
+void add_close_rows() {
+  if (PoolPeer::missing()) return;
+  benchmark::RegisterBenchmark("close/fence", fence)->Iterations(5)->UseManualTime();
+  benchmark::RegisterBenchmark("close/last_release", last_release)
+      ->Iterations(200)
+      ->UseManualTime();
+  benchmark::RegisterBenchmark("close/waiting", waiting)->Iterations(1)->UseManualTime();
+}
+
+}  // namespace bench
