@@ -42,9 +42,9 @@ struct PooledConnection {
   // A duplicate of its socket. It shows when the server has ended the session after ours is closed,
   // and its number cannot be reused behind our back, whatever libpq closes.
   pq::FileDescriptor duplicate{};
-  std::shared_ptr<const ReleaseRules> rules{};
   bool rules_concern_clean = false;
   Task task = Task::ping;
+  std::shared_ptr<const ReleaseRules> rules{};
   pq::SessionMonitor monitor{};
   std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured
 };
