@@ -1,7 +1,7 @@
 // Who holds what, for how long, and from which line: leases(), leak warnings, nested acquires,
 // attached users.
-#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -267,7 +267,7 @@ TEST_F(Leaks, TheStackIsKeptWithTheLeaseAndReadWhenItIsPrinted) {
   EXPECT_FALSE(info.acquired_by.empty());
   EXPECT_THAT(info.stack(), HasSubstr("  #0 "));
   EXPECT_THAT(info.stack(), HasSubstr("\n  #1 "));
-  EXPECT_THAT(info.stack(), HasSubstr("postgres-tests"));  // names, or at least the program
+  EXPECT_THAT(info.stack(), HasSubstr(program_invocation_short_name));  // or names
   EXPECT_THAT(to_string(info), HasSubstr("\n  #1 "));
   ASSERT_TRUE(eventually([&] { return !recorder_->suspected().empty(); }));
   EXPECT_EQ(recorder_->suspected()[0].stack(), info.stack());
@@ -300,6 +300,13 @@ TEST_F(Leaks, AnAcquireOnAnotherThreadOrWithoutALeaseIsNotNested) {
   }
   const Lease lease = pool.acquire();
   std::jthread([&] { EXPECT_NO_THROW(pool.exec("select 1")); }).join();
+  EXPECT_EQ(pool.stats().nested_acquires, 0);
+}
+
+TEST_F(Leaks, ANestedAcquireThatFailsAnywayIsNotReported) {
+  Pool pool(PoolConfig{.max_size = 1, .nested_acquire = NestedAcquire::warn});
+  const Lease outer = pool.acquire();
+  EXPECT_EQ(pool.try_acquire().error().code(), Errc::timeout);
   EXPECT_EQ(pool.stats().nested_acquires, 0);
 }
 
@@ -355,6 +362,25 @@ TEST(WouldDeadlock, IsNoneWhenAnotherThreadHasAdoptedALease) {
     return pool.leases().empty() || pool.leases()[0].thread_id != core::current_thread_id();
   }));
   EXPECT_NO_THROW(pool.exec("select 1"));
+}
+
+TEST(WouldDeadlock, OfACloseNamesTheLeaseAndWhoAdoptsItMayNotCloseInstead) {
+  Pool pool(PoolConfig{.max_size = 2});
+  Lease lease = pool.acquire();
+  const auto error = thrown_by<tidegate::WouldDeadlock>([&] { pool.close(); });
+  EXPECT_EQ(error.situation(), tidegate::WouldDeadlock::Situation::close_with_lease);
+  EXPECT_THAT(error.what(), HasSubstr(lease.info().site.to_string()));
+  std::jthread([&] {
+    lease.adopt();
+    EXPECT_THROW(pool.close(), tidegate::WouldDeadlock);
+  }).join();
+  EXPECT_FALSE(pool.closed());
+  // The first thread may: it waits for the adopter.
+  std::jthread adopter([&] {
+    EXPECT_TRUE(eventually([&] { return pool.closed(); }));
+    lease.release();
+  });
+  EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
 }
 
 // ---- attach ----------------------------------------------------------------------------------

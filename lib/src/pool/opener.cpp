@@ -132,8 +132,10 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   }();
   if (!outcome) return explain(name_, *outcome.failure);
 
-  PooledConnection opened{std::move(outcome.connection), std::move(outcome.duplicate), rules_,
-                          rules_->concern_clean()};
+  PooledConnection opened{.connection = std::move(outcome.connection),
+                          .duplicate = std::move(outcome.duplicate),
+                          .rules_concern_clean = rules_->concern_clean(),
+                          .rules = rules_};
   if (wants_primary_) opened.connection.watch_role();
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
