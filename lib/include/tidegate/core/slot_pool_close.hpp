@@ -58,10 +58,8 @@ bool SlotPool<Sync>::drained() const noexcept {
 
 template <class Sync>
 bool SlotPool<Sync>::await_drained(Deadline deadline) noexcept {
-  constexpr int kSpins = 64;
-  constexpr int kYields = 16;
-  for (int i = 0; i < kSpins + kYields && !drained(); ++i) {
-    if (i >= kSpins) {
+  for (int i = 0; i < Sync::kSpins + Sync::kYields && !drained(); ++i) {
+    if (i >= Sync::kSpins) {
       std::this_thread::yield();
     } else {
       Sync::relax();

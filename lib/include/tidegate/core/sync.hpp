@@ -72,6 +72,9 @@ struct StdSync {
   }
   // Spreads threads over gates.
   static unsigned cpu() noexcept { return current_cpu(); }
+  // How often a closer looks, and then yields, before it parks.
+  static constexpr int kSpins = 64;
+  static constexpr int kYields = 16;
   // Between two looks of a short spin.
   static void relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
