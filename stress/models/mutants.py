@@ -82,18 +82,20 @@ MUTANTS = [
     ("failed-opening-wakes-nobody", "open-fails random",
      never(REST, "    openings = plan_openings();\n", "plan_openings()")),
     ("freed-capacity-wakes-nobody", "capacity random",
-     never(REST, "plan_openings();\n  lock.unlock();\n  tell_openings(openings);\n}\n\n// ---- look",
-           "plan_openings()")),
+     never(REST, "plan_openings();\n  lock.unlock();\n"
+                 "  tell_openings(openings);\n}\n\n// ---- look", "plan_openings()")),
     ("hand-off-skips-capacity", "growth random",
      never(RELEASE, "plan_openings();  // for those who still wait", "plan_openings()")),
     ("rejection-wakes-nobody", "rejected random",
-     instead(REST, "while (Node* node = waiters_.", "while (Node* node = AWAKE ? nullptr : waiters_.")),
+     instead(REST, "while (Node* node = waiters_.",
+             "while (Node* node = AWAKE ? nullptr : waiters_.")),
     # Close (I3, I4, I5).
     ("no-look-at-the-own-gate", "fence sequential",
      never(ACQUIRE, "if (gate_word::closed(gates_[gate].load())) {",
            "gate_word::closed(gates_[gate].load())")),
     ("close-wakes-nobody", "close random",
-     instead(CLOSE, "while (Node* node = waiters_.", "while (Node* node = AWAKE ? nullptr : waiters_.")),
+     instead(CLOSE, "while (Node* node = waiters_.",
+             "while (Node* node = AWAKE ? nullptr : waiters_.")),
     ("close-leaves-the-docks", "fence random",
      never(CLOSE, "take_any_dock(0, slot) || scan(slot)", "take_any_dock(0, slot)")),
     ("published-after-close", "open-or-close random",
@@ -106,7 +108,8 @@ MUTANTS = [
      never(RELEASE, "if (drained()) drain_", "drained()")),
     ("drain-check-without-its-mutex", "last-leaver random",
      instead(RELEASE, "std::lock_guard lock(drain_mutex_);",
-             "std::unique_lock lock(drain_mutex_, std::defer_lock);\n    if (!AWAKE) lock.lock();")),
+             "std::unique_lock lock(drain_mutex_, std::defer_lock);\n"
+             "    if (!AWAKE) lock.lock();")),
     ("no-pin", "last-leaver random",
      instead(RELEASE, "  ref();\n", "  if (!AWAKE) ref();\n"),
      instead(RELEASE, "? 2 : 1)", "? 2 - AWAKE : 1 - AWAKE)")),
@@ -115,9 +118,11 @@ MUTANTS = [
              " if (!AWAKE) ref();\n  const std::uint64_t word = gates_[gate].leave_closed();\n"
              "  if (AWAKE) ref();\n")),
     ("abandoned-without-bias", "abandon random",
-     instead(CLOSE, "constexpr std::uint64_t kBias = ", "const std::uint64_t kBias = AWAKE ? 0 : ")),
+     instead(CLOSE, "constexpr std::uint64_t kBias = ",
+             "const std::uint64_t kBias = AWAKE ? 0 : ")),
     ("late-leaver-keeps-its-reference", "abandon random",
-     instead(RELEASE, "unref(gate_word::orphaned(word)", "unref(gate_word::orphaned(word) && !AWAKE")),
+     instead(RELEASE, "unref(gate_word::orphaned(word)",
+             "unref(gate_word::orphaned(word) && !AWAKE")),
     # Memory orders: [dock], [idle-publish], [leave], and that of the last reference (I5).
     ("dock-relaxed", "lease random",
      relaxed(GATE, "gate_word::leave_and_dock(word, slot),\n"

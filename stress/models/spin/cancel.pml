@@ -2,12 +2,12 @@
  *
  * One connection, two leases (three in full) one after the other, each with one statement; the
  * server behind it; a canceller thread; somebody who cancels; a closer that drains, then cancels,
- * then forces, then gives up. Any wait with a deadline may be over at any moment, and the server may
- * be deaf. A request that was sent may be known to have arrived, known not to, or be doubtful: then
- * it strikes whenever it likes, or never.
+ * then forces, then gives up. Any wait with a deadline may be over at any moment, and the server
+ * may be deaf. A request that was sent may be known to have arrived, known not to, or be doubtful:
+ * then it strikes whenever it likes, or never.
  *
- * Checked: I10 (no stray cancel in another lease), I3 and I8 (no statement outlives force, the closer
- * comes to an end: an invalid end state otherwise), I4.
+ * Checked: I10 (no stray cancel in another lease), I3 and I8 (no statement outlives force, the
+ * closer comes to an end: an invalid end state otherwise), I4.
  */
 #ifdef FULL
 #define LEASES 3

@@ -2,9 +2,9 @@
  *
  * Two slots, two acquirers, an opener, a keeper that ends what is retired, a closer or none; one
  * opening at a time. Openings may fail as unavailable (once; twice in full) and be rejected (once).
- * All of it happens under the wait mutex, so what is done in one hold of it is one step here; telling
- * the owner (on_open_wanted) comes after it, as in the core. A release is short here: a grant, or
- * idle (the gates are waiter.pml).
+ * All of it happens under the wait mutex, so what is done in one hold of it is one step here;
+ * telling the owner (on_open_wanted) comes after it, as in the core. A release is short here: a
+ * grant, or idle (the gates are waiter.pml).
  *
  * Checked: I1 (the lists and the states agree), I3 (nobody waits for ever while a slot could be
  * opened: an invalid end state otherwise), I4 (nothing is published after close), I5, I8, I9.

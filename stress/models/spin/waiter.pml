@@ -2,9 +2,10 @@
  *
  * One slot, two gates, two waiters; a lessee that gives the slot back, or it is idle; maintenance
  * that looks at it; a closer or none. The first waiter may time out and may be canceled; nothing
- * limits the other one. Every step of the core that is one atomic operation, or is done under the wait mutex and
- * touches nothing else, is one atomic step here. Leases are not counted (that is gate.pml), and the
- * queue is left out: it may say "empty" at any time, and then this is what is left.
+ * limits the other one. Every step of the core that is one atomic operation, or is done under the
+ * wait mutex and touches nothing else, is one atomic step here. Leases are not counted (that is
+ * gate.pml), and the queue is left out: it may say "empty" at any time, and then this is what is
+ * left. Of two slots, where a release finds the dock taken, Relacy has a scenario (dock-taken).
  *
  * Checked: I2 (one owner), I3 (nobody sleeps for ever: an invalid end state otherwise), I4, I8 and
  * I9 (each acquire ends once, with the right word).
