@@ -253,6 +253,36 @@ TYPED_TEST(SlotPoolRace, AnOpeningThatFinishesBeforeTheParkIsNotMissed) {
 }
 
 //     waiter                               releaser
+//     looks: nothing
+//                                          docks its slot, or makes it idle
+//     waiting on all gates
+//     scans: there it is
+// Planted: no scan once the gates are armed. The waiter sleeps beside what is docked, or idle.
+TYPED_TEST(SlotPoolRace, AReleaseBetweenLookingAndArmingIsFoundByTheScan) {
+  for (const bool dock_is_taken : {false, true}) {
+    SCOPED_TRACE(dock_is_taken ? "idle" : "docked");
+    TestPool<TypeParam> pool({.max_size = 2, .gates = 1});
+    pool.open(2);
+    const Ticket lease = pool.take();
+    const Ticket other = pool.take();
+    Hold before_wait("acquire.before_wait");
+    Acquirer waiter(pool);
+    before_wait.await();
+    pool->release(lease);
+    if (dock_is_taken) {
+      pool->release(other);                                // beside the dock: idle
+      ASSERT_TRUE(pool->try_check_docked(0).has_value());  // and only that one is left
+    }
+    before_wait.release();
+    const Found found = waiter.end();
+    ASSERT_FALSE(found.error);
+    EXPECT_EQ(found.ticket.slot(), dock_is_taken ? other.slot() : lease.slot());
+    pool->release(found.ticket);
+    dock_is_taken ? pool->put_back(lease.slot()) : pool->release(other);
+  }
+}
+
+//     waiter                               releaser
 //     waiting on all gates
 //                                          sees it: wants the wait mutex
 //     scans: nothing; parks, mutex free

@@ -82,6 +82,7 @@ Found SlotPool<Sync>::find(std::uint32_t gate, Search& search) noexcept {
   // One that gave its grant back keeps its place: it looks from the head of the list, below.
   if (!search.resumed && (look(gate, slot) || scan(slot))) return settle(gate, slot, false);
   if (search.stop.stop_requested()) return leave_with(gate, Errc::canceled);
+  TIDEGATE_TEST_POINT("acquire.before_wait");
   return wait(gate, search);
 }
 

@@ -66,13 +66,13 @@ class SlotStates {
   bool claim_dequeued(std::uint32_t slot) noexcept {
     std::uint8_t cell = cells_[slot].load(std::memory_order_relaxed);  // relaxed: the CAS decides
     for (;;) {
-      TIDEGATE_DEBUG_ASSERT(I2, (cell & kQueued) != 0);
       const bool idle = state_of(cell) == SlotState::idle;
       const auto next = static_cast<std::uint8_t>(idle ? raw(SlotState::out) : cell & ~kQueued);
       // [idle-publish] acquire; release: a later make_idle of this slot that sees queued = 0
       // enqueues only after our dequeue.
       if (cells_[slot].compare_exchange_weak(cell, next, std::memory_order_acq_rel,
                                              std::memory_order_relaxed)) {
+        TIDEGATE_DEBUG_ASSERT(I2, (cell & kQueued) != 0);
         return idle;
       }
     }
