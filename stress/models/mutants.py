@@ -105,7 +105,8 @@ MUTANTS = [
      instead(RELEASE, "gates_[gate].try_leave(gate_word::kClosed)",
              "gates_[gate].try_leave(AWAKE ? 0 : gate_word::kClosed)")),
     ("undo-without-notify", "last-leaver random",
-     never(RELEASE, "if (drained()) drain_", "drained()")),
+     never(RELEASE, "if (drained(drain_allowed_)) drain_",
+           "drained(drain_allowed_)")),
     ("drain-check-without-its-mutex", "last-leaver random",
      instead(RELEASE, "std::lock_guard lock(drain_mutex_);",
              "std::unique_lock lock(drain_mutex_, std::defer_lock);\n"
