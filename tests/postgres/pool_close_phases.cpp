@@ -84,8 +84,8 @@ TEST(CloseCancels, AlsoAStatementThatBeginsInThatPhase) {
     EXPECT_THROW(lease->exec("select pg_sleep(3600)"), QueryCanceled);
   });
   held.wait();
-  auto report = std::async(std::launch::async,
-                           [&] { return pool.close({.drain = 0ms, .cancel = kLong}); });
+  auto report =
+      std::async(std::launch::async, [&] { return pool.close({.drain = 0ms, .cancel = kLong}); });
   ASSERT_TRUE(eventually([&] {
     const auto refused = pool.try_acquire();
     const auto* closed = refused ? nullptr : refused.error().as<PoolClosed>();
@@ -301,9 +301,9 @@ TEST(RequestClose, FromASignalHandlerSetsTheFenceAndThePoolDoesTheRest) {
   Pool pool(PoolConfig{.name = "orders", .max_size = 2});
   pool.exec("select 1");
   signalled = &pool;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { signalled->request_close("SIGUSR1"); };
-  struct sigaction before {};
+  struct sigaction before{};
   ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
   errno = 4711;
   ::raise(SIGUSR1);

@@ -37,7 +37,8 @@ TEST(ConnectFailure, ARefusedDatabaseFailsAtOnceWithTheServersText) {
   }
 }
 
-// Somebody may give the open one back: so they wait, and are told at their deadline why it is alone.
+// Somebody may give the open one back: so they wait, and are told at their deadline why it is
+// alone.
 TEST(ConnectFailure, ARejectionWhileAConnectionIsOpenSuspendsGrowthAndIsNamedAtTheDeadline) {
   PoolConfig config{.max_size = 2};
   std::atomic<int> connects{0};

@@ -81,7 +81,7 @@ TEST_F(PqBatch, ResultsOfARepeatedStatementAreAsThoseOfAnyOther) {
   EXPECT_EQ(results[2][1].get<std::string>("a"), large);
   EXPECT_EQ(results[3][0].get<std::string>("a"), "");
   EXPECT_THAT(thrown_by<QueryError>([&] { results[1][1].get<std::string>("a"); }).what(),
-              StartsWith("row 1, column 0 \"a\": text cannot be read as text: it is NULL"));
+              StartsWith("row 1, column 0 \"a\": text cannot be read as std::string: it is"));
   for (std::size_t i = 4; i < 7; ++i) {
     EXPECT_EQ(results[i].affected(), 2u);
     EXPECT_EQ(results[i].command_tag(), "INSERT 0 2");

@@ -136,7 +136,8 @@ TEST_F(PqLimits, AStatementTimeoutOfTheServerIsAnOrdinaryError) {
 TEST_F(PqLimits, AnotherThreadCancelsTheStatementUnderWay) {
   const auto canceler = when_asleep([&] { EXPECT_TRUE(connection_.cancel()); });
   const auto error = thrown_by<QueryCanceled>([&] { connection_.exec(kSleep); });
-  EXPECT_THAT(error.what(), HasSubstr("the statement was canceled by another thread: by Connection::cancel()"));
+  EXPECT_THAT(error.what(),
+              HasSubstr("the statement was canceled by another thread: by Connection::cancel()"));
   EXPECT_FALSE(connection_.reusable());
   expect_usable();
   EXPECT_FALSE(connection_.cancel()) << "nothing is under way";

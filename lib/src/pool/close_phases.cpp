@@ -38,9 +38,9 @@ void Closing::enter(std::string_view phase, std::optional<std::chrono::milliseco
     auto closed = std::make_shared<ClosedReport>(*closed_);  // errors made so far share the old one
     closed->closer.phase = phase;
     const auto shown = static_cast<std::ptrdiff_t>(std::min(kHoldersShown, leases.size()));
-    closed->holders = std::make_shared<const std::string>(
-        describe_holders(holders_of({leases.begin(), leases.begin() + shown}),
-                         static_cast<std::uint32_t>(leases.size()) - static_cast<std::uint32_t>(shown)));
+    closed->holders = std::make_shared<const std::string>(describe_holders(
+        holders_of({leases.begin(), leases.begin() + shown}),
+        static_cast<std::uint32_t>(leases.size()) - static_cast<std::uint32_t>(shown)));
     closed_ = std::move(closed);
     if (bound) {
       const Deadline end = Deadline(Clock::now()) + *bound;
@@ -240,8 +240,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     while (const auto slot = core.slots().take_to_retire()) core.finish(*slot);
   }
   const bool orphaned = result_.outcome == Outcome::orphaned;
-  tell(parts_.config.observer,
-       [&](Observer& o) { o.close_phase(orphaned ? "orphaned" : "done"); });
+  tell(parts_.config.observer, [&](Observer& o) { o.close_phase(orphaned ? "orphaned" : "done"); });
 }
 
 }  // namespace tidegate::detail

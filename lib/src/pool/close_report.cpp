@@ -32,7 +32,8 @@ std::string fate(const Remaining& remaining) {
 
 std::string why_not_canceled(const Remaining& remaining) {
   if (remaining.canceled) return ", canceled";
-  const bool idle = !remaining.lease.busy && remaining.lease.transaction != TransactionStatus::unknown;
+  const bool idle =
+      !remaining.lease.busy && remaining.lease.transaction != TransactionStatus::unknown;
   return idle ? ", no statement to cancel" : "";
 }
 
@@ -145,8 +146,8 @@ std::string to_string(const CloseReport& report) {
   }
   if (report.force.count() > 0) text += "\n  force " + brief_duration(report.force);
   for (const Remaining& remaining : report.remaining) {
-    text += "\n  " + fate(remaining) + ": " + to_string(remaining.lease) +
-            why_not_canceled(remaining);
+    text +=
+        "\n  " + fate(remaining) + ": " + to_string(remaining.lease) + why_not_canceled(remaining);
   }
   for (const StuckThread& thread : report.stuck_threads) {
     text += "\n  left behind: " + thread.role + " thread " + std::to_string(thread.thread_id) +

@@ -76,8 +76,9 @@ void Closing::shorten(const CloseOptions& options) {
     if (asked) bound = std::min(bound, *asked);
   };
   const std::string& phase = closed_->closer.phase;
-  const auto& asked_now = phase == "cancel" ? options.cancel : phase == "force" ? options.force
-                                                                                : options.drain;
+  const auto& asked_now = phase == "cancel"  ? options.cancel
+                          : phase == "force" ? options.force
+                                             : options.drain;
   if (asked_now) {
     const Deadline end = earlier(until(), Deadline(Clock::now()) + *asked_now);
     until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);

@@ -130,8 +130,8 @@ void Maintenance::loop() noexcept {
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
       // Everybody has been told goodbye. Whether a server process is slow to go is its own affair
       // now: close does not wait for it.
-      const bool done = core_.slots().retiring() == farewells_.size() &&
-                        core_.slots().places().checking == 0;
+      const bool done =
+          core_.slots().retiring() == farewells_.size() && core_.slots().places().checking == 0;
       if (done || until.passed()) return finish_rest();
     } else {
       if (close_wanted_.exchange(false, std::memory_order_relaxed)) on_close_wanted_();

@@ -65,7 +65,8 @@ class Maintenance {
   // False: it had not ended at `give_up`, because an observer has it. Idempotent.
   // Needs: the core is closed, and drained or abandoned, so that nothing new comes.
   bool stop(Deadline deadline, Deadline give_up) noexcept;
-  // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs to.
+  // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs
+  // to.
   void leave_behind(std::shared_ptr<void> keep) noexcept;
   long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 

@@ -26,7 +26,6 @@ constexpr std::size_t kMostParameters = 65535;
 // what was sent are read before the next piece.
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
-
 }  // namespace
 
 // ---- Batch -------------------------------------------------------------------------------------

@@ -165,7 +165,8 @@ void Session::throw_ended(Limit why, QueryReport report) {
   } else if (!report.sqlstate.empty()) {
     report.message = why == Limit::deadline ? "the statement's deadline passed, it was canceled"
                      : why == Limit::stop   ? "the statement's stop was requested, it was canceled"
-                                            : "the statement was canceled by another thread: by Connection::cancel(), or a pool that closes";
+                                            : "the statement was canceled by another thread: by "
+                                              "Connection::cancel(), or a pool that closes";
   }
   report.statement = statement_;
   if (why == Limit::deadline) throw QueryTimeout(std::move(report), where_);

@@ -140,8 +140,7 @@ Field Row::field(std::size_t column, Field::Name wanted) const {
   field.binary_ = PQfformat(columns, c) == 1;
   if (result_->packed != nullptr) {
     const pq::PackedValues& packed = *result_->packed;
-    const pq::PackedValues::Value& value =
-        packed.values[row_ * count(PQnfields(columns)) + column];
+    const pq::PackedValues::Value& value = packed.values[row_ * count(PQnfields(columns)) + column];
     field.null_ = value.null;
     field.text_ = value.text;
     return field;

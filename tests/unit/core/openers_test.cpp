@@ -5,8 +5,8 @@
 #include <condition_variable>
 #include <deque>
 #include <latch>
-#include <memory>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>

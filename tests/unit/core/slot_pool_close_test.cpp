@@ -78,7 +78,8 @@ TYPED_TEST(SlotPoolClose, ADrainMayBeContentWithLeasesThatStay) {
   const Ticket goes = pool.take(1);
   pool->close();
   EXPECT_FALSE(pool->drained(1));
-  std::thread closer([&] { EXPECT_TRUE(pool->await_drained([] { return Deadline::never(); }, 1)); });
+  std::thread closer(
+      [&] { EXPECT_TRUE(pool->await_drained([] { return Deadline::never(); }, 1)); });
   pool->release(goes);
   closer.join();
   EXPECT_TRUE(pool->drained(1));

@@ -78,8 +78,8 @@ class TIDEGATE_API Openers {
   void want(std::uint32_t count) noexcept;
   // There is a chore to take. Where no thread can be created it is done here, with its stop fired.
   void want_chore() noexcept;
-  // Aborts the openings that are under way, and later ones; chores go on. Does not wait. Returns how
-  // many were under way.
+  // Aborts the openings that are under way, and later ones; chores go on. Does not wait. Returns
+  // how many were under way.
   std::uint32_t stop_opening() noexcept;
   // Aborts what is under way and joins all threads; later wants are ignored. Any thread but an
   // opener, also several at once: each returns when the threads are gone, or at the deadline. True:
@@ -135,7 +135,7 @@ class TIDEGATE_API Openers {
   std::condition_variable_any turn_;
   std::vector<Worker> workers_;
   std::condition_variable ended_;  // one of them did
-  std::shared_ptr<void> keep_;   // see leave_behind()
+  std::shared_ptr<void> keep_;     // see leave_behind()
   bool stopped_ = false;
   std::uint32_t opening_ = 0;
   std::uint32_t chores_ = 0;

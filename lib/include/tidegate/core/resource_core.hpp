@@ -150,7 +150,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
 
-  // Fires when the owner announces its end, at the latest when it closes: for those who hold leases.
+  // Fires when the owner announces its end, at the latest when it closes: for those who hold
+  // leases.
   std::stop_source& announced() noexcept { return announced_; }
   // Fires when the owner closes: for what it runs on the threads of acquirers.
   std::stop_source& closing() noexcept { return closing_; }

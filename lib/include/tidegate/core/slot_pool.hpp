@@ -345,8 +345,9 @@ class SlotPool {
   Mutex sweep_mutex_;
   Mutex drain_mutex_;
   typename Sync::Condition drain_;
-  std::uint64_t pokes_ = 0;          // drain_mutex_
-  std::uint32_t drain_allowed_ = 0;  // drain_mutex_; the most that anybody who waits is content with
+  std::uint64_t pokes_ = 0;  // drain_mutex_
+  std::uint32_t drain_allowed_ =
+      0;  // drain_mutex_; the most that anybody who waits is content with
   typename Sync::template Atomic<std::uint64_t> refs_{1};
 };
 

@@ -36,10 +36,10 @@ struct CloseReport {
   };
   // A lease that drain did not see coming back.
   struct Remaining {
-    LeaseInfo lease{};        // as it was when drain ended
-    bool canceled = false;    // a cancel request was sent for its statement
-    bool forced = false;      // its socket was shut down
-    std::string ended_in{};   // "cancel" or "force"; empty: it is still out
+    LeaseInfo lease{};       // as it was when drain ended
+    bool canceled = false;   // a cancel request was sent for its statement
+    bool forced = false;     // its socket was shut down
+    std::string ended_in{};  // "cancel" or "force"; empty: it is still out
   };
   // A thread of the pool that did not come back from what it was in; it was left behind.
   struct StuckThread {
@@ -52,8 +52,8 @@ struct CloseReport {
   Outcome outcome = Outcome::drained;
   CloseRecord closer{};                      // of the first caller
   std::vector<CloseRecord> later_callers{};  // who called while it closed
-  std::chrono::nanoseconds fence{};   // until no acquire could succeed and every waiter was told
-  std::chrono::nanoseconds drain{};   // how long each phase took; 0: it was not needed, or skipped
+  std::chrono::nanoseconds fence{};  // until no acquire could succeed and every waiter was told
+  std::chrono::nanoseconds drain{};  // how long each phase took; 0: it was not needed, or skipped
   std::chrono::nanoseconds cancel{};
   std::chrono::nanoseconds force{};
   std::chrono::nanoseconds total{};    // until close returned
@@ -63,8 +63,8 @@ struct CloseReport {
   std::uint32_t waiters_rejected = 0;  // acquires that waited, and got PoolClosed
   std::uint32_t connects_aborted = 0;  // connects that were under way
   std::uint64_t cancels_sent = 0;
-  std::uint64_t cancels_failed = 0;  // of those: it is not known that they have arrived
-  std::uint64_t cancels_stuck = 0;   // of those: nobody could wait for their end
+  std::uint64_t cancels_failed = 0;           // of those: it is not known that they have arrived
+  std::uint64_t cancels_stuck = 0;            // of those: nobody could wait for their end
   std::vector<std::string> still_attached{};  // users when it was closed: "jobs (src/main.cpp:12)"
   std::vector<Remaining> remaining{};         // the oldest first
   std::vector<StuckThread> stuck_threads{};

@@ -60,8 +60,8 @@ class TIDEGATE_API Lease {
   // Throws: UsageError when the lease is empty.
   Connection hijack() &&;
   // Fires when the pool announces its shutdown or closes; has fired for a lease that begins after
-  // that. A hint to loops: finish this unit of work, and give the lease back. Nothing is canceled by
-  // it. Of an empty lease: never fires.
+  // that. A hint to loops: finish this unit of work, and give the lease back. Nothing is canceled
+  // by it. Of an empty lease: never fires.
   std::stop_token stop_token() const noexcept;
   // What others see of it (Pool::leases()). Throws: UsageError when the lease is empty.
   LeaseInfo info() const;

@@ -22,7 +22,7 @@ namespace tidegate {
 namespace pq {
 class BatchRun;
 struct BatchStore;
-}
+}  // namespace pq
 
 // Built with add(), run with run() of a Connection, Transaction or Pool, as often as wanted.
 //
