@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <latch>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,6 +49,7 @@ void fence(benchmark::State& state) {
     std::vector<tidegate::Lease> leases;
     for (int i = 0; i < 64; ++i) leases.push_back(pool.acquire());
     std::atomic<Clock::rep> last_told{0};
+    std::latch told(kWaiters);
     std::vector<std::thread> waiters;
     for (int i = 0; i < kWaiters; ++i) {
       waiters.emplace_back([&] {
@@ -54,6 +58,7 @@ void fence(benchmark::State& state) {
         Clock::rep latest = last_told.load();
         while (!refused && latest < now && !last_told.compare_exchange_weak(latest, now)) {
         }
+        told.arrive_and_wait();  // threads that end would take the processor from those still told
       });
     }
     while (pool.stats().waiting < kWaiters) std::this_thread::yield();
@@ -66,9 +71,9 @@ void fence(benchmark::State& state) {
     for (auto& waiter : waiters) waiter.join();
     leases.clear();
     closer.join();
-    const auto told = Clock::time_point(Clock::duration(last_told.load())) - began;
-    slowest_told = std::max(slowest_told, milliseconds(told));
-    state.SetIterationTime(std::chrono::duration<double>(told).count());
+    const auto took = Clock::time_point(Clock::duration(last_told.load())) - began;
+    slowest_told = std::max(slowest_told, milliseconds(took));
+    state.SetIterationTime(std::chrono::duration<double>(took).count());
   }
   // 64 idle connections: how long until nothing can be acquired any more.
   for (int i = 0; i < 5; ++i) {
@@ -117,6 +122,34 @@ void last_release(benchmark::State& state) {
   state.counters["p99_ms"] = percentile(all, 0.99);
 }
 
+// The floor of that: to wake one thread that sleeps, without a pool.
+void wake_alone(benchmark::State& state) {
+  std::vector<double> all;
+  for (auto _ : state) {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool released = false;
+    Clock::time_point woken;
+    std::thread sleeper([&] {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return released; });
+      woken = Clock::now();
+    });
+    std::this_thread::sleep_for(2ms);
+    const auto began = Clock::now();
+    {
+      std::lock_guard lock(mutex);
+      released = true;
+    }
+    changed.notify_all();
+    sleeper.join();
+    all.push_back(milliseconds(woken - began));
+    state.SetIterationTime(std::chrono::duration<double>(woken - began).count());
+  }
+  state.counters["p50_ms"] = percentile(all, 0.5);
+  state.counters["p99_ms"] = percentile(all, 0.99);
+}
+
 // What the process burns while close() waits for a long lease.
 void waiting(benchmark::State& state) {
   const auto burned = [] {
@@ -148,6 +181,7 @@ void add_close_rows() {
   benchmark::RegisterBenchmark("close/last_release", last_release)
       ->Iterations(200)
       ->UseManualTime();
+  benchmark::RegisterBenchmark("close/wake_alone", wake_alone)->Iterations(200)->UseManualTime();
   benchmark::RegisterBenchmark("close/waiting", waiting)->Iterations(1)->UseManualTime();
 }
 

@@ -76,21 +76,29 @@ void Maintenance::want_close() noexcept {
 }
 
 bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
-  if (!thread_.joinable()) return true;
   stop_at_.store(deadline.at().time_since_epoch().count(), std::memory_order_relaxed);
   stopping_.store(true, std::memory_order_release);
+  std::unique_lock lock(turn_mutex_);
+  // Not its end: to wait for that would cost close() another change of threads.
+  const auto done = [this] {
+    return ended_ ||
+           (core_.slots().retiring() == told_goodbye_ && core_.slots().places().checking == 0);
+  };
+  ++awaiting_turn_;
   wake();
-  {
-    std::unique_lock lock(turn_mutex_);
-    const auto ended = [this] { return ended_; };
-    if (give_up.is_never()) {
-      turn_.wait(lock, ended);
-    } else if (!turn_.wait_until(lock, give_up.at(), ended)) {
-      return false;
-    }
+  const bool in_time = turn_.wait_until(lock, give_up.at(), done);
+  --awaiting_turn_;
+  return in_time;
+}
+
+void Maintenance::join() noexcept {
+  if (!thread_.joinable()) return;
+  if (!stopping_.load(std::memory_order_relaxed)) {
+    stop_at_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    stopping_.store(true, std::memory_order_release);
   }
+  wake();
   thread_.join();
-  return true;
 }
 
 void Maintenance::leave_behind(std::shared_ptr<void> keep) noexcept {
@@ -146,6 +154,7 @@ void Maintenance::loop() noexcept {
     {
       std::lock_guard lock(turn_mutex_);
       ++turns_;
+      told_goodbye_ = farewells_.size();
       if (awaiting_turn_ > 0) turn_.notify_all();
     }
     if (!wait()) return finish_rest();

@@ -87,7 +87,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
       closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
 
 PoolImpl::~PoolImpl() {
-  maintenance_.stop(Deadline::now(), Deadline::never());  // who may still start the closer
+  maintenance_.join();  // who may still start the closer
   if (closer_.joinable()) closer_.join();
 }
 
