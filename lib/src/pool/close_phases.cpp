@@ -31,7 +31,7 @@ std::chrono::seconds next_progress(std::chrono::seconds last) {
 }  // namespace
 
 // The errors' view of the phase, the observer's, and how long it may take.
-void Closing::enter(std::string_view phase, std::optional<std::chrono::milliseconds> bound) {
+void Closing::enter(std::string_view phase, std::chrono::milliseconds Plan::* bound) {
   const std::vector<LeaseInfo> leases = leases_of(parts_.core);
   {
     std::lock_guard lock(mutex_);
@@ -42,12 +42,16 @@ void Closing::enter(std::string_view phase, std::optional<std::chrono::milliseco
         holders_of({leases.begin(), leases.begin() + shown}),
         static_cast<std::uint32_t>(leases.size()) - static_cast<std::uint32_t>(shown)));
     closed_ = std::move(closed);
-    if (bound) {
-      const Deadline end = Deadline(Clock::now()) + *bound;
-      until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);
-    }
+    // With the phase, in one step: who shortens it sees both or neither.
+    const Deadline end = Deadline(Clock::now()) + plan_.*bound;
+    until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);
   }
   tell(parts_.config.observer, [phase](Observer& o) { o.close_phase(phase); });
+}
+
+bool Closing::skips(std::chrono::milliseconds Plan::* bound) const {
+  std::lock_guard lock(mutex_);
+  return (plan_.*bound).count() == 0;
 }
 
 // Until the leases are back: true; or the phase is over: false. Calls look() now and then.
@@ -75,12 +79,7 @@ bool Closing::drain() {
   tell(parts_.config.observer, [](Observer& o) { o.close_phase("fence"); });
 
   draining_.store(true, std::memory_order_relaxed);
-  std::chrono::milliseconds bound{};
-  {
-    std::lock_guard lock(mutex_);
-    bound = plan_.drain;
-  }
-  enter("drain", bound);
+  enter("drain", &Plan::drain);
   for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
     if (core.slots().slot(i).leased()) ++result_.leases_at_close;
   }
@@ -136,12 +135,7 @@ void Closing::for_each_left(Visit&& visit) {
 
 // Never waits for a request: the canceller's threads send them, at the configured rate.
 bool Closing::cancel() {
-  std::chrono::milliseconds bound{};
-  {
-    std::lock_guard lock(mutex_);
-    bound = plan_.cancel;
-  }
-  if (bound.count() == 0) return false;
+  if (skips(&Plan::cancel)) return false;
   const auto began = Clock::now();
   const std::uint64_t sent = parts_.cancels.sent();
   const std::uint64_t failed = parts_.cancels.failed();
@@ -151,7 +145,7 @@ bool Closing::cancel() {
       if (pooled.monitor.activity().busy && pooled.monitor.cancel()) remaining.canceled = true;
     });
   };
-  enter("cancel", bound);
+  enter("cancel", &Plan::cancel);
   cancel_busy();
   const bool drained = await(kLookEvery, cancel_busy);
   note_ended("cancel");
@@ -166,17 +160,12 @@ bool Closing::cancel() {
 // Ends both directions of the socket, by the duplicate that the slot owns: the user's thread, or
 // libpq on it, finds the connection lost. Nothing of libpq is touched here.
 bool Closing::force() {
-  std::chrono::milliseconds bound{};
-  {
-    std::lock_guard lock(mutex_);
-    bound = plan_.force;
-  }
-  if (bound.count() == 0) {
+  if (skips(&Plan::force)) {
     result_.outcome = Outcome::orphaned;
     return false;
   }
   const auto began = Clock::now();
-  enter("force", bound);
+  enter("force", &Plan::force);
   const auto shut_down = [this] {
     for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
       if (remaining.forced || pooled.duplicate.get() < 0) return;
@@ -208,7 +197,15 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   }
   if (result_.outcome == Outcome::orphaned || own_ > 0) {
     result_.leases_orphaned = core.slots().abandon();
-    if (result_.leases_orphaned > 0) result_.outcome = Outcome::orphaned;
+    if (result_.leases_orphaned > 0) {
+      result_.outcome = Outcome::orphaned;
+    } else {  // the last one came back just now
+      const bool forced = result_.force.count() > 0;
+      note_ended(forced ? "force" : "cancel");
+      result_.outcome = forced                       ? Outcome::drained_after_force
+                        : result_.cancel.count() > 0 ? Outcome::drained_after_cancel
+                                                     : Outcome::drained;
+    }
   }
   const Deadline give_up = end.passed() ? Deadline(kGrace) : end + kGrace;
   const auto began = Clock::now();

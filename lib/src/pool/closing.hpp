@@ -88,7 +88,8 @@ class Closing {
   void hurry() noexcept;
   Deadline until() const noexcept;
 
-  void enter(std::string_view phase, std::optional<std::chrono::milliseconds> bound);
+  void enter(std::string_view phase, std::chrono::milliseconds Plan::* bound);
+  bool skips(std::chrono::milliseconds Plan::* bound) const;
   bool await(std::chrono::milliseconds look_every, const std::function<void()>& look);
   bool drain();
   bool cancel();

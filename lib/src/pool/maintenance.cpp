@@ -78,17 +78,9 @@ void Maintenance::want_close() noexcept {
 bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
   stop_at_.store(deadline.at().time_since_epoch().count(), std::memory_order_relaxed);
   stopping_.store(true, std::memory_order_release);
-  std::unique_lock lock(turn_mutex_);
-  // Not its end: to wait for that would cost close() another change of threads.
-  const auto done = [this] {
-    return ended_ ||
-           (core_.slots().retiring() == told_goodbye_ && core_.slots().places().checking == 0);
-  };
-  ++awaiting_turn_;
   wake();
-  const bool in_time = turn_.wait_until(lock, give_up.at(), done);
-  --awaiting_turn_;
-  return in_time;
+  std::unique_lock lock(turn_mutex_);
+  return turn_.wait_until(lock, give_up.at(), [this] { return ended_; });
 }
 
 void Maintenance::join() noexcept {
@@ -154,7 +146,6 @@ void Maintenance::loop() noexcept {
     {
       std::lock_guard lock(turn_mutex_);
       ++turns_;
-      told_goodbye_ = farewells_.size();
       if (awaiting_turn_ > 0) turn_.notify_all();
     }
     if (!wait()) return finish_rest();

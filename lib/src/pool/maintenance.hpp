@@ -61,9 +61,9 @@ class Maintenance {
   void stop_refilling() noexcept { refills_.store(false, std::memory_order_relaxed); }
   // Async-signal-safe.
   void want_close() noexcept;
-  // Ends the thread when nothing is retiring or checked any more, or at the deadline. Returns when
-  // all connections have been told goodbye; the thread may still be on its way out. False: it was
-  // not that far at `give_up`, because an observer has it. Idempotent.
+  // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
+  // be on its way out then. False: it had not ended at `give_up`, because an observer has it.
+  // Idempotent.
   // Needs: the core is closed, and drained or abandoned, so that nothing new comes.
   bool stop(Deadline deadline, Deadline give_up) noexcept;
   // Ends the thread, if it is not left behind, and waits for that. Idempotent.
@@ -162,7 +162,6 @@ class Maintenance {
   std::uint64_t turns_ = 0;          // turn_mutex_
   std::uint32_t awaiting_turn_ = 0;  // turn_mutex_
   bool ended_ = false;               // turn_mutex_
-  std::size_t told_goodbye_ = 0;     // turn_mutex_; slots in `retiring` with nothing left to do
   std::shared_ptr<void> keep_;       // turn_mutex_; see leave_behind()
   std::thread thread_;
 };
