@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# consumption_test.sh static|shared CHECKOUT WORK_DIRECTORY
+# consumption_test.sh static|shared CHECKOUT BUILD WORK_DIRECTORY
 #
-# Builds the ten-line program outside the tree as strangers do, and runs it: with the checkout as a
-# subdirectory of the program's own build, then with find_package(tidegate) against what that build
-# installed. The library is a release build and the installed one meets a debug build, as is common.
+# Builds the ten-line program outside the tree as strangers do, and runs it. With the shared library:
+# with the checkout as a subdirectory of the program's own build, then with find_package(tidegate)
+# against what that build installed. With the static one: against what BUILD installs, which is there
+# anyway. The installed library meets a debug build, as is common.
 set -euo pipefail
-kind=$1 checkout=$2 work=$3
-
-shared=OFF
-if [ "$kind" = shared ]; then shared=ON; fi
+kind=$1 checkout=$2 installed=$3 work=$4
 
 mkdir -p "$work/program"
 rm -rf "$work/prefix" "$work/against-prefix"
@@ -35,10 +33,13 @@ expect_linkage_and_answer() { # PROGRAM
 }
 
 # -O0: what is built matters here, not how fast it is.
-build "$work/as-subdirectory" -DTIDEGATE_CHECKOUT="$checkout" -DBUILD_SHARED_LIBS="$shared" \
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O0 -DNDEBUG"
-expect_linkage_and_answer "$work/as-subdirectory/ten-lines"
+if [ "$kind" = shared ]; then
+  installed=$work/as-subdirectory
+  build "$installed" -DTIDEGATE_CHECKOUT="$checkout" -DBUILD_SHARED_LIBS=ON \
+      -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O0 -DNDEBUG"
+  expect_linkage_and_answer "$installed/ten-lines"
+fi
 
-cmake --install "$work/as-subdirectory" --prefix "$work/prefix"
+cmake --install "$installed" --prefix "$work/prefix"
 build "$work/against-prefix" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug
 expect_linkage_and_answer "$work/against-prefix/ten-lines"
