@@ -263,10 +263,10 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
   report.pool = name_;
   report.counts = core_->slots().counts();
   if (!search.deadline.is_never()) {
-    const auto allowed = search.deadline.at() - search.began;
-    report.allowed = search.deadline.passed() && search.since == decltype(search.since){}
-                         ? std::chrono::nanoseconds::zero()
-                         : std::chrono::nanoseconds(allowed);
+    // One that was not to wait at all may stand at the beginning of time.
+    const bool no_waiting = search.deadline.passed() && search.since == decltype(search.since){};
+    report.allowed = no_waiting ? std::chrono::nanoseconds::zero()
+                                : std::chrono::nanoseconds(search.deadline.at() - search.began);
   }
   report.allowed_by_config = !wish.deadline && config_.acquire_timeout.count() > 0;
   if (search.since != decltype(search.since){}) {

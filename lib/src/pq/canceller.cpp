@@ -6,7 +6,6 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -94,19 +93,21 @@ struct Canceller::State {
 std::shared_ptr<Canceller> Canceller::shared() {
   // Never destroyed: pools of static lifetime may end after this file's statics would.
   struct Process {
-    std::mutex mutex;
-    std::weak_ptr<Canceller> current;
+    Process* parents = nullptr;
+    std::mutex mutex{};
+    std::weak_ptr<Canceller> current{};
   };
-  static auto& process = *new Process;
-  // The threads of the parent's are not in a child, and who had locked the mutex neither.
-  static const detail::ForkHook& anew =
-      *new detail::ForkHook([](void* parents) noexcept { new (parents) Process; }, &process);
+  static auto* process = new Process;
+  // The threads of the parent's canceller are not in a child, nor is who had locked the mutex: what
+  // may not be whole is kept out of use.
+  static const auto* const anew = new detail::ForkHook(
+      [](void*) noexcept { process = new Process{.parents = process}; }, nullptr);
   static_cast<void>(anew);
-  const std::lock_guard lock(process.mutex);
-  auto canceller = process.current.lock();
+  const std::lock_guard lock(process->mutex);
+  auto canceller = process->current.lock();
   if (!canceller) {
     canceller = std::make_shared<Canceller>(&send_cancel);
-    process.current = canceller;
+    process->current = canceller;
   }
   return canceller;
 }
