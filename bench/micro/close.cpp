@@ -3,12 +3,14 @@
 // Each iteration closes a pool of its own, on real connections. The times are the counters, in
 // milliseconds or shares; what Google Benchmark prints as the time is that of the question asked.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <fstream>
 #include <latch>
 #include <mutex>
 #include <string>
@@ -36,6 +38,18 @@ double percentile(std::vector<double>& values, double share) {
   std::sort(values.begin(), values.end());
   const auto rank = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
   return values.empty() ? 0 : values[rank];
+}
+
+// Returns when the thread that has stored its id there sleeps, as it does for a long lease.
+void await_asleep(const std::atomic<pid_t>& thread) {
+  for (;;) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread.load()) + "/stat");
+    std::string stat;
+    std::getline(file, stat);
+    const std::size_t name_ends = stat.rfind(')');  // the state follows the name (proc(5))
+    if (name_ends != std::string::npos && stat.compare(name_ends, 3, ") S") == 0) return;
+    std::this_thread::yield();
+  }
 }
 
 // From the call of close() to the moment when the last of 1,000 acquires that wait has thrown; the
@@ -106,12 +120,14 @@ void last_release(benchmark::State& state) {
     tidegate::Pool pool{"pool_max_conns=1"};
     tidegate::Lease lease = pool.acquire();
     Clock::time_point returned;
+    std::atomic<pid_t> closer_id{0};
     std::thread closer([&] {
+      closer_id = ::gettid();
       pool.close({.drain = 60s});
       returned = Clock::now();
     });
     while (!pool.closed()) std::this_thread::yield();
-    std::this_thread::sleep_for(2ms);  // asleep for sure, as for a long lease
+    await_asleep(closer_id);
     const auto released = Clock::now();
     lease.release();
     closer.join();
@@ -130,12 +146,14 @@ void wake_alone(benchmark::State& state) {
     std::condition_variable changed;
     bool released = false;
     Clock::time_point woken;
+    std::atomic<pid_t> sleeper_id{0};
     std::thread sleeper([&] {
+      sleeper_id = ::gettid();
       std::unique_lock lock(mutex);
       changed.wait(lock, [&] { return released; });
       woken = Clock::now();
     });
-    std::this_thread::sleep_for(2ms);
+    await_asleep(sleeper_id);
     const auto began = Clock::now();
     {
       std::lock_guard lock(mutex);

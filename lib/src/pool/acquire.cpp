@@ -322,11 +322,7 @@ ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, L
 ErrorValue PoolImpl::explain_closed(Location where) {
   const std::shared_ptr<const ClosedReport> closed = closing_.closed();
   const auto now = std::chrono::steady_clock::now();
-  // By the records: what is docked when the fence is set is no lease.
-  std::uint32_t outstanding = 0;
-  for (std::uint32_t i = 0; i < config_.max_size; ++i) {
-    if (core_->slots().slot(i).leased()) ++outstanding;
-  }
+  const std::uint32_t outstanding = count_leases(*core_);
   return ErrorValue::lazy<PoolClosed>(Errc::closed, where, [closed, now, outstanding, where] {
     ClosedReport report = *closed;
     report.at = now;

@@ -71,16 +71,6 @@ void PoolImpl::start_closer() noexcept {
   }
 }
 
-// How many leases the calling thread holds.
-std::uint32_t PoolImpl::own_leases() const noexcept {
-  const std::int32_t self = core::current_thread_id();
-  std::uint32_t own = 0;
-  for (std::uint32_t i = 0; i < config_.max_size; ++i) {
-    if (core_->slots().slot(i).holder() == self) ++own;
-  }
-  return own;
-}
-
 void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
   if (impl->inherited()) {  // its threads are the parent's, and its connections, too
     [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
@@ -88,7 +78,8 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
   }
   const auto close = [](const std::shared_ptr<PoolImpl>& pool, Location where) noexcept {
     try {
-      pool->closing_.run({.reason = "pool destroyed"}, where, pool->own_leases(), pool);
+      pool->closing_.run({.reason = "pool destroyed"}, where,
+                         count_leases(*pool->core_, core::current_thread_id()), pool);
     } catch (...) {  // out of memory for the report: as in start_closer()
       pool->core_->slots().fence();
     }

@@ -70,6 +70,7 @@ bool Closing::await(std::chrono::milliseconds look_every, const std::function<vo
 bool Closing::drain() {
   auto& core = parts_.core;
   const auto fenced = core.slots().close();
+  result_.leases_at_close = count_leases(core);  // before anybody is told, and gives one back
   result_.fence = Clock::now() - began_;
   result_.waiters_rejected = fenced.waiters;
   result_.idle_closed = fenced.idle;
@@ -80,9 +81,6 @@ bool Closing::drain() {
 
   draining_.store(true, std::memory_order_relaxed);
   enter("drain", &Plan::drain);
-  for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
-    if (core.slots().slot(i).leased()) ++result_.leases_at_close;
-  }
   std::chrono::seconds told = 0s;
   const bool drained = await(1s, [&] {
     const auto spent = Clock::now() - began_;

@@ -62,12 +62,6 @@ class Object {
     std::snprintf(buffer, sizeof buffer, "%.6f", std::chrono::duration<double>(value).count());
     add(key, buffer);
   }
-  template <class Range, class ToJson>
-  void list(std::string_view key, const Range& range, ToJson&& to_json) {
-    std::string all;
-    for (const auto& one : range) all += (all.empty() ? "" : ",") + to_json(one);
-    add(key, '[' + all + ']');
-  }
   void add(std::string_view key, std::string_view json) {
     if (!json_.empty()) json_ += ',';
     json_.append(json_string(key)).append(":").append(json);
@@ -111,6 +105,15 @@ std::string json_of(const StuckThread& thread) {
   object.seconds("stuck", thread.stuck);
   object.number("thread_id", static_cast<std::uint64_t>(thread.thread_id));
   return object.done();
+}
+
+std::string json_of(const std::string& text) { return json_string(text); }
+
+template <class T>
+std::string json_of(const std::vector<T>& list) {
+  std::string all;
+  for (const T& one : list) all += (all.empty() ? "" : ",") + json_of(one);
+  return '[' + all + ']';
 }
 
 }  // namespace
@@ -160,8 +163,7 @@ std::string to_json(const CloseReport& report) {
   Object object;
   object.text("outcome", to_string(report.outcome));
   object.add("closer", json_of(report.closer));
-  object.list("later_callers", report.later_callers,
-              [](const CloseRecord& record) { return json_of(record); });
+  object.add("later_callers", json_of(report.later_callers));
   object.seconds("fence", report.fence);
   object.seconds("drain", report.drain);
   object.seconds("cancel", report.cancel);
@@ -175,12 +177,9 @@ std::string to_json(const CloseReport& report) {
   object.number("cancels_sent", report.cancels_sent);
   object.number("cancels_failed", report.cancels_failed);
   object.number("cancels_stuck", report.cancels_stuck);
-  object.list("still_attached", report.still_attached,
-              [](const std::string& user) { return json_string(user); });
-  object.list("remaining", report.remaining,
-              [](const Remaining& remaining) { return json_of(remaining); });
-  object.list("stuck_threads", report.stuck_threads,
-              [](const StuckThread& thread) { return json_of(thread); });
+  object.add("still_attached", json_of(report.still_attached));
+  object.add("remaining", json_of(report.remaining));
+  object.add("stuck_threads", json_of(report.stuck_threads));
   return object.done();
 }
 

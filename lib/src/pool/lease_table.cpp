@@ -72,6 +72,15 @@ std::vector<LeaseInfo> leases_of(const PoolCore& core) {
   return leases;
 }
 
+std::uint32_t count_leases(const PoolCore& core, std::int32_t thread) noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
+    const std::int32_t holder = core.slots().slot(i).holder();
+    if (thread == 0 ? holder != 0 : holder == thread) ++count;
+  }
+  return count;
+}
+
 std::vector<LeaseInfo> leases_held_by(const PoolCore& core, std::int32_t thread) {
   std::vector<LeaseInfo> leases;
   for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {

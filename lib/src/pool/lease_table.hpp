@@ -17,6 +17,9 @@ namespace tidegate::detail {
 std::optional<LeaseInfo> lease_of(const PoolCore& core, std::uint32_t slot);
 // All of them, the oldest first.
 std::vector<LeaseInfo> leases_of(const PoolCore& core);
+// How many there are; with a thread's id: how many that one holds. Reads the records alone, so what
+// is docked, or only being checked, is none.
+std::uint32_t count_leases(const PoolCore& core, std::int32_t thread = 0) noexcept;
 // Those that `thread` holds, the oldest first. Cheap when there is none.
 std::vector<LeaseInfo> leases_held_by(const PoolCore& core, std::int32_t thread);
 

@@ -109,7 +109,6 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Verdict ask_prepare(Connection& connection, const Search& search) const;
   void give_back_unleased(core::Ticket ticket) noexcept;
   void start_closer() noexcept;
-  std::uint32_t own_leases() const noexcept;
   void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept;
   bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
   void before_close(Connection& connection, const std::stop_token& stop) noexcept;
