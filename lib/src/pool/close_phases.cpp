@@ -54,8 +54,18 @@ bool Closing::skips(std::chrono::milliseconds Plan::* bound) const {
   return (plan_.*bound).count() == 0;
 }
 
+// Nobody has to be told when a connection goes, so that any thread may end it.
+bool Closing::tells_nobody() const noexcept {
+  return !parts_.config.observer && !parts_.config.hooks.before_close;
+}
+
+bool Closing::takes_the_last() const noexcept {
+  return takes_the_last_.load(std::memory_order_relaxed) && parts_.core.slots().drained(1);
+}
+
 // Until the leases are back: true; or the phase is over: false. Calls look() now and then.
 bool Closing::await(std::chrono::milliseconds look_every, const std::function<void()>& look) {
+  takes_the_last_.store(tells_nobody(), std::memory_order_relaxed);
   Deadline next_look = Deadline(Clock::now()) + look_every;
   for (;;) {
     const auto wake = [&] { return earlier(until(), next_look); };
@@ -178,6 +188,20 @@ bool Closing::force() {
   return drained;
 }
 
+// The short way, for a last lease that is waited for: this thread is awake, the maintenance thread
+// is not, and the server process that ends needs a processor, too. Says the goodbyes that are due;
+// true when nothing is left to be done, so that maintenance, which only has to end, is not waited
+// for.
+bool Closing::end_by_itself(Deadline deadline) {
+  auto& core = parts_.core;
+  takes_the_last_.store(false, std::memory_order_relaxed);
+  if (!tells_nobody()) return false;
+  while (const auto slot = core.slots().take_to_retire()) core.finish(*slot);
+  if (core.slots().retiring() > 0 || core.slots().places().checking > 0) return false;
+  parts_.maintenance.stop_soon(deadline);
+  return true;
+}
+
 // What is not a lease: connections that say goodbye, hooks, connects that are being aborted. They
 // have as long as the leases had. A thread that does not end by then is left behind, with all that
 // it may touch.
@@ -207,7 +231,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   }
   const Deadline give_up = end.passed() ? Deadline(kGrace) : end + kGrace;
   const auto began = Clock::now();
-  const bool maintenance_ended = parts_.maintenance.stop(end, give_up);
+  const bool maintenance_ended = end_by_itself(end) || parts_.maintenance.stop(end, give_up);
   const bool openers_ended = core.openers().stop(give_up);
   const auto now = Clock::now();
   // Counted into the phase in which the leases came back.

@@ -60,6 +60,11 @@ class Closing {
   // What request() left to be done, on a thread of the pool.
   CloseReport run_requested(const std::weak_ptr<void>& keep);
 
+  // A connection is to be retired, and that of the last lease: the closing thread, which this lease
+  // is about to wake, says goodbye to it by itself. For the thread that retires it, which is still
+  // admitted; if it was not the last, maintenance finds the connection at its next tick.
+  bool takes_the_last() const noexcept;
+
   // What errors say. Never null once the fence is set.
   std::shared_ptr<const ClosedReport> closed();
 
@@ -99,6 +104,8 @@ class Closing {
   bool still_out(const Left& left) const;
   template <class Visit>
   void for_each_left(Visit&& visit);
+  bool tells_nobody() const noexcept;
+  bool end_by_itself(Deadline deadline);
   void end_rest(const std::weak_ptr<void>& keep);
   CloseReport finish();
 
@@ -116,6 +123,7 @@ class Closing {
   // Until when the phase under way may take; steady ns. Relaxed: poke_drain() carries it.
   std::atomic<Clock::rep> until_{0};
   std::atomic<bool> draining_{false};
+  std::atomic<bool> takes_the_last_{false};  // relaxed: without it maintenance is only woken
 
   mutable std::mutex mutex_;
   std::condition_variable ended_;

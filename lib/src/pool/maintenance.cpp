@@ -75,10 +75,14 @@ void Maintenance::want_close() noexcept {
   wake();
 }
 
-bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
+void Maintenance::stop_soon(Deadline deadline) noexcept {
   stop_at_.store(deadline.at().time_since_epoch().count(), std::memory_order_relaxed);
   stopping_.store(true, std::memory_order_release);
   wake();
+}
+
+bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
+  stop_soon(deadline);
   std::unique_lock lock(turn_mutex_);
   return turn_.wait_until(lock, give_up.at(), [this] { return ended_; });
 }

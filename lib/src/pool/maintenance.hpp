@@ -66,6 +66,9 @@ class Maintenance {
   // Idempotent.
   // Needs: the core is closed, and drained or abandoned, so that nothing new comes.
   bool stop(Deadline deadline, Deadline give_up) noexcept;
+  // As stop(), but does not wait. Needs, too: nothing is retiring or checked any more, and there is
+  // no observer that the thread might be in.
+  void stop_soon(Deadline deadline) noexcept;
   // Ends the thread, if it is not left behind, and waits for that. Idempotent.
   void join() noexcept;
   // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs

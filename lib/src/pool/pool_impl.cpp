@@ -68,7 +68,10 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                                   return opened;
                                 },
                             .expires = expiry(config_),
-                            .retire_wanted = [this] { maintenance_.wake(); },
+                            .retire_wanted =
+                                [this] {
+                                  if (!closing_.takes_the_last()) maintenance_.wake();
+                                },
                             .no_thread = [this] { maintenance_.no_thread(); },
                             // Called for late leases, too: it must not refer to the pool.
                             .destroy = [](PooledConnection&& connection) { end_now(connection); },

@@ -109,7 +109,7 @@ void Session::prepare_only(const Sql& sql) {
 // The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
 // its columns, or somebody has deallocated it behind our back.
 bool Session::is_stale(const Prepared* prepared, const PGresult* result) const noexcept {
-  if (prepared == nullptr || result == nullptr) return false;
+  if (prepared == nullptr || result == nullptr || !is_error(result)) return false;
   const auto field = [&](int code) {
     const char* text = PQresultErrorField(result, code);
     return std::string_view(text != nullptr ? text : "");
@@ -126,6 +126,7 @@ bool Session::is_stale(const Prepared* prepared, const PGresult* result) const n
 void Session::note_command(const PGresult* result) noexcept {
   if (cache_.size() == 0) return;
   const char* tag = PQcmdStatus(const_cast<PGresult*>(result));
+  if (*tag != 'D') return;
   if (std::strcmp(tag, "DISCARD ALL") != 0 && std::strcmp(tag, "DEALLOCATE ALL") != 0) return;
   prepared_ = nullptr;
   cache_.clear();

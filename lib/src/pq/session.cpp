@@ -38,6 +38,11 @@ const char* field(const PGresult* result, int code) noexcept {
   return text != nullptr ? text : "";
 }
 
+// An error or a notice; what succeeded has none of the fields below.
+bool is_report(const PGresult* result) noexcept {
+  return is_error(result) || PQresultStatus(result) == PGRES_NONFATAL_ERROR;
+}
+
 const char* severity_of(const PGresult* result) noexcept {
   const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   return severity != nullptr ? severity : field(result, PG_DIAG_SEVERITY);
@@ -111,6 +116,7 @@ void Session::set_broken(std::string_view reason) noexcept {
 }
 
 void Session::note_end_of_session(const PGresult* result) noexcept {
+  if (!is_report(result)) return;
   const char* sqlstate = field(result, PG_DIAG_SQLSTATE);
   if (ends_session(severity_of(result))) {
     try {
