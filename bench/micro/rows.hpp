@@ -8,5 +8,6 @@ void add_pool_size_rows();
 void add_handover_rows();
 void add_exhausted_rows();
 void add_close_rows();
+void add_close_bounds_rows();
 
 }  // namespace bench

@@ -68,6 +68,11 @@ def micro():
     yield Limit("close, 64 idle: until nothing can be acquired, ms", fence, "fence_ms", 1)
     yield Limit("close, 1,000 waiters: until all are told, ms", fence, "told_ms", 10)
     yield Limit("last release until close returns, p99, ms", last, "p99_ms", 0.1)
+    for row, what in (("stopped_server", "a statement on a stopped server"),
+                      ("kept_lease", "a lease that is kept"), ("stuck_hook", "a stuck hook"),
+                      ("black_hole", "a black-holed connect")):
+        yield Limit(f"close with {what}: beyond its phases, ms",
+                    f"close/over/{row}/iterations:5/manual_time", "over_ms", 50)
     yield Limit("close that waits for a lease: share of a core",
                 "close/waiting/iterations:1/manual_time", "core_share", 0.01)
 
