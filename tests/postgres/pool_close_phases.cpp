@@ -13,6 +13,7 @@
 #include "pool_support.hpp"
 #include "pq_support.hpp"
 #include "support/companion.hpp"
+#include "support/stuck_look_ups.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -450,6 +451,19 @@ TEST(CloseEndsInTime, WithAHookThatDoesNotReturnAndNamesIt) {
   release->count_down();
   config = {};
   EXPECT_TRUE(eventually([&] { return release.use_count() == 1; })) << "the pool's end follows";
+}
+
+TEST(CloseEndsInTime, WithANameLookUpThatDoesNotReturn) {
+  tidegate::test::StuckLookUps stuck("stuck.invalid");
+  {
+    Pool pool(PoolConfig{.conninfo = "host=stuck.invalid", .max_size = 1});
+    EXPECT_FALSE(pool.try_acquire().has_value());
+    stuck.await_one();
+    const CloseReport report = pool.close({.drain = 0ms, .cancel = 0ms, .force = 0ms});
+    ASSERT_EQ(report.stuck_threads.size(), 1u);
+    EXPECT_EQ(report.stuck_threads[0].role, "opener");
+    EXPECT_EQ(report.stuck_threads[0].in, "a connect, at the look-up of a host name");
+  }
 }
 
 TEST(CloseEndsInTime, WithAnObserverThatDoesNotReturn) {

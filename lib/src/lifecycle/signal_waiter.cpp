@@ -134,6 +134,11 @@ SignalWaiter::~SignalWaiter() {
   for (int number = 1; number <= kSignals; ++number) {
     if (::sigismember(&before_, number) == 1) ::sigdelset(&ours, number);
   }
+  // Those that nobody has waited for came to this object: a program that has just stopped in order
+  // must not die of the second Ctrl-C.
+  const timespec at_once{};
+  while (::sigtimedwait(&ours, nullptr, &at_once) > 0) {
+  }
   ::pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
   taken.fetch_and(~bits_of(set_));
 }

@@ -81,6 +81,17 @@ TEST(SignalWaiter, LeavesTheMaskAsItWas) {
   ::pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
 }
 
+// Else a program that has stopped in order would die of the signal when it leaves main().
+TEST(SignalWaiter, TakesAlongTheSignalsThatNobodyHasWaitedFor) {
+  {
+    const SignalWaiter signals{SIGUSR1};
+    ::kill(::getpid(), SIGUSR1);
+  }
+  sigset_t pending;
+  ::sigpending(&pending);
+  EXPECT_EQ(::sigismember(&pending, SIGUSR1), 0);
+}
+
 TEST(SignalWaiter, IsRefusedWhereAThreadWouldGetTheSignal) {
   std::atomic<bool> ready{false};
   std::atomic<bool> done{false};

@@ -21,7 +21,8 @@ class TIDEGATE_API SignalWaiter {
   // delivered there), when another SignalWaiter has one of them, when one cannot be blocked or is
   // none; std::system_error when there is no descriptor to be had.
   explicit SignalWaiter(std::initializer_list<int> signals, Location where = Location::current());
-  // On the thread that made it: they are delivered as before.
+  // On the thread that made it: from here on they are delivered as before. Those that came and were
+  // not waited for are dropped.
   ~SignalWaiter();
   SignalWaiter(const SignalWaiter&) = delete;
   SignalWaiter& operator=(const SignalWaiter&) = delete;
