@@ -12,7 +12,7 @@ namespace tidegate::test {
 namespace {
 
 // One connection, and no ping or look at it that a test does not ask for.
-PoolConfig one(ResetPolicy reset = ResetPolicy::rollback) {
+PoolConfig one_with(ResetPolicy reset = ResetPolicy::rollback) {
   return {.max_size = 1, .ping_after = 0ms, .reset = reset};
 }
 
@@ -85,7 +85,7 @@ const std::vector<Dirt>& dirts() {
 TEST(Laundry, WashesWhateverALeaseLeavesBehind) {
   for (const ResetPolicy policy :
        {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::discard_all}) {
-    Pool pool(one(policy));
+    Pool pool(one_with(policy));
     const int pid = pid_of(pool);
     std::uint64_t washed = policy == ResetPolicy::discard_all ? 1 : 0;
     for (const Dirt& dirt : dirts()) {
@@ -108,7 +108,7 @@ TEST(Laundry, WashesWhateverALeaseLeavesBehind) {
 TEST(Laundry, WithRollbackACleanConnectionIsLeftAlone) {
   for (const ResetPolicy policy :
        {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::destroy}) {
-    Pool pool(one(policy));
+    Pool pool(one_with(policy));
     pool.exec("set statement_timeout = '77s'");
     EXPECT_EQ(pool.query_value<std::string>("show statement_timeout"), "77s");
     EXPECT_EQ(pool.stats().resets.clean, 0);
@@ -117,7 +117,7 @@ TEST(Laundry, WithRollbackACleanConnectionIsLeftAlone) {
 }
 
 TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
-  Pool pool(one(ResetPolicy::discard_all));
+  Pool pool(one_with(ResetPolicy::discard_all));
   const int pid = pid_of(pool);
   pool.exec("set statement_timeout = '77s'");
   EXPECT_NE(pool.query_value<std::string>("show statement_timeout"), "77s");
@@ -133,7 +133,7 @@ TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
 // A statement that the server has forgotten fails inside a transaction, where it cannot be tried
 // again.
 TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
-  Pool pool(one(ResetPolicy::discard_all));
+  Pool pool(one_with(ResetPolicy::discard_all));
   for (int i = 0; i < 3; ++i) {
     Lease lease = pool.acquire();
     lease->exec("begin");
@@ -145,7 +145,7 @@ TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
 
 // A lease that does not use its connection, too: I14 does not apply to such a pool.
 TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
-  Pool pool(one(ResetPolicy::discard_all));
+  Pool pool(one_with(ResetPolicy::discard_all));
   {
     const Lease lease = pool.acquire();
   }
@@ -153,7 +153,7 @@ TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
 }
 
 TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
-  Pool pool(one(ResetPolicy::destroy));
+  Pool pool(one_with(ResetPolicy::destroy));
   const int pid = pid_of(pool);
   leave_a_transaction(pool);
   EXPECT_NE(pid_of(pool), pid);
@@ -162,7 +162,7 @@ TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
 }
 
 TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
-  Pool pool(one());
+  Pool pool(one_with());
   Lease lease = pool.acquire();
   lease->exec("begin");
   Observer().terminate(lease->backend_pid());
@@ -174,7 +174,7 @@ TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
 }
 
 TEST(Laundry, ASessionThatTheUserHasReplacedIsClosed) {
-  Pool pool(one());
+  Pool pool(one_with());
   Lease lease = pool.acquire();
   PQreset(lease->native_handle());
   lease.release();
@@ -183,7 +183,7 @@ TEST(Laundry, ASessionThatTheUserHasReplacedIsClosed) {
 }
 
 TEST(Laundry, ReleaseHandsOverWithoutAllocating) {
-  Pool pool(one());
+  Pool pool(one_with());
   pid_of(pool);
   Lease lease = pool.acquire();
   lease->exec("begin");
@@ -193,7 +193,7 @@ TEST(Laundry, ReleaseHandsOverWithoutAllocating) {
 }
 
 TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
-  PoolConfig config = one();
+  PoolConfig config = one_with();
   config.ping_timeout = 60s;
   Pool pool(config);
   const int pid = pid_of(pool);
@@ -233,7 +233,7 @@ TEST(Laundry, DirtyLeasesOnASilentServerDoNotWaitForEachOther) {
 }
 
 TEST(Laundry, IsEmptiedByClose) {
-  PoolConfig config = one();
+  PoolConfig config = one_with();
   config.ping_timeout = 60s;
   Pool pool(config);
   Lease lease = pool.acquire();
@@ -260,7 +260,7 @@ TEST(Laundry, ADirtyLeaseThatOutlivesItsPoolEndsItsConnection) {
 }
 
 TEST(Laundry, AnExpiredDirtyConnectionIsNotWashedFirst) {
-  Pool pool(one());
+  Pool pool(one_with());
   Lease lease = pool.acquire();
   lease->exec("begin");
   pool.reset();

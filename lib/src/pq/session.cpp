@@ -33,7 +33,7 @@ bool spoils_session(std::string_view sqlstate) noexcept {
          (sqlstate.starts_with("08") && sqlstate != "08P01");
 }
 
-const char* field(const PGresult* result, int code) noexcept {
+const char* c_field(const PGresult* result, int code) noexcept {
   const char* text = PQresultErrorField(result, code);
   return text != nullptr ? text : "";
 }
@@ -45,7 +45,7 @@ bool is_report(const PGresult* result) noexcept {
 
 const char* severity_of(const PGresult* result) noexcept {
   const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-  return severity != nullptr ? severity : field(result, PG_DIAG_SEVERITY);
+  return severity != nullptr ? severity : c_field(result, PG_DIAG_SEVERITY);
 }
 
 }  // namespace
@@ -117,10 +117,10 @@ void Session::set_broken(std::string_view reason) noexcept {
 
 void Session::note_end_of_session(const PGresult* result) noexcept {
   if (!is_report(result)) return;
-  const char* sqlstate = field(result, PG_DIAG_SQLSTATE);
+  const char* sqlstate = c_field(result, PG_DIAG_SQLSTATE);
   if (ends_session(severity_of(result))) {
     try {
-      set_broken(std::string(sqlstate) + ": " + field(result, PG_DIAG_MESSAGE_PRIMARY));
+      set_broken(std::string(sqlstate) + ": " + c_field(result, PG_DIAG_MESSAGE_PRIMARY));
     } catch (const std::bad_alloc&) {
       set_broken("");
     }
@@ -151,10 +151,10 @@ void Session::receive(const PGresult* notice) noexcept {
   if (!handler) return;
   try {
     handler({.severity = severity_of(notice),
-             .sqlstate = field(notice, PG_DIAG_SQLSTATE),
-             .message = field(notice, PG_DIAG_MESSAGE_PRIMARY),
-             .detail = field(notice, PG_DIAG_MESSAGE_DETAIL),
-             .hint = field(notice, PG_DIAG_MESSAGE_HINT)});
+             .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
+             .message = c_field(notice, PG_DIAG_MESSAGE_PRIMARY),
+             .detail = c_field(notice, PG_DIAG_MESSAGE_DETAIL),
+             .hint = c_field(notice, PG_DIAG_MESSAGE_HINT)});
   } catch (...) {
     // A notice is no reason to fail a statement (notice.hpp).
   }

@@ -19,7 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-void send(int number) { ::kill(::getpid(), number); }
+void send_self(int number) { ::kill(::getpid(), number); }
 
 bool blocked(int number) {
   sigset_t mask;
@@ -38,10 +38,10 @@ std::string refusal(std::initializer_list<int> signals) {
 
 TEST(SignalWaiter, GivesEachSignalOnce) {
   SignalWaiter waiter{SIGTERM, SIGINT};
-  send(SIGINT);
+  send_self(SIGINT);
   EXPECT_EQ(waiter.wait(), SIGINT);
   EXPECT_EQ(waiter.wait(Deadline::now()), std::nullopt);
-  send(SIGTERM);
+  send_self(SIGTERM);
   EXPECT_EQ(waiter.wait(Deadline::now()), SIGTERM);
 }
 
@@ -62,7 +62,7 @@ TEST(SignalWaiter, MayBeWaitedForOnAnyThread) {
   SignalWaiter waiter{SIGTERM};
   std::optional<int> seen;
   std::thread other([&] { seen = waiter.wait(); });
-  send(SIGTERM);
+  send_self(SIGTERM);
   other.join();
   EXPECT_EQ(seen, SIGTERM);
 }

@@ -6,15 +6,14 @@
 
 #include <tidegate/pq/convert.hpp>
 
+#include "unit/pq/made_rows.hpp"
+
 namespace tidegate::pq_test {
 
 using pq::Prepared;
 using pq::StatementCache;
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-constexpr std::uint32_t kBytea = 17;
-constexpr std::uint32_t kText = 25;
 
 class StatementCacheTest : public testing::Test {
  protected:
