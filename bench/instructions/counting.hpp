@@ -7,8 +7,8 @@
 #include <cstdlib>
 
 // Makes n cycles of acquire, touch and release on a warm pool. The counter runs while this function
-// does, in the thread that is in it.
-extern "C" void tidegate_counted_cycles(void* pool, long n);
+// does, in the thread that is in it; so it must be called, not inlined.
+extern "C" [[gnu::noinline]] void tidegate_counted_cycles(void* pool, long n);
 
 namespace bench {
 

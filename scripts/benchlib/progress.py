@@ -13,13 +13,13 @@ def duration(seconds):
 
 
 class Progress:
-    def __init__(self, total, out=sys.stderr, clock=time.monotonic):
-        self.total, self.out, self.clock = total, out, clock
+    def __init__(self, total, out=None, clock=time.monotonic):
+        self.total, self.out, self.clock = total, out or sys.stderr, clock
         self.done = 0
         self.what = ""
         self.began = self.step_began = clock()
         self.measured = 0.0  # seconds that the steps took that are done
-        self.on_terminal = out.isatty()
+        self.on_terminal = self.out.isatty()
 
     def begin(self, what):
         self.what, self.step_began = what, self.clock()
