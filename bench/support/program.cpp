@@ -26,13 +26,12 @@ std::string processor() {
   return "unknown processor";
 }
 
-// What must agree before two results can be compared. Google Benchmark's own "library_build_type" is
-// that of the distribution's package, not ours.
+// What must agree before two results can be compared. Google Benchmark's own "library_build_type"
+// is that of the distribution's package, not ours.
 void add_context() {
   utsname system{};
   uname(&system);
-  benchmark::AddCustomContext("tidegate_machine",
-                              std::string(system.machine) + ", " + processor());
+  benchmark::AddCustomContext("tidegate_machine", std::string(system.machine) + ", " + processor());
   benchmark::AddCustomContext("tidegate_kernel", system.release);
   benchmark::AddCustomContext("tidegate_build_type", TIDEGATE_BENCH_BUILD_TYPE);
   benchmark::AddCustomContext("tidegate_compiler", TIDEGATE_BENCH_COMPILER);

@@ -67,8 +67,8 @@ def calibrate(arguments):
         if rows.DEFAULT in metrics:
             floor = metrics[rows.DEFAULT]
             print(f"{rows.short(row):{width}}  {floor['in_turns']:8.1%}  {floor['apart']:6.1%}")
-    print(f"\nbench: kept in {results.FOLDER.name}/{noise.file().name}; comparisons on this machine "
-          "call nothing below it a change")
+    print(f"\nbench: kept in {results.FOLDER.name}/{noise.file().name}; comparisons on this "
+          "machine call nothing below it a change")
     return 0
 
 

@@ -111,8 +111,8 @@ def notes(pair):
             yield (f"'{run.name}' is incomplete: {len(run.samples)} of "
                    f"{meta.get('samples_wanted', '?')} samples")
         if meta.get("taken_under_pressure"):
-            yield (f"{meta['taken_under_pressure']} samples of '{run.name}' were taken while others "
-                   "used the machine")
+            yield (f"{meta['taken_under_pressure']} samples of '{run.name}' were taken while "
+                   "others used the machine")
         if run.failed:
             yield f"rows of '{run.name}' that failed: {', '.join(map(rows.short, run.failed))}"
     for name, missing in pair.only_in_one():
@@ -151,20 +151,23 @@ def report(pairs, differing):
             print(f"  {what.replace('_', ' ')} differs: {told}", file=sys.stderr)
 
 
+def row_as_json(judged):
+    def side(estimate):
+        return {"median": estimate.median, "low": estimate.low, "high": estimate.high,
+                "n": estimate.n}
+
+    return {
+        "benchmark": judged.row, "metric": judged.metric, "a": side(judged.a), "b": side(judged.b),
+        "change": judged.change if math.isfinite(judged.change) else None,  # JSON has no infinity
+        "p": judged.p, "p_uncorrected": judged.raw_p, "noise_floor": judged.floor,
+        "verdict": judged.verdict}
+
+
 def as_json(pairs, differing, threshold):
     return {
-        "baseline": pairs[0].a.name, "threshold": threshold,
-        "differences": {what: values for what, values in differing},
-        "comparisons": [{
-            "run": pair.b.name,
-            "rows": [{
-                "benchmark": judged.row, "metric": judged.metric,
-                **{side: {"median": estimate.median, "low": estimate.low, "high": estimate.high,
-                          "n": estimate.n}
-                   for side, estimate in (("a", judged.a), ("b", judged.b))},
-                "change": judged.change if math.isfinite(judged.change) else None, "p": judged.p, "p_uncorrected": judged.raw_p,
-                "noise_floor": judged.floor, "verdict": judged.verdict,
-            } for judged in pair.judgements]} for pair in pairs]}
+        "baseline": pairs[0].a.name, "threshold": threshold, "differences": dict(differing),
+        "comparisons": [{"run": pair.b.name, "rows": list(map(row_as_json, pair.judgements))}
+                        for pair in pairs]}
 
 
 def writable(text):

@@ -43,7 +43,8 @@ class Run:
 def names():
     """Of all runs, oldest first."""
     folders = [file.parent for file in FOLDER.glob("[!.]*/run-*.json")]
-    return [folder.name for folder in sorted(set(folders), key=lambda folder: folder.stat().st_mtime)]
+    by_age = sorted(set(folders), key=lambda folder: folder.stat().st_mtime)
+    return [folder.name for folder in by_age]
 
 
 def check_name(name):

@@ -1,4 +1,4 @@
-"""Two revisions of this repository, checked out beside each other for as long as they are needed."""
+"""Revisions of this repository, checked out beside each other while they are needed."""
 
 import contextlib
 import difflib
