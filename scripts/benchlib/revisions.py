@@ -43,7 +43,5 @@ def checked_out(*commits):
                 raise Failed(f"git worktree add failed:\n{done.stderr}")
         yield roots
     finally:
-        for root in roots:
-            git("worktree", "remove", "--force", root)
         shutil.rmtree(folder, ignore_errors=True)
-        git("worktree", "prune")
+        git("worktree", "prune")  # forgets those whose folder is gone
