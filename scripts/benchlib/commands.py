@@ -5,15 +5,13 @@ import pathlib
 import random
 
 from benchlib import REPOSITORY, build, compare, noise, results, revisions, rows, samples
-from benchlib.process import WrongUsage
+from benchlib.process import Failed, WrongUsage
 
 
 def plan_of(arguments):
     plan = samples.QUICK if arguments.quick else samples.FULL
-    if arguments.runs:
-        plan = dataclasses.replace(plan, samples=arguments.runs)
-    if arguments.any_load:
-        return plan.as_they_come()
+    plan = dataclasses.replace(plan, samples=arguments.runs or plan.samples,
+                               patient=not arguments.any_load)
     return plan.beside_a_server() if arguments.suite == "e2e" else plan
 
 
@@ -77,7 +75,7 @@ def names(_arguments):
     for name in results.names():
         try:
             meta = results.meta_of(results.FOLDER / name)
-        except Exception as broken:  # one that cannot be read hides none of the others
+        except Failed as broken:  # one that cannot be read hides none of the others
             lines.append((name, f"cannot be read: {broken}", "", "", "", ""))
             continue
         count = len(list((results.FOLDER / name).glob("run-*.json")))

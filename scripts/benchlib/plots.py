@@ -87,7 +87,9 @@ def curve(axes, row, what, runs, of_runs):
         places[max(places) + 1] = "max"
     axes.set_xticks(list(places), labels=list(places.values()), fontsize=7)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5), numticks=12))
+    lowest, highest = axes.get_ylim()
+    axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(
+        subs=(1, 2, 5) if highest < 100 * lowest else (1,), numticks=12))
     axes.yaxis.set_major_formatter(lambda y, _: rows.text_of(rows.DEFAULT, y))
     axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.tick_params(axis="y", labelsize=7)

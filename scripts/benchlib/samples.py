@@ -20,9 +20,7 @@ class Plan:
     # Of one core: what others may use, and the hypervisor take away, during a sample that counts.
     calm: float = 0.1
     steal: float = 0.05
-
-    def as_they_come(self):
-        return dataclasses.replace(self, calm=ANY, steal=ANY)
+    patient: bool = True  # waits for that, and repeats samples without it
 
     def beside_a_server(self):
         """The server counts among the others: where it works, there is no telling."""
@@ -108,7 +106,7 @@ class Taking:
 
     def take(self, side):
         self.progress.begin(side.name)
-        if self.plan.calm < ANY:
+        if self.plan.patient and self.plan.calm < ANY:
             pressure.await_calm(self.plan.calm, self.progress.tick)
         began, disturbance = time.monotonic(), pressure.Disturbance()
         out = self.folder / f"{sum(map(len, self.taken.values()))}.json"
@@ -117,7 +115,8 @@ class Taking:
         sample = Sample(out, began - self.began, time.monotonic() - began, others, steal)
         self.taken[side].append(sample)
         words = f"others used {others:.0%} of a core, {steal:.0%} was stolen"
-        if not sample.is_calm(self.plan) and self.repeated[side] < self.plan.samples:
+        again = self.plan.patient and self.repeated[side] < self.plan.samples
+        if again and not sample.is_calm(self.plan):
             self.repeated[side] += 1
             self.turns.append(side)
             self.progress.total += 1

@@ -279,6 +279,12 @@ class Turns(unittest.TestCase):
         kept = samples.best(taken, plan)
         self.assertEqual([sample.others for sample in kept], [0.6, 0.5, 0.4])
 
+    def test_with_any_load_none_is_repeated_and_each_is_known_to_be_disturbed(self):
+        plan = samples.Plan(3, 0.1, 0.1, patient=False)
+        repeated, taken = self.take([(0.9, 0), (0, 0.9), (0, 0)], plan)
+        self.assertEqual(repeated, 0)
+        self.assertEqual([sample.is_calm(plan) for sample in taken], [False, False, True])
+
 
 class Pressure(unittest.TestCase):
     def test_the_kernel_says_how_long_somebody_waited_or_it_does_not(self):
