@@ -65,6 +65,10 @@ def calibrate(arguments):
         if rows.DEFAULT in metrics:
             floor = metrics[rows.DEFAULT]
             print(f"{rows.short(row):{width}}  {floor['in_turns']:8.1%}  {floor['apart']:6.1%}")
+    disturbed = taken.meta["taken_under_pressure"]
+    if disturbed:
+        print(f"\nnote: {disturbed} of {len(taken.samples)} samples were taken while others used "
+              "the machine: the floor is theirs, too, and hides more than it should")
     print(f"\nbench: kept in {results.FOLDER.name}/{noise.file().name}; comparisons on this "
           "machine call nothing below it a change")
     return 0
