@@ -1,7 +1,10 @@
 #include "support/program.hpp"
 
+#include <sys/utsname.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -13,8 +16,23 @@
 namespace bench {
 namespace {
 
-// Google Benchmark's own "library_build_type" is that of the distribution's package, not ours.
+// As Linux calls it (x86 only; elsewhere the architecture has to do).
+std::string processor() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
+// What must agree before two results can be compared. Google Benchmark's own "library_build_type"
+// is that of the distribution's package, not ours.
 void add_context() {
+  utsname system{};
+  uname(&system);
+  benchmark::AddCustomContext("tidegate_machine", std::string(system.machine) + ", " + processor());
+  benchmark::AddCustomContext("tidegate_kernel", system.release);
   benchmark::AddCustomContext("tidegate_build_type", TIDEGATE_BENCH_BUILD_TYPE);
   benchmark::AddCustomContext("tidegate_compiler", TIDEGATE_BENCH_COMPILER);
   benchmark::AddCustomContext("tidegate_flags", TIDEGATE_BENCH_FLAGS);

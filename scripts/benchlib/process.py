@@ -9,7 +9,18 @@ PATIENCE = 20  # seconds for a child to clean up after SIGTERM
 
 
 class Failed(Exception):
-    """Ends the script with a message."""
+    """Ends the script with a message; `status` is its exit status."""
+
+    def __init__(self, text, status=1):
+        super().__init__(text)
+        self.status = status
+
+
+class WrongUsage(Failed):
+    """What was asked for cannot be: a name, a metric, an option."""
+
+    def __init__(self, text):
+        super().__init__(text, 2)
 
 
 class Interrupted(Exception):
@@ -33,13 +44,19 @@ def signals_as_exceptions():
     yield
 
 
-def run(command, **options):
+def run(command, tick=None, **options):
     """Runs a command in a process group of its own and gives its status, and what it wrote to the
-    pipes that `options` ask for. When this script is interrupted, the whole group ends first."""
+    pipes that `options` ask for. When this script is interrupted, the whole group ends first.
+    Meanwhile calls `tick` every second."""
     with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, text=True,
                           process_group=0, **options) as child:
         try:
-            out, err = child.communicate()
+            while True:
+                try:
+                    out, err = child.communicate(timeout=1 if tick else None)
+                    break
+                except subprocess.TimeoutExpired:
+                    tick()
         except BaseException:
             end_group(child)
             raise

@@ -1,22 +1,15 @@
-"""Samples: one process each, taken while the machine is calm, kept under bench-results/."""
+"""Samples: one process each, taken in turns while the machine is calm."""
 
 import dataclasses
-import datetime
-import json
-import os
 import pathlib
-import platform
-import resource
-import shutil
+import random
 import subprocess
-import sys
 import tempfile
 import time
 
-from benchlib import REPOSITORY
+from benchlib import REPOSITORY, pressure, results
 from benchlib.process import Failed, run
-
-RESULTS = REPOSITORY / "bench-results"
+from benchlib.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,109 +17,147 @@ class Plan:
     samples: int
     min_time: float  # seconds per row
     fixed_time: float  # seconds per row that runs for a fixed time
-    # Of one core, what others may use during a sample. The server counts among them: where it works,
-    # there is no telling.
+    # Of one core: what others may use, and the hypervisor take away, during a sample that counts.
     calm: float = 0.1
+    steal: float = 0.05
+    patient: bool = True  # waits for that, and repeats samples without it
+
+    def beside_a_server(self):
+        """The server counts among the others: where it works, there is no telling."""
+        return dataclasses.replace(self, calm=ANY)
 
 
-FULL = Plan(samples=7, min_time=0.2, fixed_time=1.0)
+ANY = 1000.0  # of one core: more than there are
+FULL = Plan(samples=12, min_time=0.2, fixed_time=1.0)
 QUICK = Plan(samples=3, min_time=0.05, fixed_time=0.3)
 
 
-def busy_seconds():
-    """Processor time that everybody used so far, and what the hypervisor took away."""
-    with open("/proc/stat") as stat:
-        user, nice, system, _, _, irq, softirq, steal, *_ = map(int, stat.readline().split()[1:])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of the programs that are measured in turns, and the run that its samples become."""
+    name: str
+    program: pathlib.Path
+    revision: str
 
 
-def own_seconds():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    file: pathlib.Path
+    at: float  # seconds since the first one
+    took: float
+    others: float
+    steal: float
+
+    def is_calm(self, plan):
+        return self.others <= plan.calm and self.steal <= plan.steal
+
+    def about(self):
+        return {"at_seconds": round(self.at, 1), "took_seconds": round(self.took, 1),
+                "others_used_of_a_core": round(self.others, 3),
+                "stolen_of_a_core": round(self.steal, 3)}
 
 
-class Disturbance:
-    """How much of one core others used between construction and share()."""
-
-    def __init__(self):
-        self.began, self.busy, self.own = time.monotonic(), busy_seconds(), own_seconds()
-
-    def share(self):
-        others = busy_seconds() - self.busy - (own_seconds() - self.own)
-        return max(0.0, others / (time.monotonic() - self.began))
+def schedule(sides, samples, seed):
+    """Rounds in which every side has one turn, in an order that is drawn anew for each: a machine
+    that slows down and speeds up again favours none."""
+    draw = random.Random(seed)
+    return [side for _ in range(samples) for side in draw.sample(sides, len(sides))]
 
 
-def take_one(program, plan, row_filter, out):
+def best(taken, plan):
+    """As many as are wanted, the calmest when there are more, in the order they were taken."""
+    calmest = sorted(taken, key=lambda sample: (not sample.is_calm(plan),
+                                                sample.steal + sample.others))
+    return sorted(calmest[:plan.samples], key=lambda sample: sample.at)
+
+
+def run_once(program, plan, row_filter, out, tick):
     """Runs the program once, with a server for the rows that need one. Gives what it skipped."""
     command = [REPOSITORY / "scripts/with-postgres", program, f"--benchmark_out={out}",
                "--benchmark_out_format=json", f"--benchmark_min_time={plan.min_time}",
                f"--seconds={plan.fixed_time}"]
     if row_filter:
         command.append(f"--benchmark_filter={row_filter}")
-    status, _, complaints = run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    status, _, complaints = run(command, tick, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if status != 0:
         raise Failed(f"{program.name} ended with status {status}:\n{complaints}")
-    if out.stat().st_size == 0:
-        raise Failed(f"no row matches '{row_filter}'")
+    if not out.exists() or out.stat().st_size == 0:
+        raise Failed(f"no row matches '{row_filter}'" if row_filter else
+                     f"{program.name} wrote no result")
     return [line for line in complaints.splitlines() if line.startswith("skipped:")]
 
 
-def take(name, program, plan, row_filter):
-    """Takes plan.samples samples, up to twice as many when the machine is not calm, and gives the
-    calmest ones, each as {row's name: row}. They replace bench-results/<name>/."""
-    RESULTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=RESULTS) as folder:
-        folder = pathlib.Path(folder)
-        taken = []
-        began = time.monotonic()
-        while calm_ones(taken, plan) < plan.samples and len(taken) < 2 * plan.samples:
-            out = folder / f"sample-{len(taken) + 1:03}.json"
-            disturbance = Disturbance()
-            skipped = take_one(program, plan, row_filter, out)
-            taken.append((disturbance.share(), out))
-            if len(taken) == 1:
-                print(*skipped, sep="\n", end="\n" if skipped else "")
-            tell_progress(taken, plan, (time.monotonic() - began) / len(taken))
-        taken.sort(key=lambda sample: sample[0])
-        for _, out in taken[plan.samples:]:
-            out.unlink()
-        del taken[plan.samples:]
-        for number, (_, out) in enumerate(taken, 1):
-            out.rename(folder / f"run-{number:03}.json")
-        write_meta(folder / "meta.json", name, plan, row_filter, [share for share, _ in taken])
-        place = RESULTS / name
-        shutil.rmtree(place, ignore_errors=True)
-        folder.chmod(0o755)
-        shutil.copytree(folder, place)
-        print(f"bench: {len(taken)} samples in {place.relative_to(REPOSITORY)}")
-        return [rows_of(file) for file in sorted(place.glob("run-*.json"))]
+class Taking:
+    """All samples of one command: a queue of turns, and what came of them so far."""
+
+    def __init__(self, sides, plan, row_filter, folder, seed):
+        self.plan, self.row_filter, self.folder = plan, row_filter, folder
+        self.turns = schedule(sides, plan.samples, seed)
+        self.taken = {side: [] for side in sides}
+        self.repeated = dict.fromkeys(sides, 0)
+        self.progress = Progress(len(self.turns))
+        self.began = time.monotonic()
+        self.told = set()
+
+    def go_on(self):
+        while self.turns:
+            self.take(self.turns.pop(0))
+        self.progress.close()
+
+    def take(self, side):
+        self.progress.begin(side.name)
+        if self.plan.patient and self.plan.calm < ANY:
+            pressure.await_calm(self.plan.calm, self.progress.tick)
+        began, disturbance = time.monotonic(), pressure.Disturbance()
+        out = self.folder / f"{sum(map(len, self.taken.values()))}.json"
+        skipped = run_once(side.program, self.plan, self.row_filter, out, self.progress.tick)
+        others, steal = disturbance.shares()
+        sample = Sample(out, began - self.began, time.monotonic() - began, others, steal)
+        self.taken[side].append(sample)
+        words = f"others used {others:.0%} of a core, {steal:.0%} was stolen"
+        again = self.plan.patient and self.repeated[side] < self.plan.samples
+        if again and not sample.is_calm(self.plan):
+            self.repeated[side] += 1
+            self.turns.append(side)
+            self.progress.total += 1
+            words += ", to be repeated"
+        self.progress.end(words)
+        for line in skipped:
+            if line not in self.told:
+                print(line, flush=True)
+        self.told.update(skipped)
+
+    def is_complete(self, side):
+        return len(self.taken[side]) >= self.plan.samples and side not in self.turns
 
 
-def calm_ones(taken, plan):
-    return sum(share <= plan.calm for share, _ in taken)
-
-
-def tell_progress(taken, plan, seconds_each):
-    share = taken[-1][0]
-    left = plan.samples - calm_ones(taken, plan)
-    words = f"others used {share:.0%} of a core"
-    if share > plan.calm:
-        words += "; to be repeated" if len(taken) < 2 * plan.samples else ""
-    print(f"bench: sample {len(taken)}: {words}; {left} to go, about {left * seconds_each:.0f} s",
-          file=sys.stderr, flush=True)
-
-
-def rows_of(file):
-    with open(file) as text:
-        return {row["name"]: row for row in json.load(text)["benchmarks"]}
-
-
-def write_meta(file, name, plan, row_filter, disturbance):
-    revision = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, text=True,
-                              capture_output=True)
-    file.write_text(json.dumps({
-        "suite": name, "filter": row_filter, **dataclasses.asdict(plan),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "revision": revision.stdout.strip(), "machine": platform.machine(),
-        "kernel": platform.release(), "cores": os.cpu_count(),
-        "others_used_of_a_core": [round(share, 3) for share in disturbance]}, indent=2) + "\n")
+def take(sides, suite, plan, row_filter, seed):
+    """Takes plan.samples samples of each side, in turns. One taken while others kept the machine
+    busy is repeated, at most plan.samples times for a side; the calmest are kept. Each side's
+    samples become the run of its name, in the place of what had it; also when the rest is never
+    taken (Ctrl-C, a program that fails), and then the run says that it is incomplete."""
+    results.FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".taking-", dir=results.FOLDER) as folder:
+        taking = Taking(list(sides), plan, row_filter, pathlib.Path(folder), seed)
+        began = results.now()
+        try:
+            taking.go_on()
+        finally:
+            for side in sides:
+                kept = best(taking.taken[side], plan)
+                if not kept:
+                    continue
+                complete = taking.is_complete(side)
+                place = results.store(
+                    side.name, [(sample.file, sample.about()) for sample in kept],
+                    {"complete": complete, "suite": suite, "filter": row_filter,
+                     "samples_wanted": plan.samples, "min_time": plan.min_time,
+                     "fixed_time": plan.fixed_time, "seed": seed,
+                     "taken_in_turns_with": [other.name for other in sides if other != side],
+                     "date": began, "revision": side.revision,
+                     "repeated": taking.repeated[side],
+                     "taken_under_pressure": sum(not sample.is_calm(plan) for sample in kept)})
+                print(f"bench: {'' if complete else 'incomplete: '}{len(kept)} samples in {place}"
+                      f"{f' of {plan.samples}' if not complete else ''}"
+                      f"{f', {taking.repeated[side]} repeated' if taking.repeated[side] else ''}",
+                      flush=True)

@@ -1,0 +1,323 @@
+#!/usr/bin/python3
+"""scripts/bench run, ab and calibrate: samples take turns, are repeated, and survive Ctrl-C. The
+benchmark program and the checkouts are stand-ins."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from unittest import mock
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
+
+from benchlib import pressure, samples  # noqa: E402
+from benchlib.progress import Progress  # noqa: E402
+
+# Writes a result file that is as slow as SLOWER says; logs each start; does not end while HOLD_AT
+# is the number of its start; fails at FAIL_AT.
+PROGRAM = f"""#!/usr/bin/python3 -S
+import os, pathlib, random, sys, json, time
+sys.path.insert(0, {str(REPOSITORY / 'tests')!r})
+from support import synthetic_runs
+
+root = pathlib.Path({{root!r}})
+with open(root / "starts", "a") as starts:
+    starts.write({{name!r}} + chr(10))
+    started = starts.tell() // (len({{name!r}}) + 1)
+if started == int(os.environ.get("HOLD_AT", 0)):
+    (root / "pid").write_text(str(os.getpid()))
+    while True:
+        time.sleep(100)
+if started == int(os.environ.get("FAIL_AT", 0)):
+    sys.exit("the server has gone")
+options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+if options.get("benchmark_filter") == "nothing":
+    sys.exit()
+print("skipped: soci: not installed", file=sys.stderr)
+result = synthetic_runs.sample(random.Random(started), slower={{slower}})
+pathlib.Path(options["benchmark_out"]).write_text(json.dumps(result))
+"""
+
+
+class Scripts(unittest.TestCase):
+    """A copy of the scripts; the server is not needed, and nothing is installed."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name).resolve()
+        self.scripts = self.root / "scripts"
+        self.scripts.mkdir()
+        shutil.copy(REPOSITORY / "scripts/bench", self.scripts)
+        shutil.copytree(REPOSITORY / "scripts/benchlib", self.scripts / "benchlib",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        self.write(self.scripts / "with-postgres", '#!/bin/sh\nexec "$@"\n')
+        self.write(self.scripts / "setup", "#!/bin/sh\n")
+        self.program = self.write(self.root / "program", self.program_text("p"))
+        self.results = self.root / "bench-results"
+
+    @staticmethod
+    def write(file, text):
+        file.write_text(text)
+        file.chmod(0o755)
+        return file
+
+    def program_text(self, name, slower=1.0):
+        return PROGRAM.format(root=str(self.root), name=name, slower=slower)
+
+    def start(self, *arguments, **environment):
+        return subprocess.Popen([self.scripts / "bench", *arguments], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={**os.environ, **environment})
+
+    def expect(self, status, words, *arguments, **environment):
+        started = self.start(*arguments, **environment)
+        out, err = started.communicate()
+        self.assertEqual(started.returncode, status, out + err)
+        self.assertIn(words, out + err)
+        self.assertNotIn("Traceback", err)
+        return out + err
+
+    def run_program(self, status, words, *arguments, **environment):
+        return self.expect(status, words, "run", *arguments, "--any-load", "--program",
+                           str(self.program), **environment)
+
+    def starts(self):
+        return (self.root / "starts").read_text().split()
+
+    def meta(self, name):
+        return json.loads((self.results / name / "meta.json").read_text())
+
+    def interrupt(self, *arguments, **environment):
+        """Starts the script, waits for the program that does not end, interrupts the script as
+        Ctrl-C does, and gives what it said."""
+        started = self.start(*arguments, **environment)
+        pid = self.root / "pid"
+        while not (pid.exists() and pid.read_text()):
+            self.assertIsNone(started.poll(), "ended too soon")
+            time.sleep(0.01)
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate()
+        self.assertEqual(started.returncode, 130, out + err)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+        return out + err
+
+
+class Running(Scripts):
+    def test_a_run_has_a_file_for_each_process_and_says_how_it_was_taken(self):
+        said = self.run_program(0, "12 samples in bench-results/a", "a", "--seed", "7")
+        self.assertEqual(len(self.starts()), 12)
+        self.assertEqual(said.count("skipped: soci"), 1)
+        files = sorted(file.name for file in (self.results / "a").iterdir())
+        self.assertEqual(files, ["meta.json", *(f"run-{n:03}.json" for n in range(1, 13))])
+        meta = self.meta("a")
+        self.assertTrue(meta["complete"])
+        self.assertEqual((meta["seed"], meta["suite"], len(meta["samples"])), (7, "micro", 12))
+        self.assertEqual(meta["environment"]["compiler"], "GNU 12.2.0")
+        self.assertEqual([file for file in self.results.iterdir() if file.name != "a"], [])
+
+    def test_quick_takes_three(self):
+        self.run_program(0, "3 samples", "a", "--quick")
+        self.assertEqual(len(self.starts()), 3)
+
+    def test_a_name_that_is_taken_is_not_lost(self):
+        self.run_program(0, "2 samples", "a", "--runs", "2")
+        self.run_program(2, "there is a run 'a' already", "a", "--runs", "3")
+        self.assertEqual(len(self.starts()), 2)
+        self.run_program(0, "3 samples", "a", "--runs", "3", "--replace")
+
+    def test_what_cannot_be_asked_for(self):
+        self.run_program(2, "is no name for a run", "../a")
+        self.run_program(2, "is no positive number", "a", "--runs", "0")
+        self.run_program(2, "is no regular expression", "a", "--filter", "(")
+        self.expect(2, "there is no program", "run", "a", "--program", "none")
+        self.assertFalse((self.root / "starts").exists())
+
+    def test_a_filter_without_rows(self):
+        self.run_program(1, "no row matches 'nothing'", "a", "--filter", "nothing")
+        self.assertFalse((self.results / "a").exists())
+
+    def test_a_program_that_fails_leaves_what_was_finished(self):
+        said = self.run_program(1, "the server has gone", "a", FAIL_AT="3")
+        self.assertIn("incomplete: 2 samples in bench-results/a of 12", said)
+        self.assertFalse(self.meta("a")["complete"])
+
+    def test_ctrl_c_keeps_finished_samples_and_says_that_the_run_is_incomplete(self):
+        said = self.interrupt("run", "a", "--any-load", "--program", str(self.program),
+                              HOLD_AT="4")
+        self.assertIn("incomplete: 3 samples in bench-results/a of 12", said)
+        self.assertFalse(self.meta("a")["complete"])
+        self.assertEqual(len(list((self.results / "a").glob("run-*.json"))), 3)
+        self.assertEqual([file for file in self.results.iterdir() if file.name != "a"], [])
+        self.expect(0, "3 of 12", "list")
+        self.expect(0, "incomplete", "show", "a")
+
+    def test_ctrl_c_during_the_first_sample_leaves_nothing(self):
+        self.interrupt("run", "a", "--any-load", "--program", str(self.program), HOLD_AT="1")
+        self.assertEqual(list(self.results.iterdir()), [])
+
+    def test_a_calibration_takes_twice_as_many_and_keeps_the_noise_floor(self):
+        self.expect(0, "in turns", "calibrate", "--any-load", "--runs", "6", "--program",
+                    str(self.program))
+        self.assertEqual(len(self.starts()), 12)
+        stored = json.loads((self.results / "noise.json").read_text())
+        floors = stored["rows"]["acquire_release/core/pool:4/real_time/threads:1"]["time"]
+        self.assertLess(0.01, floors["in_turns"])
+        self.assertLessEqual(floors["in_turns"], floors["apart"])
+        self.expect(1, "too few samples for a noise floor", "calibrate", "--any-load", "--runs",
+                    "4", "--program", str(self.program))
+
+
+class Revisions(Scripts):
+    """Two commits of a repository whose preset `bench` copies a stand-in to where the program
+    would be."""
+
+    def setUp(self):
+        super().setUp()
+        (self.root / "CMakePresets.json").write_text(json.dumps({
+            "version": 5, "configurePresets": [{
+                "name": "bench", "generator": "Ninja",
+                "binaryDir": "${sourceDir}/build/${presetName}"}],
+            "buildPresets": [{"name": "bench", "configurePreset": "bench"}]}))
+        (self.root / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.24)\nproject(stand-in NONE)\n"
+            "file(COPY tidegate-bench-micro DESTINATION bench)\n"
+            "add_custom_target(tidegate-bench-micro)\n")
+        (self.root / ".gitignore").write_text("/build/\n/bench-results/\n/starts\n/pid\n")
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit("old", 1.0)
+        self.commit("new", 1.2)
+
+    def git(self, *words):
+        return subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words],
+                              cwd=self.root, check=True, capture_output=True, text=True).stdout
+
+    def commit(self, name, slower):
+        self.write(self.root / "tidegate-bench-micro", self.program_text(name, slower))
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", name)
+        self.git("tag", name)
+
+    def expect_nothing_left(self):
+        self.assertEqual(len(self.git("worktree", "list").splitlines()), 1)
+        self.assertEqual(list((self.root / "build").glob("*")), [])
+
+    def test_both_revisions_are_built_and_take_turns_in_the_order_of_the_seed(self):
+        said = self.expect(3, "SLOWER", "ab", "old", "new", "--any-load", "--runs", "8", "--seed",
+                           "1", "--fail-on-regression")
+        self.assertNotIn("noise floor of this machine is not known", said)
+        starts = self.starts()
+        for turn in range(0, 16, 2):
+            self.assertEqual(sorted(starts[turn:turn + 2]), ["new", "old"])
+        self.assertEqual(starts, samples.schedule(["old", "new"], 8, 1))
+        self.assertNotEqual(starts, ["old", "new"] * 8)
+        self.expect_nothing_left()
+
+    def test_the_same_revision_twice_is_no_regression(self):
+        self.expect(0, " ~", "ab", "old", "old", "--any-load", "--runs", "8",
+                    "--fail-on-regression")
+        self.expect_nothing_left()
+
+    def test_ctrl_c_removes_the_checkouts_and_keeps_the_samples(self):
+        said = self.interrupt("ab", "old", "new", "--any-load", HOLD_AT="3")
+        self.assertEqual(said.count("incomplete: "), 2)
+        self.expect_nothing_left()
+
+    def test_a_revision_that_is_none_suggests_a_near_one(self):
+        self.expect(2, "'mian' names no revision of this repository; did you mean main?", "ab",
+                    "mian", "new")
+        self.expect(2, "a picture is .png or .svg", "ab", "old", "new", "--plot", "x.gif")
+        self.assertFalse((self.root / "build").exists())
+
+    def test_a_revision_that_does_not_build(self):
+        (self.root / "CMakeLists.txt").write_text("message(FATAL_ERROR broken)")
+        self.commit("broken", 1.0)
+        self.expect(1, "the build failed", "ab", "old", "broken")
+        self.expect_nothing_left()
+
+
+class Turns(unittest.TestCase):
+    def test_the_same_seed_gives_the_same_order_and_another_one_another(self):
+        orders = [samples.schedule(["a", "b"], 12, seed) for seed in (1, 1, 2)]
+        self.assertEqual(orders[0], orders[1])
+        self.assertNotEqual(orders[0], orders[2])
+
+    def take(self, disturbances, plan):
+        """What becomes of samples that are so disturbed, one after the other."""
+        shares = iter(disturbances)
+        side = samples.Side("side", pathlib.Path(), "")
+        with (mock.patch.object(samples, "run_once", return_value=[]),
+              mock.patch.object(pressure, "await_calm"),
+              mock.patch.object(pressure.Disturbance, "shares", lambda _: next(shares)),
+              contextlib.redirect_stderr(io.StringIO())):
+            taking = samples.Taking([side], plan, "", pathlib.Path(), seed=1)
+            taking.go_on()
+        return taking.repeated[side], taking.taken[side]
+
+    def test_a_sample_under_pressure_or_steal_is_repeated_and_the_calm_ones_are_kept(self):
+        plan = samples.Plan(3, 0.1, 0.1)
+        repeated, taken = self.take([(0, 0), (0.5, 0), (0, 0.5), (0, 0), (0.01, 0)], plan)
+        self.assertEqual(repeated, 2)
+        kept = samples.best(taken, plan)
+        self.assertEqual([(sample.others, sample.steal) for sample in kept],
+                         [(0, 0), (0, 0), (0.01, 0)])
+
+    def test_a_machine_that_is_never_calm_is_asked_twice_as_often_and_no_more(self):
+        plan = samples.Plan(3, 0.1, 0.1)
+        _, taken = self.take([(share, 0) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)], plan)
+        self.assertEqual(len(taken), 6)
+        kept = samples.best(taken, plan)
+        self.assertEqual([sample.others for sample in kept], [0.6, 0.5, 0.4])
+
+    def test_with_any_load_none_is_repeated_and_each_is_known_to_be_disturbed(self):
+        plan = samples.Plan(3, 0.1, 0.1, patient=False)
+        repeated, taken = self.take([(0.9, 0), (0, 0.9), (0, 0)], plan)
+        self.assertEqual(repeated, 0)
+        self.assertEqual([sample.is_calm(plan) for sample in taken], [False, False, True])
+
+
+class Pressure(unittest.TestCase):
+    def test_the_kernel_says_how_long_somebody_waited_or_it_does_not(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("some avg10=0.00 avg60=0.71 avg300=4.98 total=2500000\n"
+                       "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
+            file.flush()
+            self.assertEqual(pressure.stalled_seconds(pathlib.Path(file.name)), 2.5)
+        self.assertIsNone(pressure.stalled_seconds(pathlib.Path("/no/such/file")))
+
+    def test_own_work_is_not_that_of_others(self):
+        disturbance = pressure.Disturbance()
+        busy, own = disturbance.busy, disturbance.own
+        with (mock.patch.object(pressure, "processor_seconds", lambda: (busy + 3, 0)),
+              mock.patch.object(pressure, "own_seconds", lambda: own + 2),
+              mock.patch.object(pressure.time, "monotonic", lambda: disturbance.began + 10)):
+            others, _ = disturbance.shares()
+        self.assertAlmostEqual(others, 0.1)
+
+
+class Bar(unittest.TestCase):
+    def test_the_time_left_is_what_the_steps_took_so_far(self):
+        now = [0.0]
+        terminal = mock.Mock()
+        terminal.isatty.return_value = True
+        progress = Progress(4, terminal, lambda: now[0])
+        progress.begin("a")
+        now[0] = 10.0
+        progress.end("")
+        self.assertEqual(progress.bar(), "[######..................] 1/4 a, about 0:30 left")
+        now[0] = 14.0  # into the second one
+        self.assertIn("0:26 left", progress.bar())
+
+
+if __name__ == "__main__":
+    unittest.main()
