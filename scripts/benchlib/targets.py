@@ -86,7 +86,33 @@ def e2e():
                      f"{verb}/pool/real_time", AT_LEAST, 0.95, f"{verb}/raw/real_time")
 
 
+OTHERS = ("mutex_vector", "soci", "poco", "apr_reslist", "libpqxx", "hikaricp", "node_postgres")
+
+
+def peers():
+    """Rows of `bench peers`: `mutex_vector` is what people write, and no peer."""
+    for own in ("core", "pool"):
+        for other in OTHERS:
+            yield Target(f"{own}, 1 thread: throughput, in {other}",
+                         f"lease/1_on_4/{own}", AT_LEAST, 1 / 0.75 if other == "mutex_vector" else 1,
+                         f"lease/1_on_4/{other}")
+        yield Target(f"{own}, 2 threads: throughput, in soci",
+                     f"lease/2_on_4/{own}", AT_LEAST, 8, "lease/2_on_4/soci")
+        for crowd in ("16_on_8", "16_on_4"):
+            for other, factor in (("soci", 12), ("mutex_vector", 6), ("hikaricp", 4)):
+                yield Target(f"{own}, {crowd.replace('_', ' ')}: throughput, in {other}",
+                             f"lease/{crowd}/{own}", AT_LEAST, factor, f"lease/{crowd}/{other}")
+        for other in OTHERS[:-1]:
+            yield Target(f"{own}, acquired here, released there: throughput, in {other}",
+                         f"handover/{own}", AT_LEAST, 1, f"handover/{other}")
+    for crowd in ("1_on_8", "8_on_8"):
+        for other in (*OTHERS[1:], "pgbouncer"):
+            yield Target(f"prepared select, {crowd.replace('_', ' ')}: throughput, in {other}",
+                         f"select/{crowd}/pool", AT_LEAST, 1.2, f"select/{crowd}/{other}")
+
+
 MICRO = tuple(micro())
+PEERS = tuple(peers())
 E2E = tuple(e2e())
 
 
