@@ -7,7 +7,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -212,12 +211,11 @@ def servers(programs):
         yield environment
 
 
-def keep(outcome):
+def keep(outcome, place):
     """Puts the rounds in the place of those of the last run."""
-    RESULTS.mkdir(exist_ok=True)
-    place = RESULTS / "peers"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("run-*.json"):
+        old.unlink()
     for number, rows in enumerate(outcome.rounds, 1):
         (place / f"run-{number:03}.json").write_text(json.dumps(
             {"context": outcome.context, "benchmarks": list(rows.values())}, indent=2) + "\n")
@@ -231,11 +229,11 @@ def report(arguments, outcome):
                 print(f"{reason}: {peer.title}: {peers[peer.name]}")
     if not outcome.rows():
         return True
-    keep(outcome)
+    keep(outcome, arguments.results)
     rounds = [rows for rows in outcome.rounds if rows]
     print(peers_report.table(PEERS, rounds, outcome.failed))
     met = targets.report(targets.PEERS, rounds)
-    print(f"bench: {len(rounds)} rounds in {(RESULTS / 'peers').relative_to(REPOSITORY)}")
+    print(f"bench: {len(rounds)} rounds in {arguments.results}")
     if arguments.markdown:
         peers_report.write_markdown(arguments.markdown, PEERS, rounds, outcome.context)
     if arguments.plot:
@@ -244,10 +242,9 @@ def report(arguments, outcome):
 
 
 def main(arguments):
-    if arguments.markdown:
-        peers_report.check_markdown(arguments.markdown)
-    if arguments.plot:
-        peers_report.check_plot(arguments.plot)
+    if arguments.plot and peers_report.plotter() is None:
+        raise Failed("--plot needs matplotlib "
+                     "(Debian package python3-matplotlib; scripts/setup --peers)")
     outcome = Outcome()
     if arguments.programs:
         programs = find_programs(arguments.programs)
@@ -280,16 +277,18 @@ def add_command(commands, parser_options, regular_expression):
         "peers", prog="bench peers", help="The pools that people could use instead.",
         description=DESCRIPTION, epilog=EPILOG,
         usage="scripts/bench peers [--help] [--plot FILE] [--markdown FILE] [--quick] "
-              "[--filter RE] [--programs DIR]", **parser_options)
+              "[--filter RE] [--programs DIR] [--results DIR]", **parser_options)
     command.add_argument("--filter", metavar="RE", default="", type=regular_expression,
                          help="only rows whose name matches, as 'lease/16.*/(pool|soci)'")
     command.add_argument("--quick", action="store_true",
                          help="three short rounds instead of seven longer ones")
-    command.add_argument("--plot", metavar="FILE", type=pathlib.Path,
+    command.add_argument("--plot", metavar="FILE", type=peers_report.plot_file,
                          help="bars, as .png or .svg")
-    command.add_argument("--markdown", metavar="FILE", type=pathlib.Path,
+    command.add_argument("--markdown", metavar="FILE", type=peers_report.markdown_file,
                          help="the table, between the lines <!-- peers: begin --> and "
                               "<!-- peers: end --> of FILE")
     command.add_argument("--programs", metavar="DIR", type=pathlib.Path,
                          help="build nothing: run the tidegate-bench-peer-NAME of that folder")
+    command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS / "peers",
+                         help="keep the rounds there instead of in bench-results/peers")
     command.set_defaults(run=main)

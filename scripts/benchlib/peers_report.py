@@ -1,5 +1,6 @@
 """What `bench peers` tells: the table, the README's comparison, the bars."""
 
+import argparse
 import datetime
 import importlib.util
 import json
@@ -46,7 +47,9 @@ def error_of(rounds, row, peer):
 
 
 def duration(ns):
-    return f"{ns:.1f} ns" if ns < 100 else f"{ns:.0f} ns" if ns < 1e4 else f"{ns / 1e3:.1f} us"
+    if ns < 1e4:
+        return f"{ns:.1f} ns" if ns < 100 else f"{ns:.0f} ns"
+    return f"{ns / 1e3:.1f} us" if ns < 1e6 else f"{ns / 1e6:.1f} ms"
 
 
 def times(factor):
@@ -100,13 +103,28 @@ def markdown(peers, rounds, context):
     return "\n".join(lines)
 
 
-def check_markdown(file):
-    """Throws Failed unless the table could be put there; before everything is measured."""
-    if not file.exists():
-        return
-    text = file.read_text()
-    if not text.count(BEGIN) == text.count(END) == 1 or text.index(END) < text.index(BEGIN):
-        raise process.Failed(f"{file} has no line {BEGIN} with a line {END} after it, once each")
+def markdown_file(text):
+    """The type of an argument: a page with room for the table, or a new one."""
+    file = to_write(text)
+    if file.exists():
+        page = file.read_text()
+        if not page.count(BEGIN) == page.count(END) == 1 or page.index(END) < page.index(BEGIN):
+            raise argparse.ArgumentTypeError(
+                f"{file} needs a line {BEGIN} and a line {END} after it, once each")
+    return file
+
+
+def plot_file(text):
+    if pathlib.Path(text).suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"'{text}' does not end in .png or .svg")
+    return to_write(text)
+
+
+def to_write(text):
+    file = pathlib.Path(text)
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}': there is no folder '{file.parent}'")
+    return file
 
 
 def write_markdown(file, peers, rounds, context):
@@ -126,14 +144,6 @@ def plotter():
         return sys.executable
     asked = subprocess.run([SYSTEM_PYTHON, "-c", "import matplotlib"], capture_output=True)
     return SYSTEM_PYTHON if asked.returncode == 0 else None
-
-
-def check_plot(file):
-    if file.suffix not in (".png", ".svg"):
-        raise process.Failed(f"--plot {file}: the name must end in .png or .svg")
-    if plotter() is None:
-        raise process.Failed("--plot needs matplotlib "
-                             "(Debian package python3-matplotlib; scripts/setup --peers)")
 
 
 def plot(file, peers, rounds):
