@@ -58,6 +58,7 @@ namespace bench {
 namespace {
 
 constexpr std::uint32_t kSmall = 4;
+constexpr std::uint32_t kGates = 64;
 
 std::int64_t from_malloc() {
   const auto info = ::mallinfo2();
@@ -123,12 +124,11 @@ void memory_core(benchmark::State& state) {
 }
 
 void memory_gates(benchmark::State& state) {
-  constexpr std::uint32_t kGates = 64;
   for (auto _ : state) {
     const Bytes many = bytes_of([] { return core_pool(kGates, kGates); });
     const Bytes one = bytes_of([] { return core_pool(kGates, 1); });
-    const auto queue = [](std::uint32_t producers) {  // one for each gate
-      return bytes_of([&] { return std::make_unique<IdleQueue>(kGates, producers); }).own;
+    const auto queue = [](std::uint32_t gates) {  // which has two producers for each
+      return bytes_of([&] { return std::make_unique<IdleQueue>(kGates, 2 * gates); }).own;
     };
     const double of_queue = each(queue(kGates), queue(1), kGates - 1);
     state.counters["bytes_per_gate"] = each(many.own, one.own, kGates - 1) - of_queue;

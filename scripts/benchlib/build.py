@@ -12,21 +12,11 @@ def build(target):
     status, _, _ = run([REPOSITORY / "scripts/setup", "--bench"])
     if status != 0:
         print("bench: going on with what is installed", file=sys.stderr)
-    configure()
-    build_target(target)
-    return REPOSITORY / "build/bench/bench" / target
-
-
-def configure():
     print("bench: building", flush=True)
-    make("cmake", "--preset", "bench", "--log-level=WARNING")
-
-
-def build_target(target):
-    make("cmake", "--build", "--preset", "bench", "--target", target, "--parallel", os.cpu_count())
-
-
-def make(*command):
-    status, _, _ = run(command, cwd=REPOSITORY, stdout=sys.stderr)
-    if status != 0:
-        raise Failed("the build failed")
+    for step in (["cmake", "--preset", "bench", "--log-level=WARNING"],
+                 ["cmake", "--build", "--preset", "bench", "--target", target,
+                  "--parallel", os.cpu_count()]):
+        status, _, _ = run(step, cwd=REPOSITORY, stdout=sys.stderr)
+        if status != 0:
+            raise Failed("the build failed")
+    return REPOSITORY / "build/bench/bench" / target

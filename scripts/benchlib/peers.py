@@ -1,5 +1,6 @@
 """`bench peers`: tidegate beside the pools that people could use instead, a process each."""
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -13,9 +14,9 @@ import sys
 import tempfile
 import time
 
-from benchlib import REPOSITORY, build, peers_report, targets
-from benchlib.process import Failed, companion, run
-from benchlib.samples import RESULTS
+from benchlib import REPOSITORY, peers_report, targets
+from benchlib.companion import companion
+from benchlib.process import Failed, run
 
 DESCRIPTION = """\
 tidegate beside the pools that people could use instead: same server, same statement, same number of
@@ -29,7 +30,9 @@ Each round is kept in bench-results/peers/, as Google Benchmark writes it; Ctrl-
 exit status: 0 every target was met, 1 a peer failed (the others' rows are there), 2 wrong usage,
              3 a target was missed, 128 + n ended by signal n
 """
+RESULTS = REPOSITORY / "bench-results/peers"
 CANNOT_RUN = 77
+TIMED_OUT, KILL_AFTER = 124, 5  # of timeout(1)
 SERVER_CONNECTIONS = 8  # of PgBouncer: as many as the select rows have
 SUFFIX = re.compile(r"/iterations:1(/real_time)?$")
 SAY_SERVER = """
@@ -97,7 +100,9 @@ def find_programs(folder):
 
 def build_programs(outcome):
     """Builds what can be built here, each for itself: {peer's name: program}."""
-    build.configure()
+    print("bench: building", flush=True)
+    if not made("cmake", "--preset", "bench", "--log-level=WARNING"):
+        raise Failed("the build cannot be configured")
     folder = REPOSITORY / "build/bench/bench/peers"
     configured = (folder / "programs").read_text().split()
     programs = find_programs(folder)
@@ -106,30 +111,31 @@ def build_programs(outcome):
             outcome.skipped[peer.name] = peer.missing()
             del programs[peer.name]
             continue
-        try:
-            build.build_target(f"tidegate-bench-peer-{peer.name}")
-        except Failed:
+        if not made("cmake", "--build", "--preset", "bench", "--parallel", os.cpu_count(),
+                    "--target", f"tidegate-bench-peer-{peer.name}"):
             outcome.failed[peer.name] = "it does not build"
             del programs[peer.name]
     return programs
 
 
+def made(*command):
+    status, _, _ = run(command, cwd=REPOSITORY, stdout=sys.stderr)
+    return status == 0
+
+
 def take_one(program, plan, row_filter, environment, out):
     """Runs one peer once and gives its result file's content. Throws Failed, or Skipped."""
-    command = [program, f"--benchmark_out={out}", "--benchmark_out_format=json",
-               f"--seconds={plan.seconds}"]
+    command = ["timeout", f"--kill-after={KILL_AFTER}", str(plan.patience), program,
+               f"--benchmark_out={out}", "--benchmark_out_format=json", f"--seconds={plan.seconds}"]
     if row_filter:
         command.append(f"--benchmark_filter={row_filter}")
-    try:
-        status, _, complaints = run(command, patience=plan.patience, env=environment,
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    except OSError as error:
-        raise Failed(f"it cannot be run: {error.strerror}")
-    except subprocess.TimeoutExpired:
-        raise Failed(f"it did not end within {plan.patience:g} s")
+    status, _, complaints = run(command, env=environment, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE)
     last = complaints.strip().splitlines()[-1] if complaints.strip() else "and said nothing"
     if status == CANNOT_RUN:
         raise Skipped(last.removeprefix("skipped: "))
+    if status == TIMED_OUT:
+        raise Failed(f"it did not end within {plan.patience:g} s")
     if status < 0:
         raise Failed(f"ended by {signal.Signals(-status).name}: {last}")
     if status != 0:
@@ -272,12 +278,13 @@ def main(arguments):
     return 0 if met else 3
 
 
-def add_command(commands, parser_options, regular_expression):
+def add_command(commands, regular_expression):
     command = commands.add_parser(
         "peers", prog="bench peers", help="The pools that people could use instead.",
-        description=DESCRIPTION, epilog=EPILOG,
+        description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="scripts/bench peers [--help] [--plot FILE] [--markdown FILE] [--quick] "
-              "[--filter RE] [--programs DIR] [--results DIR]", **parser_options)
+              "[--filter RE] [--programs DIR] [--results DIR]")
     command.add_argument("--filter", metavar="RE", default="", type=regular_expression,
                          help="only rows whose name matches, as 'lease/16.*/(pool|soci)'")
     command.add_argument("--quick", action="store_true",
@@ -289,6 +296,6 @@ def add_command(commands, parser_options, regular_expression):
                               "<!-- peers: end --> of FILE")
     command.add_argument("--programs", metavar="DIR", type=pathlib.Path,
                          help="build nothing: run the tidegate-bench-peer-NAME of that folder")
-    command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS / "peers",
+    command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS,
                          help="keep the rounds there instead of in bench-results/peers")
     command.set_defaults(run=main)

@@ -33,36 +33,17 @@ def signals_as_exceptions():
     yield
 
 
-def run(command, patience=None, **options):
+def run(command, **options):
     """Runs a command in a process group of its own and gives its status, and what it wrote to the
-    pipes that `options` ask for. When this script is interrupted, the whole group ends first; also
-    after `patience` seconds, with subprocess.TimeoutExpired."""
+    pipes that `options` ask for. When this script is interrupted, the whole group ends first."""
     with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, text=True,
                           process_group=0, **options) as child:
         try:
-            out, err = child.communicate(timeout=patience)
+            out, err = child.communicate()
         except BaseException:
             end_group(child)
             raise
     return child.returncode, out, err
-
-
-@contextlib.contextmanager
-def companion(command, **options):
-    """A program beside this one: gives the line that it says when it is ready, and ends it by closing
-    its standard input. In a process group of its own, which never outlives this script."""
-    with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, text=True,
-                          stdout=subprocess.PIPE, process_group=0, **options) as child:
-        try:
-            line = child.stdout.readline()
-            if not line:
-                raise Failed(f"{command[0]} did not start")
-            yield line
-            child.stdin.close()
-            child.wait(PATIENCE)
-        except BaseException:
-            end_group(child)
-            raise
 
 
 def end_group(child):

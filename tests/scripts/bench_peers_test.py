@@ -99,7 +99,7 @@ class AFailingPeer(WithFakes):
 
     def test_one_that_cannot_be_run(self):
         self.fake("libpqxx", "#!/no/such/interpreter\n")
-        self.expect_others(self.take(), "cannot be run")
+        self.expect_others(self.take(), "ended with status 127: timeout: failed to run command")
 
     def test_a_row_that_failed_says_why_where_its_number_would_be(self):
         self.fake("soci", rows(select__1_on_8__soci=0).replace(
