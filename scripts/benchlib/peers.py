@@ -31,6 +31,7 @@ exit status: 0 every target was met, 1 a peer failed (the others' rows are there
              3 a target was missed, 128 + n ended by signal n
 """
 RESULTS = REPOSITORY / "bench-results/peers"
+BUSY = 0.5  # load average for each core, from which on others disturb
 CANNOT_RUN = 77
 TIMED_OUT, KILL_AFTER = 124, 5  # of timeout(1)
 SERVER_CONNECTIONS = 8  # of PgBouncer: as many as the select rows have
@@ -263,6 +264,8 @@ def main(arguments):
     if not programs:
         raise Failed("no peer can be run")
     plan = QUICK if arguments.quick else FULL
+    if (load := os.getloadavg()[0]) > BUSY * os.cpu_count():
+        tell(f"the machine is busy (load average {load:.1f}): the figures will show it")
     try:
         with servers(programs) as environment:
             take_rounds(programs, plan, arguments.filter, environment, outcome)
@@ -278,13 +281,19 @@ def main(arguments):
     return 0 if met else 3
 
 
+def folder(text):
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"there is no folder '{text}'")
+    return pathlib.Path(text)
+
+
 def add_command(commands, regular_expression):
     command = commands.add_parser(
         "peers", prog="bench peers", help="The pools that people could use instead.",
         description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="scripts/bench peers [--help] [--plot FILE] [--markdown FILE] [--quick] "
-              "[--filter RE] [--programs DIR] [--results DIR]")
+        usage="scripts/bench peers [--help] [--plot FILE] [--markdown FILE] [--quick]\n"
+              "         [--filter RE] [--programs DIR] [--results DIR]")
     command.add_argument("--filter", metavar="RE", default="", type=regular_expression,
                          help="only rows whose name matches, as 'lease/16.*/(pool|soci)'")
     command.add_argument("--quick", action="store_true",
@@ -294,7 +303,7 @@ def add_command(commands, regular_expression):
     command.add_argument("--markdown", metavar="FILE", type=peers_report.markdown_file,
                          help="the table, between the lines <!-- peers: begin --> and "
                               "<!-- peers: end --> of FILE")
-    command.add_argument("--programs", metavar="DIR", type=pathlib.Path,
+    command.add_argument("--programs", metavar="DIR", type=folder,
                          help="build nothing: run the tidegate-bench-peer-NAME of that folder")
     command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS,
                          help="keep the rounds there instead of in bench-results/peers")

@@ -178,6 +178,7 @@ class TheCommand(WithFakes):
         self.expect_wrong(str(page), "--markdown", page)
         self.expect_wrong(".png or .svg", "--plot", "bars.pdf")
         self.expect_wrong("no folder", "--plot", self.folder / "none/bars.png")
+        self.expect_wrong("no folder", "--programs", self.folder / "none")
         self.expect_wrong("no regular expression", "--filter", "(")
         self.expect_wrong("--slow", "--slow")
         self.assertEqual(page.read_text(), "no markers\n")
