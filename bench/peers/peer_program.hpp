@@ -112,7 +112,8 @@ double select_rate(Crowd crowd) {
   std::atomic<int> next{0};
   return rate(crowd.threads, [&] {
     thread_local int value = next.fetch_add(1 << 16);
-    if (pool.select(++value) != value) throw std::runtime_error("the server gave another number");
+    ++value;
+    if (pool.select(value) != value) throw std::runtime_error("the server gave another number");
   });
 }
 
