@@ -11,7 +11,10 @@ namespace {
 void add_rows() {
   bench::add_select_rows();
   bench::add_batch_rows();
+  bench::add_oversubscribed_rows();
+  bench::add_memory_rows();
   bench::add_copy_rows();
+  bench::add_restart_rows();  // last: what follows would meet new server processes
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 
 #include <libpq-fe.h>
 
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 namespace bench {
 
@@ -40,6 +42,15 @@ inline RawConnection raw_connect_and_prepare() {
   require(RawResult(PQprepare(connection.get(), "one", "select $1::int4", 1, nullptr)).get(),
           PGRES_COMMAND_OK);
   return connection;
+}
+
+// Runs that statement. Needs raw_connect_and_prepare().
+inline int raw_select(PGconn* connection, int value) {
+  const std::string text = std::to_string(value);
+  const char* values[] = {text.c_str()};
+  const RawResult result(PQexecPrepared(connection, "one", 1, values, nullptr, nullptr, 0));
+  require(result.get(), PGRES_TUPLES_OK);
+  return static_cast<int>(std::strtol(PQgetvalue(result.get(), 0, 0), nullptr, 10));
 }
 
 }  // namespace bench

@@ -5,7 +5,6 @@
 #include <tidegate/tidegate.hpp>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 
@@ -39,12 +38,7 @@ void select_raw(benchmark::State& state) {
   const RawConnection connection = raw_connect_and_prepare();
   WallClock::run(state, [&connection](std::int64_t n) {
     for (; n > 0; --n) {
-      const std::string text = std::to_string(n & 0xffff);
-      const char* values[] = {text.c_str()};
-      const RawResult result(
-          PQexecPrepared(connection.get(), "one", 1, values, nullptr, nullptr, 0));
-      require(result.get(), PGRES_TUPLES_OK);
-      benchmark::DoNotOptimize(std::strtol(PQgetvalue(result.get(), 0, 0), nullptr, 10));
+      benchmark::DoNotOptimize(raw_select(connection.get(), static_cast<int>(n & 0xffff)));
     }
   });
 }

@@ -8,6 +8,7 @@
 // jain      Jain's fairness index over acquires per thread: 1 = all had as many
 // least     what the thread with the fewest had, as a share of the mean
 // hold_us   what a hold really took
+// bounded   the longest wait, as a share of 4 x (threads / slots x hold) + 1 ms
 // switches  how often a thread gave its core up, or lost it, per acquire
 #include <algorithm>
 #include <atomic>
@@ -101,12 +102,17 @@ void report(benchmark::State& state, const std::vector<Worker>& workers, Clock::
   state.counters["wait_p999_us"] = wait_us(99.9);
   state.counters["wait_max_us"] = static_cast<double>(waits.max()) / 1e3;
   state.counters["switches"] = static_cast<double>(switches) / sum;
-  state.counters["hold_us"] = held.count() / sum;
+  const double hold_us = held.count() / sum;
+  state.counters["hold_us"] = hold_us;
+  if (hold_us > 0) {
+    const double ideal_us = threads / kSlots * hold_us;
+    state.counters["bounded"] = static_cast<double>(waits.max()) / 1e3 / (4 * ideal_us + 1000);
+  }
   state.counters["jain"] = sum * sum / (threads * squares);
   state.counters["least"] = least * threads / sum;
 }
 
-template <Peer P, Hold kHold>
+template <Peer P, Hold kHold, int kTimes>
 void exhausted(benchmark::State& state) {
   const auto max_size = static_cast<std::uint32_t>(state.range(0));
   const std::chrono::microseconds how_long(state.range(1));
@@ -129,23 +135,24 @@ void exhausted(benchmark::State& state) {
     start.arrive_and_wait();
     const auto began = Clock::now();
     const std::int64_t switches = context_switches();
-    std::this_thread::sleep_for(options.fixed_time);
+    std::this_thread::sleep_for(options.fixed_time * kTimes);
     stop.store(true, std::memory_order_relaxed);
     for (std::thread& thread : threads) thread.join();
     report(state, workers, Clock::now() - began, context_switches() - switches);
   }
 }
 
-template <Peer P, Hold kHold>
+template <Peer P, Hold kHold, int kTimes = 1>
 void add(const char* how, std::initializer_list<std::int64_t> holds_us, std::int64_t max_size) {
-  auto* rows = benchmark::RegisterBenchmark(
-                   (std::string("exhausted_") + how + '/' + P::kName).c_str(), exhausted<P, kHold>)
-                   ->Setup([](const benchmark::State& state) {
-                     Stage::set<P>({.max_size = static_cast<std::uint32_t>(state.range(0))});
-                   })
-                   ->ArgNames({"max", "hold_us"})
-                   ->Iterations(1)
-                   ->UseRealTime();
+  auto* rows =
+      benchmark::RegisterBenchmark((std::string("exhausted_") + how + '/' + P::kName).c_str(),
+                                   exhausted<P, kHold, kTimes>)
+          ->Setup([](const benchmark::State& state) {
+            Stage::set<P>({.max_size = static_cast<std::uint32_t>(state.range(0))});
+          })
+          ->ArgNames({"max", "hold_us"})
+          ->Iterations(1)
+          ->UseRealTime();
   for (const std::int64_t hold_us : holds_us) rows->Args({max_size, hold_us});
 }
 
@@ -154,9 +161,16 @@ void add(const char* how, std::initializer_list<std::int64_t> holds_us, std::int
 void add_exhausted_rows() {
   for_each_peer([]<Peer P>() {
     add<P, Hold::none>("none", {0}, kSlots);
-    add<P, Hold::sleep>("sleep", {30, 50, 500}, kSlots);
+    add<P, Hold::sleep>("sleep", {30, 100, 500}, kSlots);
     add<P, Hold::busy>("busy", {50}, kSlots);
   });
+  // Longer: a thread that is left behind is one that is behind for seconds.
+  const auto add_fair = []<Peer P>() {
+    add<P, Hold::none, 5>("fair_none", {0}, kSlots);
+    add<P, Hold::sleep, 5>("fair_sleep", {100}, kSlots);
+  };
+  add_fair.operator()<CorePeer>();
+  if (!PoolPeer::missing()) add_fair.operator()<PoolPeer>();
   // The exact scan passes all slots: what does that cost when nearly all are held?
   add<CorePeer, Hold::none>("none", {0}, 4096);
   add<CorePeer, Hold::sleep>("sleep", {500}, 4096);

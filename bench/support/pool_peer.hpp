@@ -38,6 +38,7 @@ class PoolPeer {
 
   Handle acquire() { return pool_.acquire(); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize(&*handle); }
+  int select(int value) { return pool_.query_value<int>("select $1::int4", value); }
 
  private:
   tidegate::Pool pool_;

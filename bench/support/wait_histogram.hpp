@@ -23,6 +23,7 @@ class WaitHistogram {
     total_ += other.total_;
     max_ = std::max(max_, other.max_);
   }
+  std::uint64_t count() const noexcept { return total_; }
   std::uint64_t max() const noexcept { return max_; }
   // The upper end of the bucket in which that share of all values ends; 0 when there are none.
   std::uint64_t percentile(double percent) const noexcept {

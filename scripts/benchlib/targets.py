@@ -13,16 +13,18 @@ class Target:
     relation: str
     factor: float
     against: str
-    # False: the ratio is of times per operation; True: of operations per second.
+    # False: the ratio is of times per operation; True: of operations per second, or of the counter.
     of_rates: bool = True
+    counter: str = "items_per_second"
 
     def ratio(self, rows):
         """None when one of the two rows was not run, or has failed."""
         try:
-            rate, other = (rows[name]["items_per_second"] for name in (self.row, self.against))
+            own, other = (rows[name][self.counter] for name in (self.row, self.against))
         except KeyError:
             return None
-        return rate / other if self.of_rates else other / rate
+        over, under = (own, other) if self.of_rates else (other, own)
+        return over / under if under else None
 
     def holds(self, ratio):
         return ratio <= self.factor if self.relation == AT_MOST else ratio >= self.factor
@@ -30,7 +32,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What a row's counter may be at most, by itself."""
+    """What a row's counter must be at most, or at least, by itself."""
     claim: str
     row: str
     counter: str
@@ -41,7 +43,24 @@ class Limit:
         return rows.get(self.row, {}).get(self.counter)
 
     def holds(self, value):
-        return value <= self.factor
+        return value <= self.factor if self.relation == AT_MOST else value >= self.factor
+
+
+@dataclasses.dataclass(frozen=True)
+class Flat:
+    """How far apart rows may be: the fastest in the slowest."""
+    claim: str
+    rows: tuple
+    factor: float
+    relation: str = AT_MOST
+
+    def ratio(self, rows):
+        """None when one of them was not run."""
+        rates = [rows.get(name, {}).get("items_per_second") for name in self.rows]
+        return max(rates) / min(rates) if all(rates) else None
+
+    def holds(self, ratio):
+        return ratio <= self.factor
 
 
 def lease(peer, threads, pool=None):
@@ -62,6 +81,18 @@ def micro():
                 yield Target(f"{peer} of {pool}, 16 threads: throughput, in {other}",
                              lease(peer, 16, pool), AT_LEAST, factor_16, lease(other, 16, pool))
 
+    for kind, words in (("one", "a lease"), ("two", "two leases")):
+        yield Flat(f"{words}, max_size 4 to 4096, few idle to all: fastest in slowest",
+                   tuple(f"pool_size/core_{kind}/max:{size}/idle:{idle}/real_time"
+                         for size in (4, 64, 512, 4096)
+                         for idle in dict.fromkeys((1 if kind == "one" else 2, size))), 1.15)
+    yield from exhausted_targets()
+    for peer in ("core", "pool"):
+        for other in ("mutex_vector", "plain", "soci"):
+            yield Target(f"{peer}, acquired here, released there: throughput, in {other}",
+                         f"handover/{peer}/real_time", AT_LEAST, 1, f"handover/{other}/real_time")
+    yield Target("time with an observer, in that without", "observer/on/real_time", AT_MOST, 1.05,
+                 "observer/off/real_time", of_rates=False)
 
     fence, last = (f"close/{row}/manual_time" for row in ("fence/iterations:5",
                                                           "last_release/iterations:200"))
@@ -77,6 +108,53 @@ def micro():
                 "close/waiting/iterations:1/manual_time", "core_share", 0.01)
 
 
+def exhausted(how, peer, hold_us, size=4):
+    return f"exhausted_{how}/{peer}/max:{size}/hold_us:{hold_us}/iterations:1/real_time"
+
+
+def exhausted_targets():
+    """16 threads on 4 slots: throughput, tail and fairness at once."""
+    for peer in ("core", "pool"):
+        for other in ("mutex_vector", "soci"):
+            yield Target(f"{peer}, 16 on 4, no hold: throughput, in {other}",
+                         exhausted("none", peer, 0), AT_LEAST, 2, exhausted("none", other, 0))
+        for hold in (30, 100, 500):
+            row, other = (exhausted("sleep", name, hold) for name in (peer, "mutex_vector"))
+            words = f"{peer}, 16 on 4, sleeping {hold} us"
+            yield Target(f"{words}: throughput, in mutex_vector", row, AT_LEAST, 0.95, other)
+            yield Target(f"{words}: p99 wait, in mutex_vector", row, AT_MOST, 1 / 8, other,
+                         counter="wait_p99_us")
+            yield Limit(f"{words}: longest wait, in its bound", row, "bounded", 1)
+        row, other = (exhausted("busy", name, 50) for name in (peer, "mutex_vector"))
+        words = f"{peer}, 16 on 4, busy 50 us"
+        yield Target(f"{words}: throughput, in mutex_vector", row, AT_LEAST, 0.95, other)
+        yield Target(f"{words}: p99.9 wait, in mutex_vector", row, AT_MOST, 1, other,
+                     counter="wait_p999_us")
+        yield Limit(f"{peer}, 16 on 4, sleeping 100 us: Jain's index",
+                    exhausted("fair_sleep", peer, 100), "jain", 0.98, AT_LEAST)
+        yield Limit(f"{peer}, 16 on 4, no hold: the least of a thread, in the mean",
+                    exhausted("fair_none", peer, 0), "least", 0.25, AT_LEAST)
+    yield Target("core, 16 on 4 of 4096, no hold: throughput, in mutex_vector",
+                 exhausted("none", "core", 0, 4096), AT_LEAST, 2,
+                 exhausted("none", "mutex_vector", 0))
+    yield Target("core, 16 on 4 of 4096, sleeping 500 us: throughput, in mutex_vector",
+                 exhausted("sleep", "core", 500, 4096), AT_LEAST, 0.95,
+                 exhausted("sleep", "mutex_vector", 500))
+
+
+def oversubscribed_targets():
+    """As many clients as there are, on 8 connections, the server on the same cores."""
+    for clients in (32, 128):
+        for load, words in (("oversubscribed", "at full load"), ("open_loop", "at 0.7 of it")):
+            pool, other = (f"{load}/{peer}/clients:{clients}{window}/iterations:1/real_time"
+                           for peer, window in (("pool", "/window_us:50"), ("mutex_vector", "")))
+            if load == "oversubscribed":
+                yield Target(f"{clients} clients on 8: throughput, in mutex_vector", pool, AT_LEAST,
+                             0.95, other)
+            yield Target(f"{clients} clients on 8, {words}: p99 of a request, in mutex_vector",
+                         pool, AT_MOST, 0.5, other, counter="p99_us")
+
+
 def e2e():
     for threads in (1, 8):
         yield Target(f"prepared select, {threads} thread(s): throughput, in libpq by hand",
@@ -89,9 +167,44 @@ def e2e():
     for verb in ("copy_in", "copy_out"):
         yield Target(f"{verb} of 1 M rows: throughput, in libpq by hand",
                      f"{verb}/pool/real_time", AT_LEAST, 0.95, f"{verb}/raw/real_time")
+    yield from oversubscribed_targets()
+    restart = "restart/pool/iterations:3/manual_time"
+    yield Limit("server restarted under load: first answer, in the server's own recovery", restart,
+                "in_recoveries", 1.5)
+    yield Limit("server restarted: connects before their backoff was over", restart, "early", 0)
+    for row in ("core/max:16384", "core/max:1024", "pool/max:64"):
+        yield Limit(f"bytes per slot, {row.replace('/max:', ' of ')}",
+                    f"memory/{row}/iterations:1", "bytes_per_slot", 1024)
+    yield Limit("bytes per gate", "memory/gates/iterations:1", "bytes_per_gate", 64)
+
+
+OTHERS = ("mutex_vector", "soci", "poco", "apr_reslist", "libpqxx", "hikaricp", "node_postgres")
+
+
+def peers():
+    """Rows of `bench peers`: `mutex_vector` is what people write, and no peer."""
+    for own in ("core", "pool"):
+        for other in OTHERS:
+            yield Target(f"{own}, 1 thread: throughput, in {other}",
+                         f"lease/1_on_4/{own}", AT_LEAST, 1 / 0.75 if other == "mutex_vector" else 1,
+                         f"lease/1_on_4/{other}")
+        yield Target(f"{own}, 2 threads: throughput, in soci",
+                     f"lease/2_on_4/{own}", AT_LEAST, 8, "lease/2_on_4/soci")
+        for crowd in ("16_on_8", "16_on_4"):
+            for other, factor in (("soci", 12), ("mutex_vector", 6), ("hikaricp", 4)):
+                yield Target(f"{own}, {crowd.replace('_', ' ')}: throughput, in {other}",
+                             f"lease/{crowd}/{own}", AT_LEAST, factor, f"lease/{crowd}/{other}")
+        for other in OTHERS[:-1]:
+            yield Target(f"{own}, acquired here, released there: throughput, in {other}",
+                         f"handover/{own}", AT_LEAST, 1, f"handover/{other}")
+    for crowd in ("1_on_8", "8_on_8"):
+        for other in (*OTHERS[1:], "pgbouncer"):
+            yield Target(f"prepared select, {crowd.replace('_', ' ')}: throughput, in {other}",
+                         f"select/{crowd}/pool", AT_LEAST, 1.2, f"select/{crowd}/{other}")
 
 
 MICRO = tuple(micro())
+PEERS = tuple(peers())
 E2E = tuple(e2e())
 
 

@@ -81,6 +81,25 @@ class Judging(unittest.TestCase):
         self.assertTrue(met)
         self.assertIn("1 not judged", text)
 
+    def test_any_counter_may_be_compared(self):
+        tail = targets.Target("tail in tail", "a", targets.AT_MOST, 0.5, "b", counter="p99_us")
+        rows = {"a": {"p99_us": 4, "items_per_second": 1}, "b": {"p99_us": 10, "items_per_second": 1}}
+        self.assertEqual(tail.ratio(rows), 0.4)
+        self.assertIsNone(tail.ratio({"a": {"p99_us": 4}, "b": {}}))
+
+    def test_a_limit_may_be_one_from_below(self):
+        fair = targets.Limit("Jain's index", "a", "jain", 0.98, targets.AT_LEAST)
+        self.assertTrue(fair.holds(0.99))
+        self.assertFalse(fair.holds(0.97))
+
+    def test_flat_rows_are_the_fastest_in_the_slowest_and_only_all_of_them(self):
+        flat = targets.Flat("flat", ("a", "b", "c"), 1.15)
+        rates = {"a": 100, "b": 90, "c": 80}
+        rows = {name: {"items_per_second": rate} for name, rate in rates.items()}
+        self.assertEqual(flat.ratio(rows), 1.25)
+        self.assertFalse(flat.holds(1.25))
+        self.assertIsNone(flat.ratio(dict(list(rows.items())[:2])))
+
     def test_a_row_that_failed_is_not_judged(self):
         runs = [{"fast": {"error_occurred": True}, "slow": {"items_per_second": 10}}]
         with contextlib.redirect_stdout(io.StringIO()):

@@ -3,7 +3,8 @@
 
 usage: pgbouncer.py SERVER_CONNECTIONS
 
-Listens on 127.0.0.1, says the port when it is ready, and ends with its standard input.
+Listens on 127.0.0.1 and on a Unix socket, says the port and the socket's folder when it is ready, and
+ends with its standard input.
 """
 
 import os
@@ -25,7 +26,7 @@ CONFIG = """
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
-unix_socket_dir =
+unix_socket_dir = {folder}
 pool_mode = transaction
 default_pool_size = {connections}
 max_client_conn = 200
@@ -70,7 +71,7 @@ def main():
                 if bouncer.poll() is not None or time.monotonic() > give_up:
                     sys.exit("pgbouncer did not start:\n" + (folder / "log").read_text())
                 time.sleep(0.01)
-            print(port, flush=True)
+            print(port, folder, flush=True)
             sys.stdin.read()
         finally:
             bouncer.kill()

@@ -1,0 +1,310 @@
+"""`bench peers`: tidegate beside the pools that people could use instead, a process each."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchlib import REPOSITORY, peers_report, targets
+from benchlib.companion import companion
+from benchlib.process import Failed, run
+
+DESCRIPTION = """\
+tidegate beside the pools that people could use instead: same server, same statement, same number of
+connections, all of them open before the clock starts. Each peer is a process of its own; in a round
+all of them run once, in an order drawn anew, and a ratio is that of one round.
+"""
+EPILOG = """\
+What is not installed is skipped, and named; `scripts/setup --peers` installs it.
+Each round is kept in bench-results/peers/, as Google Benchmark writes it; Ctrl-C keeps what has run.
+
+exit status: 0 every target was met, 1 a peer failed (the others' rows are there), 2 wrong usage,
+             3 a target was missed, 128 + n ended by signal n
+"""
+RESULTS = REPOSITORY / "bench-results/peers"
+BUSY = 0.5  # load average for each core, from which on others disturb
+CANNOT_RUN = 77
+TIMED_OUT, KILL_AFTER = 124, 5  # of timeout(1)
+SERVER_CONNECTIONS = 8  # of PgBouncer: as many as the select rows have
+SUFFIX = re.compile(r"/iterations:1(/real_time)?$")
+SAY_SERVER = """
+import json, os, sys
+print(json.dumps({k: v for k, v in os.environ.items() if k.startswith(("PG", "TIDEGATE_PG_"))}),
+      flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    rounds: int
+    seconds: float  # per row
+    patience: float  # seconds for one program; then it has failed
+
+
+FULL = Plan(rounds=7, seconds=0.5, patience=120)
+QUICK = Plan(rounds=3, seconds=0.15, patience=90)
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    name: str  # of its program, and of its rows
+    title: str
+    packages: str = ""  # of Debian, without which it is not built
+    flags: str = "--peers"  # of scripts/setup, which install them
+
+    def missing(self):
+        return (f"not installed (Debian package {self.packages}; scripts/setup {self.flags})"
+                if self.packages else "not built")
+
+
+PEERS = (
+    Peer("pool", "tidegate::Pool"),
+    Peer("core", "tidegate::core::ResourcePool, stubs"),
+    Peer("mutex_vector", "mutex + vector + condition variable, libpq"),
+    Peer("soci", "SOCI connection_pool", "libsoci-dev"),
+    Peer("poco", "Poco SessionPool", "libpoco-dev"),
+    Peer("apr_reslist", "apr_reslist, apr_dbd", "libaprutil1-dev libaprutil1-dbd-pgsql"),
+    Peer("libpqxx", "libpqxx, mutex + vector", "libpqxx-dev"),
+    Peer("pgbouncer", "PgBouncer, connect per request", "pgbouncer"),
+    Peer("hikaricp", "HikariCP (Java, TCP)",
+         "libhikaricp-java libpostgresql-jdbc-java default-jdk-headless"),
+    Peer("node_postgres", "node-postgres (one thread)", "nodejs npm", "--peers --node"),
+)
+
+
+class Outcome:
+    """What came of all rounds: rows, and why a peer has none."""
+
+    def __init__(self):
+        self.rounds = []  # of each {row's name: row}
+        self.context = {}
+        self.skipped = {}  # {peer's name: why}
+        self.failed = {}
+
+    def rows(self):
+        return any(self.rounds)
+
+
+def find_programs(folder):
+    return {peer.name: folder / f"tidegate-bench-peer-{peer.name}" for peer in PEERS}
+
+
+def build_programs(outcome):
+    """Builds what can be built here, each for itself: {peer's name: program}."""
+    print("bench: building", flush=True)
+    if not made("cmake", "--preset", "bench", "--log-level=WARNING"):
+        raise Failed("the build cannot be configured")
+    folder = REPOSITORY / "build/bench/bench/peers"
+    configured = (folder / "programs").read_text().split()
+    programs = find_programs(folder)
+    for peer in PEERS:
+        if peer.name not in configured:
+            outcome.skipped[peer.name] = peer.missing()
+            del programs[peer.name]
+            continue
+        if not made("cmake", "--build", "--preset", "bench", "--parallel", os.cpu_count(),
+                    "--target", f"tidegate-bench-peer-{peer.name}"):
+            outcome.failed[peer.name] = "it does not build"
+            del programs[peer.name]
+    return programs
+
+
+def made(*command):
+    status, _, _ = run(command, cwd=REPOSITORY, stdout=sys.stderr)
+    return status == 0
+
+
+def take_one(program, plan, row_filter, environment, out):
+    """Runs one peer once and gives its result file's content. Throws Failed, or Skipped."""
+    command = ["timeout", f"--kill-after={KILL_AFTER}", str(plan.patience), program,
+               f"--benchmark_out={out}", "--benchmark_out_format=json", f"--seconds={plan.seconds}"]
+    if row_filter:
+        command.append(f"--benchmark_filter={row_filter}")
+    status, _, complaints = run(command, env=environment, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE)
+    last = complaints.strip().splitlines()[-1] if complaints.strip() else "and said nothing"
+    if status == CANNOT_RUN:
+        raise Skipped(last.removeprefix("skipped: "))
+    if status == TIMED_OUT:
+        raise Failed(f"it did not end within {plan.patience:g} s")
+    if status < 0:
+        raise Failed(f"ended by {signal.Signals(-status).name}: {last}")
+    if status != 0:
+        raise Failed(f"ended with status {status}: {last}")
+    if not out.exists() or out.stat().st_size == 0:
+        return {"benchmarks": []}  # no row matches
+    try:
+        result = json.loads(out.read_text())
+        names = [SUFFIX.sub("", row["name"]) for row in result["benchmarks"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failed(f"its result is no Google Benchmark JSON: {error}")
+    for row, name in zip(result["benchmarks"], names):
+        row["name"] = row["run_name"] = name
+    return result
+
+
+class Skipped(Exception):
+    """A peer cannot run here, and says why."""
+
+
+def take_sample(name, program, plan, row_filter, environment, out, outcome):
+    """Runs one peer once and adds its rows to the round, or says why it has none."""
+    try:
+        result = take_one(program, plan, row_filter, environment, out)
+    except Skipped as skipped:
+        outcome.skipped[name] = str(skipped)
+    except Failed as failed:
+        outcome.failed[name] = str(failed)
+    else:
+        outcome.context = outcome.context or result.get("context", {})
+        outcome.rounds[-1] |= {row["name"]: row for row in result["benchmarks"]}
+
+
+def take_rounds(programs, plan, row_filter, environment, outcome, seed=1):
+    """All samples. A peer that fails or skips itself is left out from then on."""
+    drawn = random.Random(seed)
+    began = time.monotonic()
+    runs = 0
+    with tempfile.TemporaryDirectory(prefix="tidegate-peers-") as folder:
+        for number in range(1, plan.rounds + 1):
+            outcome.rounds.append({})
+            order = [name for name in programs
+                     if name not in outcome.failed and name not in outcome.skipped]
+            drawn.shuffle(order)
+            for at, name in enumerate(order, 1):
+                out = pathlib.Path(folder) / f"{number}-{name}.json"
+                take_sample(name, programs[name], plan, row_filter, environment, out, outcome)
+                runs += 1
+                left = len(order) - at + (plan.rounds - number) * len(order)
+                tell(f"round {number} of {plan.rounds}, {at} of {len(order)} peers; about "
+                     f"{left * (time.monotonic() - began) / runs:.0f} s to go")
+    tell("")
+    if not outcome.rows() and not outcome.failed:
+        raise Failed(f"no row matches '{row_filter}'" if row_filter else "no peer has any row")
+
+
+def tell(words):
+    if sys.stderr.isatty():
+        print(f"\r\033[Kbench: {words}" if words else "\r\033[K", end="", file=sys.stderr,
+              flush=True)
+    elif words:
+        print(f"bench: {words}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def servers(programs):
+    """The environment of every peer: PostgreSQL, and PgBouncer before it if somebody wants it."""
+    with contextlib.ExitStack() as stack:
+        line = stack.enter_context(companion(
+            [REPOSITORY / "scripts/with-postgres", sys.executable, "-c", SAY_SERVER]))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        environment |= json.loads(line)
+        if "pgbouncer" in programs:
+            with contextlib.suppress(Failed):  # its own row says so
+                port, folder = stack.enter_context(companion(
+                    [REPOSITORY / "tests/support/pgbouncer.py", SERVER_CONNECTIONS],
+                    env=environment)).split()
+                environment["TIDEGATE_BENCH_PGBOUNCER"] = f"host={folder} port={port}"
+        yield environment
+
+
+def keep(outcome, place):
+    """Puts the rounds in the place of those of the last run."""
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("run-*.json"):
+        old.unlink()
+    for number, rows in enumerate(outcome.rounds, 1):
+        (place / f"run-{number:03}.json").write_text(json.dumps(
+            {"context": outcome.context, "benchmarks": list(rows.values())}, indent=2) + "\n")
+
+
+def report(arguments, outcome):
+    """Everything that is told at the end; true when no target was missed."""
+    for reason, peers in (("skipped", outcome.skipped), ("failed", outcome.failed)):
+        for peer in PEERS:
+            if peer.name in peers:
+                print(f"{reason}: {peer.title}: {peers[peer.name]}")
+    if not outcome.rows():
+        return True
+    keep(outcome, arguments.results)
+    rounds = [rows for rows in outcome.rounds if rows]
+    print(peers_report.table(PEERS, rounds, outcome.failed))
+    met = targets.report(targets.PEERS, rounds)
+    print(f"bench: {len(rounds)} rounds in {arguments.results}")
+    if arguments.markdown:
+        peers_report.write_markdown(arguments.markdown, PEERS, rounds, outcome.context)
+    if arguments.plot:
+        peers_report.plot(arguments.plot, PEERS, rounds)
+    return met
+
+
+def main(arguments):
+    if arguments.plot and peers_report.plotter() is None:
+        raise Failed("--plot needs matplotlib "
+                     "(Debian package python3-matplotlib; scripts/setup --peers)")
+    outcome = Outcome()
+    if arguments.programs:
+        programs = find_programs(arguments.programs)
+        for peer in PEERS:
+            if not programs[peer.name].exists():
+                outcome.skipped[peer.name] = peer.missing()
+                del programs[peer.name]
+    else:
+        programs = build_programs(outcome)
+    if not programs:
+        raise Failed("no peer can be run")
+    plan = QUICK if arguments.quick else FULL
+    if (load := os.getloadavg()[0]) > BUSY * os.cpu_count():
+        tell(f"the machine is busy (load average {load:.1f}): the figures will show it")
+    try:
+        with servers(programs) as environment:
+            take_rounds(programs, plan, arguments.filter, environment, outcome)
+    except BaseException:
+        if outcome.rows():
+            print(f"bench: ended in round {len(outcome.rounds)} of {plan.rounds}")
+            report(arguments, outcome)
+        raise
+    met = report(arguments, outcome)
+    failed_rows = any("error_occurred" in row for rows in outcome.rounds for row in rows.values())
+    if outcome.failed or failed_rows:
+        return 1
+    return 0 if met else 3
+
+
+def folder(text):
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"there is no folder '{text}'")
+    return pathlib.Path(text)
+
+
+def add_command(commands, regular_expression):
+    command = commands.add_parser(
+        "peers", prog="bench peers", help="The pools that people could use instead.",
+        description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="scripts/bench peers [--help] [--plot FILE] [--markdown FILE] [--quick]\n"
+              "         [--filter RE] [--programs DIR] [--results DIR]")
+    command.add_argument("--filter", metavar="RE", default="", type=regular_expression,
+                         help="only rows whose name matches, as 'lease/16.*/(pool|soci)'")
+    command.add_argument("--quick", action="store_true",
+                         help="three short rounds instead of seven longer ones")
+    command.add_argument("--plot", metavar="FILE", type=peers_report.plot_file,
+                         help="bars, as .png or .svg")
+    command.add_argument("--markdown", metavar="FILE", type=peers_report.markdown_file,
+                         help="the table, between the lines <!-- peers: begin --> and "
+                              "<!-- peers: end --> of FILE")
+    command.add_argument("--programs", metavar="DIR", type=folder,
+                         help="build nothing: run the tidegate-bench-peer-NAME of that folder")
+    command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS,
+                         help="keep the rounds there instead of in bench-results/peers")
+    command.set_defaults(run=main)

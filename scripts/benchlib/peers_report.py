@@ -1,0 +1,161 @@
+"""What `bench peers` tells: the table, the README's comparison, the bars."""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+from benchlib import process
+
+BASE = "pool"  # whom all ratios are against
+BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+SYSTEM_PYTHON = "/usr/bin/python3"  # whose matplotlib Debian's package is
+
+ROWS = {
+    "lease/1_on_4": "lease, 1 thread",
+    "lease/2_on_4": "lease, 2 threads",
+    "lease/16_on_8": "lease, 16 threads on 8",
+    "lease/16_on_4": "lease, 16 threads on 4",
+    "handover": "handover",
+    "select/1_on_8": "select, 1 thread",
+    "select/8_on_8": "select, 8 threads",
+}
+
+
+def values(rounds, row, peer):
+    """Nanoseconds per operation, over all threads: one value for each round that has one."""
+    found = (rows.get(f"{row}/{peer}", {}).get("items_per_second") for rows in rounds)
+    return [1e9 / rate for rate in found if rate]
+
+
+def ratios(rounds, row, peer):
+    """How many times as long it takes as tidegate's Pool in the same round."""
+    pairs = ((values([rows], row, peer), values([rows], row, BASE)) for rows in rounds)
+    return [other[0] / own[0] for other, own in pairs if other and own]
+
+
+def error_of(rounds, row, peer):
+    for rows in rounds:
+        if "error_occurred" in rows.get(f"{row}/{peer}", {}):
+            return rows[f"{row}/{peer}"].get("error_message", "it does not say why")
+    return None
+
+
+def duration(ns):
+    if ns < 1e4:
+        return f"{ns:.1f} ns" if ns < 100 else f"{ns:.0f} ns"
+    return f"{ns / 1e3:.1f} us" if ns < 1e6 else f"{ns / 1e6:.1f} ms"
+
+
+def times(factor):
+    """Two digits that mean something."""
+    return f"{factor:.2f} ×" if factor < 2 else f"{factor:.1f} ×" if factor < 10 else f"{factor:.0f} ×"
+
+
+def table(peers, rounds, failed):
+    """Median time per operation and in tidegate's, with the lowest and the highest of all rounds."""
+    width = max(len(peer.title) for peer in peers)
+    lines = []
+    for row, words in ROWS.items():
+        of_row = []
+        for peer in peers:
+            taken, factors = values(rounds, row, peer.name), ratios(rounds, row, peer.name)
+            error = error_of(rounds, row, peer.name) or failed.get(peer.name)
+            if taken:
+                line = f"  {peer.title:{width}}  {duration(statistics.median(taken)):>13}"
+                if factors:
+                    line += (f"  {statistics.median(factors):11.2f} x  "
+                             f"{min(factors):6.2f} .. {max(factors):.2f}")
+                of_row.append(line)
+            if error and (taken or any(values(rounds, row, other.name) for other in peers)):
+                of_row.append(f"  {peer.title:{width}}  failed: {error}")
+        if of_row:
+            heading = "per operation  in tidegate's  lowest .. highest"
+            lines += ["", f"{words + f'  ({row})':{width + 2}}  {heading}", *of_row]
+    return "\n".join(lines)
+
+
+def markdown(peers, rounds, context):
+    """The same as one table, for a page that says what the columns are."""
+    columns = [row for row in ROWS if any(values(rounds, row, peer.name) for peer in peers)]
+    lines = ["| | " + " | ".join(ROWS[row] for row in columns) + " |",
+             "|---|" + "---:|" * len(columns)]
+    for peer in peers:
+        cells = []
+        for row in columns:
+            taken, factors = values(rounds, row, peer.name), ratios(rounds, row, peer.name)
+            cell = duration(statistics.median(taken)).replace(" us", " µs") if taken else "-"
+            if factors and peer.name != BASE:
+                cell += f" ({times(statistics.median(factors))})"
+            cells.append(cell)
+        if any(cell != "-" for cell in cells):
+            lines.append(f"| {peer.title} | " + " | ".join(cells) + " |")
+    date = context.get("date", datetime.datetime.now().isoformat())[:10]
+    compiler = context.get("tidegate_compiler", "unknown compiler")
+    lines += ["", f"Per operation over all threads, and how many times as long as `tidegate::Pool` "
+                  f"takes; medians of {len(rounds)} rounds.",
+              f"{date}, {os.cpu_count()} cores, {compiler}: `scripts/bench peers`."]
+    return "\n".join(lines)
+
+
+def markdown_file(text):
+    """The type of an argument: a page with room for the table, or a new one."""
+    file = to_write(text)
+    if file.exists():
+        page = file.read_text()
+        if not page.count(BEGIN) == page.count(END) == 1 or page.index(END) < page.index(BEGIN):
+            raise argparse.ArgumentTypeError(
+                f"{file} needs a line {BEGIN} and a line {END} after it, once each")
+    return file
+
+
+def plot_file(text):
+    if pathlib.Path(text).suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"'{text}' does not end in .png or .svg")
+    return to_write(text)
+
+
+def to_write(text):
+    file = pathlib.Path(text)
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}': there is no folder '{file.parent}'")
+    return file
+
+
+def write_markdown(file, peers, rounds, context):
+    block = f"{BEGIN}\n{markdown(peers, rounds, context)}\n{END}"
+    if file.exists():
+        text = file.read_text()
+        block = text[:text.index(BEGIN)] + block + text[text.index(END) + len(END):]
+    else:
+        block += "\n"
+    file.write_text(block)
+    print(f"bench: the table is in {file}")
+
+
+def plotter():
+    """A Python that has matplotlib, or None."""
+    if importlib.util.find_spec("matplotlib"):
+        return sys.executable
+    asked = subprocess.run([SYSTEM_PYTHON, "-c", "import matplotlib"], capture_output=True)
+    return SYSTEM_PYTHON if asked.returncode == 0 else None
+
+
+def plot(file, peers, rounds):
+    bars = {words: {peer.title: (statistics.median(factors), times(statistics.median(factors)))
+                    for peer in peers if (factors := ratios(rounds, row, peer.name))}
+            for row, words in ROWS.items()}
+    bars = {words: of_row for words, of_row in bars.items() if of_row}
+    if not bars:
+        print("bench: no ratio to plot", file=sys.stderr)
+        return
+    done = subprocess.run([plotter(), pathlib.Path(__file__).with_name("peers_plot.py"), file],
+                           input=json.dumps(bars), text=True)
+    if done.returncode != 0:
+        raise process.Failed(f"the picture {file} was not drawn")
+    print(f"bench: the picture is {file}")
