@@ -150,12 +150,15 @@ bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline 
     if (turn == Turn::probe) probing_ = false;  // not one that began before the first failure
     if (failure == OpenFailure::none) {
       backoff_ = {};
+      steps_ = 0;
     } else if (failure != OpenFailure::aborted) {
       if (backoff_.failures++ == 0) backoff_.since = next_attempt;
-      const double draw = std::uniform_real_distribution<double>()(random_);
-      next_attempt += std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-          policy::backoff(backoff_.failures, config_.backoff_min, config_.backoff_max, draw));
-      backoff_.next = next_attempt;
+      // Attempts that were under way together, when the server went, are one step.
+      if (steps_ > 0 && turn == Turn::free) {
+        next_attempt = backoff_.next;
+      } else {
+        next_attempt = end_step(next_attempt);
+      }
     }
     turn_.notify_all();
   }
@@ -165,6 +168,16 @@ bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline 
   }
   client_.open_failed(slot, failure, next_attempt);
   return false;
+}
+
+// Needs mutex_. Returns when the next attempt may begin, after one that failed at `failed`.
+std::chrono::steady_clock::time_point Openers::end_step(
+    std::chrono::steady_clock::time_point failed) noexcept {
+  const double draw = std::uniform_real_distribution<double>()(random_);
+  backoff_.next =
+      failed + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                   policy::backoff(++steps_, config_.backoff_min, config_.backoff_max, draw));
+  return backoff_.next;
 }
 
 // While attempts fail: waits for the end of the backoff step and for the one turn.
@@ -189,6 +202,7 @@ Openers::Turn Openers::await_turn(const std::stop_token& stop, Deadline deadline
 void Openers::reset_backoff() noexcept {
   std::lock_guard lock(mutex_);
   backoff_ = {};
+  steps_ = 0;
   turn_.notify_all();
 }
 

@@ -223,6 +223,27 @@ TEST_F(OpenersTest, MakeOneAttemptPerStepWhileTheyFail) {
   EXPECT_EQ(openers.backoff().failures, 5u);
 }
 
+// Else a server that restarts under load is found late: each of the many connects that it
+// broke off would double the time until the next attempt. Planted: attempt() that ends a step for
+// each.
+TEST_F(OpenersTest, AttemptsThatFailTogetherAreOneStep) {
+  Openers openers({.max_threads = 3, .backoff_min = 1h, .backoff_max = 100h}, client);
+  for (std::uint32_t slot = 0; slot < 3; ++slot) {
+    client.hold(slot);
+    want(openers, slot);
+    await_under_way(slot);
+  }
+  client.let(0, OpenFailure::unavailable);
+  await_failed(1);
+  const auto next = openers.backoff().next;
+  client.let(1, OpenFailure::unavailable);
+  client.let(2, OpenFailure::unavailable);
+  await_failed(3);
+  EXPECT_EQ(openers.backoff().failures, 3u);
+  EXPECT_EQ(openers.backoff().next, next);
+  for (const auto& failed : client.failed_slots()) EXPECT_EQ(failed.next_attempt, next);
+}
+
 // An attempt from before the first failure ends while the one probe is under way: that does not
 // make room for a second probe. Planted: attempt() that ends the turn whoever had it.
 TEST_F(OpenersTest, AnOlderAttemptThatFailsDoesNotEndTheTurnOfTheProbe) {

@@ -124,6 +124,8 @@ class TIDEGATE_API Openers {
   bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
   enum class Turn : std::uint8_t { none, free, probe };
   void end_chores() noexcept;
+  std::chrono::steady_clock::time_point end_step(
+      std::chrono::steady_clock::time_point failed) noexcept;
   Turn await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
 
   const OpenersConfig config_;
@@ -141,6 +143,7 @@ class TIDEGATE_API Openers {
   std::uint32_t chores_ = 0;
   bool probing_ = false;  // with failures: somebody makes the one attempt
   Backoff backoff_;
+  std::uint32_t steps_ = 0;  // of the backoff so far
   std::minstd_rand random_;
 
   std::mutex join_mutex_;  // of stop()
