@@ -121,7 +121,7 @@ void hooks(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
     std::atomic<std::uint64_t> calls{0};
-    Pool* own = nullptr;  // written before the first acquire
+    PgPool* own = nullptr;  // written before the first acquire
     const auto mood = [&, seed = run.seed(3)](const char* hook) {
       Random random = Random::stream(seed, ++calls);
       switch (random.below(12)) {
@@ -129,7 +129,7 @@ void hooks(Run& run) {
         case 1: throw 4711;
         case 2: pause(random.up_to(3000us)); break;
         case 3:
-          if (own != nullptr) static_cast<void>(own->try_acquire());
+          if (own != nullptr) own->recurse();
           break;
         case 4: return false;
         default: break;
@@ -154,7 +154,7 @@ void hooks(Run& run) {
         .before_close = [&](Connection&) { mood("before_close"); },
     };
     PgPool pool(std::move(config), {.acquire = {Errc::hook}});
-    own = &pool.pool();
+    own = &pool;
     under_load(run, pool, {}, [] { pause(600ms); });
     require(pool.answered() > 0 && pool.acquires_failed(Errc::hook) > 0, "I9",
             to_string(pool.pool().stats()));

@@ -83,7 +83,7 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
 }
 
 PgPool::~PgPool() {
-  sampler_ = {};
+  stop_sampling();
   Watchdog::instance().add_acquires(attempts_);
 }
 
@@ -206,6 +206,16 @@ void PgPool::fill(Actor& actor) {
   for (Held& held : all) release(actor, std::move(held));
 }
 
+void PgPool::recurse() {
+  ++attempts_;
+  if (const auto lease = pool_->try_acquire()) {
+    ++acquired_;
+    ++ended_;
+  } else {
+    ++acquire_failed_[static_cast<std::size_t>(lease.error().code())];
+  }
+}
+
 CloseReport PgPool::close(Actor& actor, const CloseOptions& options) {
   expect_close();
   const Actor::InCall call(actor, "close");
@@ -214,7 +224,7 @@ CloseReport PgPool::close(Actor& actor, const CloseOptions& options) {
 
 void PgPool::destroy(Actor& actor) {
   expect_close();
-  sampler_ = {};
+  stop_sampling();
   const Actor::InCall call(actor, "~Pool");
   pool_.reset();
 }

@@ -68,10 +68,14 @@ class PgPool {
   std::optional<Errc> use(Actor& actor, Deadline deadline, const ExecOptions& options = {});
   // Opens every connection there may be, and leaves them idle. The server is well.
   void fill(Actor& actor);
+  // An acquire and release out of a hook, on whichever thread that is; how it ends does not matter.
+  void recurse();
   CloseReport close(Actor& actor, const CloseOptions& options = {});
   // Before anything that closes the pool by another way.
   void expect_close() noexcept { closing_ = true; }
   Pool& pool() noexcept { return *pool_; }
+  // For when the pool is to be alone: nobody looks at it all the time any more.
+  void stop_sampling() { sampler_ = {}; }
   // The pool's destructor.
   void destroy(Actor& actor);
 

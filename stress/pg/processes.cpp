@@ -87,9 +87,11 @@ void down(Run& run) {
     MainActor self(run);
     PoolConfig config = PgPool::quick("down", run.pool());
     config.connect_backoff_min = 50ms;
-    config.connect_backoff_max = 200ms;
+    config.health_period = 60s;
+    config.connect_backoff_max = 1s;
     PgPool pool(std::move(config),
-                {.acquire = {Errc::unavailable}, .statement = {Errc::connection_lost}});
+                {.acquire = {Errc::unavailable, Errc::timeout},
+                 .statement = {Errc::connection_lost}});
     under_load(run, pool, {.patience = 100ms}, [&] {
       pause(50ms);
       server.stop(Server::How::fast);
@@ -97,12 +99,14 @@ void down(Run& run) {
       const std::uint64_t before = pool.pool().stats().create_errors;
       pause(run.natural(50s));
       const std::uint64_t attempts = pool.pool().stats().create_errors - before;
-      const auto steps = (std::chrono::steady_clock::now() - began) / 25ms + run.pool();
+      // Each step is twice the one before up to a second, and half of that is the least of it.
+      const auto steps = (std::chrono::steady_clock::now() - began) / 500ms + 6 + run.pool();
       require(attempts <= static_cast<std::uint64_t>(steps), "I13", attempts,
               " connects in the time of ", steps, " steps");
     });
     require(pool.acquires_failed(Errc::unavailable) > 0, "I9", "nobody was told");
     double least = 1;
+    pool.stop_sampling();
     {
       std::jthread waiter([&] {
         Actor me(run.threads() + 1, Random::stream(run.seed(), 2));

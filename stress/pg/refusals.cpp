@@ -71,7 +71,7 @@ void wrong_password(Run& run) {
     const auto began = std::chrono::steady_clock::now();
     under_load(run, pool, {}, [] { pause(300ms); });
     require(pool.acquires_failed(Errc::rejected) > run.threads(), "I9",
-            "those that are refused wait");
+            "those that are refused wait: ", to_string(pool.pool().stats()));
     const auto steps = (std::chrono::steady_clock::now() - began) / 5ms + run.pool();
     require(proxy.accepted() - before <= static_cast<std::uint64_t>(steps), "I13",
             proxy.accepted() - before, " connects in the time of ", steps, " steps");

@@ -35,6 +35,8 @@ using Clock = Wire::Clock;
 
 constexpr std::size_t kGreeting = 8;  // length and code of a startup packet
 constexpr std::uint32_t kCancelRequest = 80877102;
+constexpr std::uint32_t kSslRequest = 80877103;
+constexpr std::uint32_t kGssRequest = 80877104;
 constexpr int kBacklog = 512;
 // A Unix socket whose backlog is full says so at once; TCP would wait. Then it is tried again.
 constexpr std::chrono::milliseconds kDialAgain{20};
@@ -317,15 +319,22 @@ class Proxy::Loop {
       if (link->to_server.end_taken()) drop(link);
       return;
     }
+    std::uint32_t code = 0;
+    std::memcpy(&code, greeting.data() + sizeof code, sizeof code);
+    code = ntohl(code);
+    if (!answer_.empty() && (code == kSslRequest || code == kGssRequest)) {
+      // Not encrypted, says a server, and hears the startup packet before it says more.
+      static_cast<void>(::send(link->client.get(), "N", 1, MSG_NOSIGNAL));
+      link->to_server = {};
+      return;
+    }
     if (!answer_.empty()) {
       static_cast<void>(::send(link->client.get(), answer_.data(), answer_.size(), MSG_NOSIGNAL));
       return drop(link);
     }
     // It came, and went while nothing passed: for the server it has never been.
     if (has_hung_up(link->client.get())) return drop(link);
-    std::uint32_t code = 0;
-    std::memcpy(&code, greeting.data() + sizeof code, sizeof code);
-    link->cancels = ntohl(code) == kCancelRequest;
+    link->cancels = code == kCancelRequest;
     if (link->cancels) {
       ++proxy_.cancels_;
       ++proxy_.live_cancels_;
