@@ -132,6 +132,7 @@ struct Link {
   Wire to_client{};
   Stage stage = Stage::greeting;
   bool cancels = false;
+  bool is_live = false;  // counted
   std::optional<Clock::time_point> dial_at{};
   std::size_t client_poll = 0;  // where they are among the polled; 0: not at all
   std::size_t server_poll = 0;
@@ -266,6 +267,8 @@ class Proxy::Loop {
       if (events != 0) link.client_poll = add(link.client.get(), events);
       if (!link.server) continue;
       events = events_of(link.to_client, link.to_server);
+      // A server that ends while nothing is taken from it has ended nevertheless.
+      if (link.is_live && !link.to_client.wants_more()) events |= POLLRDHUP;
       if (events != 0) link.server_poll = add(link.server.get(), events);
     }
   }
@@ -343,6 +346,7 @@ class Proxy::Loop {
       const std::uint32_t live = ++proxy_.live_;
       if (live > proxy_.high_water_) proxy_.high_water_ = live;
     }
+    link->is_live = true;
     link->stage = Link::Stage::dialling;
     dial(link, now);
   }
@@ -380,6 +384,9 @@ class Proxy::Loop {
     if (link->client_poll != 0 && is_ready(link->client_poll)) {
       link->to_server.take(link->client.get(), now);
     }
+    if (link->server_poll != 0 && polled_[link->server_poll].revents & (POLLRDHUP | POLLHUP)) {
+      count_server_gone(*link);
+    }
     bool server_ended = link->server_poll != 0 && is_ready(link->server_poll) &&
                         !link->to_client.take(link->server.get(), now);
     const Wire::State sent = give(link->to_server, link->server.get(), now);
@@ -413,8 +420,9 @@ class Proxy::Loop {
     return state;
   }
   void count_server_gone(Link& link) {
-    const bool is_counted = link.stage == Link::Stage::dialling || link.stage == Link::Stage::open;
-    if (is_counted) --(link.cancels ? proxy_.live_cancels_ : proxy_.live_);
+    if (std::exchange(link.is_live, false)) {
+      --(link.cancels ? proxy_.live_cancels_ : proxy_.live_);
+    }
   }
   void drop(Links::iterator link) {
     count_server_gone(*link);

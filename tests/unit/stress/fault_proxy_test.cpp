@@ -214,6 +214,16 @@ TEST_F(FaultProxy, ABlackHoleSaysNothingAndLosesNothing) {
   }
 }
 
+TEST_F(FaultProxy, AServerThatEndsInABlackHoleIsNotCountedAnyMore) {
+  Connected client(proxy_);
+  proxy_.set(Direction::to_client, {.black_hole = true});
+  client.send("goodbye!");
+  EXPECT_TRUE(eventually([&] { return proxy_.live() == 0; }));
+  proxy_.heal();
+  EXPECT_EQ(client.receive(8), "goodbye!");
+  EXPECT_EQ(client.end(), 0);
+}
+
 TEST_F(FaultProxy, WhoLeftDuringABlackHoleIsNotDialledFor) {
   proxy_.set({.black_hole = true});
   {
