@@ -72,8 +72,8 @@ void print_list(const Arguments& a) {
 std::vector<Scenario> chosen(const Arguments& a) {
   std::vector<Scenario> scenarios;
   for (const Scenario& s : all_scenarios()) {
-    const bool is_meant = a.scenario == s.name || (!s.is_control() && (a.scenario == "all" ||
-                                                                       a.scenario == s.group()));
+    const bool is_meant = a.scenario == s.name ||
+                          (!s.is_control() && (a.scenario == "all" || a.scenario == s.group()));
     if (is_meant && is_allowed(s, a)) scenarios.push_back(s);
   }
   return scenarios;
@@ -114,11 +114,13 @@ std::optional<std::string> fault_in(const Arguments& a, const std::vector<Scenar
              std::to_string(kLargestPgPool) + " with --driver pg";
     }
     if (a.threads < 2) {
-      return std::string(s.name) + " needs at least 2 threads: what one thread holds, nobody else "
+      return std::string(s.name) +
+             " needs at least 2 threads: what one thread holds, nobody else "
              "can be told of; --threads is 1";
     }
     if (!a.check && std::getenv("TIDEGATE_PG_DATADIR") == nullptr) {
-      return std::string(s.name) + " needs a PostgreSQL server that it may break: run this under "
+      return std::string(s.name) +
+             " needs a PostgreSQL server that it may break: run this under "
              "scripts/with-postgres, or use scripts/stress, which does";
     }
   }
@@ -180,7 +182,8 @@ int main_with(int argc, char** argv) {
   a.seed = device();
 
   CLI::App app(
-      "Stress of the pool, over fake resources and over connections to a server under faults, with\n"
+      "Stress of the pool, over fake resources and over connections to a server under faults, "
+      "with\n"
       "a ledger.\n"
       "Exit status: 0 passed, 2 wrong usage, 66 data race (ThreadSanitizer), 70 broken\n"
       "invariant, 75 hang.",

@@ -1,6 +1,6 @@
 // A crowd waits for one slot: served in the order in which it came, in memory that does not grow.
-// Seen failing: with releases that grant to the newest waiter (I8), and with a node per waiter on the
-// heap that nobody frees (I11).
+// Seen failing: with releases that grant to the newest waiter (I8), and with a node per waiter on
+// the heap that nobody frees (I11).
 #include <malloc.h>
 
 #include <algorithm>
@@ -47,12 +47,12 @@ void play(Run& run) {
       }
       wanted = crowd.size();
       const std::size_t growth = heap_in_use() - before;
-      require(kSanitized || growth < wanted * kBytesPerWaiter, "I11", wanted,
-              " waiters take ", growth, " bytes of the heap");
+      require(kSanitized || growth < wanted * kBytesPerWaiter, "I11", wanted, " waiters take ",
+              growth, " bytes of the heap");
       pool.release(std::move(*held), &self);
     }
-    require(served.size() == wanted && std::is_sorted(served.begin(), served.end()), "I8",
-            "of ", wanted, " waiters ", served.size(), " were served, not all in turn");
+    require(served.size() == wanted && std::is_sorted(served.begin(), served.end()), "I8", "of ",
+            wanted, " waiters ", served.size(), " were served, not all in turn");
     pool.audit_at_rest(self);
     pool.audit_and_close(self);
   }

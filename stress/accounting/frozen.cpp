@@ -22,9 +22,10 @@ using namespace std::chrono_literals;
 
 // ---- at one point ----------------------------------------------------------------------------
 
-// The dock is taken, so a release goes through the queue; it is frozen when the slot is there for all to
-// see and the releaser has not left its gate yet. Without test points nobody is frozen. Seen failing: with
-// a claim that waits for the lease count to fall (hang), and a drain that counts slots instead (I7).
+// The dock is taken, so a release goes through the queue; it is frozen when the slot is there for
+// all to see and the releaser has not left its gate yet. Without test points nobody is frozen. Seen
+// failing: with a claim that waits for the lease count to fall (hang), and a drain that counts
+// slots instead (I7).
 class FrozenReleaser {
  public:
   explicit FrozenReleaser(Run& run)
@@ -127,8 +128,8 @@ class FrozenAnywhere {
   void play(Actor& me) {
     threads_[me.index] = me.thread_id();
     while (std::chrono::steady_clock::now() < until_) {
-      auto held = me.random.chance(1, 4) ? pool_->acquire(me, me.random.up_to(3000us))
-                                         : pool_->acquire(me);
+      auto held =
+          me.random.chance(1, 4) ? pool_->acquire(me, me.random.up_to(3000us)) : pool_->acquire(me);
       if (!held) continue;
       spin(me.random, 100);
       pool_->release(std::move(*held));

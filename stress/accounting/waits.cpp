@@ -1,5 +1,5 @@
-// How a wait may end: grants that race with deadlines, those who never wait, deadlines of all kinds, and
-// the wait for oneself. What the ledger says of each outcome (I8, I9) is the test.
+// How a wait may end: grants that race with deadlines, those who never wait, deadlines of all
+// kinds, and the wait for oneself. What the ledger says of each outcome (I8, I9) is the test.
 #include <optional>
 
 #include "scenario.hpp"
@@ -59,9 +59,12 @@ void try_storm(Run& run) {
 void deadlines(Run& run) {
   play_rounds(run, run.pool(), [](LedgerPool<>& pool, Actor& me) {
     for (int i = 0; i < 16; ++i) {
-      const Deadline kinds[] = {Deadline::now(), Deadline(std::chrono::steady_clock::now() - 1h),
-                                Deadline(0ns), Deadline(me.random.up_to(500us)),
-                                Deadline(std::chrono::hours::max()), Deadline::never()};
+      const Deadline kinds[] = {Deadline::now(),
+                                Deadline(std::chrono::steady_clock::now() - 1h),
+                                Deadline(0ns),
+                                Deadline(me.random.up_to(500us)),
+                                Deadline(std::chrono::hours::max()),
+                                Deadline::never()};
       auto held = pool.acquire(me, me.random.pick(kinds));
       if (!held) continue;
       hold(me.random);
@@ -94,8 +97,8 @@ const Registered registered[] = {
     Registered({"accounting.try-storm", "acquires that never wait, among some that are parked",
                 try_storm}),
     Registered({"accounting.deadlines", "deadlines in the past, zero, soon, and never", deadlines}),
-    Registered({"accounting.nested-on-one", "a thread wants the one slot that it has",
-                nested_on_one}),
+    Registered(
+        {"accounting.nested-on-one", "a thread wants the one slot that it has", nested_on_one}),
 };
 
 }  // namespace

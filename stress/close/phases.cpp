@@ -1,4 +1,5 @@
-// close() by what is out: nothing, leases that come back, one that does not, and nobody but waiters.
+// close() by what is out: nothing, leases that come back, one that does not, and nobody but
+// waiters.
 #include <algorithm>
 #include <atomic>
 #include <optional>

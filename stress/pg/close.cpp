@@ -1,4 +1,5 @@
-// close() on connections: what phases do to statements, stopped processes and a server that is gone.
+// close() on connections: what phases do to statements, stopped processes and a server that is
+// gone.
 #include <signal.h>
 
 #include <atomic>
@@ -41,11 +42,14 @@ void with_sleepers(const Run& run, PgPool& pool, const std::function<void()>& cl
     pool.release(me, std::move(*held));
   });
   team.round([&] {
-    require(comes_true(8s, [&] {
-      const auto leases = pool.pool().leases();
-      return asleep == size && std::all_of(leases.begin(), leases.end(),
-                                           [](const LeaseInfo& lease) { return lease.busy; });
-    }), "I6", "the sleepers do not sleep");
+    require(comes_true(8s,
+                       [&] {
+                         const auto leases = pool.pool().leases();
+                         return asleep == size &&
+                                std::all_of(leases.begin(), leases.end(),
+                                            [](const LeaseInfo& lease) { return lease.busy; });
+                       }),
+            "I6", "the sleepers do not sleep");
     close();
   });
 }
@@ -74,8 +78,7 @@ void frozen_backend_forced(Run& run) {
     std::optional<Frozen> frozen;
     with_sleepers(run, pool, [&] {
       frozen.emplace(server.backends("forced").front());
-      const CloseReport report =
-          pool.close(self, {.drain = 10ms, .cancel = 200ms, .force = 8s});
+      const CloseReport report = pool.close(self, {.drain = 10ms, .cancel = 200ms, .force = 8s});
       expect(report, Outcome::drained_after_force);
     });
     pool.destroy(self);
@@ -94,7 +97,8 @@ void deadlines(Run& run) {
         pause(me.random.up_to(5000us));
         reports[me.index] =
             pool.close(me, {.drain = std::chrono::milliseconds(20 + 1000 * me.index),
-                            .cancel = 8s, .reason = std::to_string(me.index)});
+                            .cancel = 8s,
+                            .reason = std::to_string(me.index)});
       });
       closers.round();
     });
@@ -109,8 +113,8 @@ void deadlines(Run& run) {
 
 std::atomic<Pool*> signalled{nullptr};
 
-// Under traffic, out of a signal handler, on whichever thread that is. Everybody is told, nothing is
-// lost.
+// Under traffic, out of a signal handler, on whichever thread that is. Everybody is told, nothing
+// is lost.
 void from_handler(Run& run) {
   struct sigaction action{};
   action.sa_handler = [](int) {
@@ -189,7 +193,8 @@ void leases_outlive(Run& run) {
   }
 }
 
-// Who holds a lease, or is called by the pool, cannot wait for itself: refused, and nothing changes.
+// Who holds a lease, or is called by the pool, cannot wait for itself: refused, and nothing
+// changes.
 void refused(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);

@@ -44,13 +44,14 @@ constexpr Dirt kDirt[] = {
     },
 };
 
-// What a user of the session would see of the one before. Only a pool that discards all promises that
-// nothing of it is there.
+// What a user of the session would see of the one before. Only a pool that discards all promises
+// that nothing of it is there.
 constexpr const char* kSettings =
     "set work_mem = '77MB'; create temp table if not exists mine (i int); listen gossip; "
     "select pg_advisory_lock(4711 + pg_backend_pid()); set role pg_read_all_data";
 constexpr const char* kTraces =
-    "select (current_setting('work_mem') = '77MB')::int + (to_regclass('pg_temp.mine') is not null)::int "
+    "select (current_setting('work_mem') = '77MB')::int + (to_regclass('pg_temp.mine') is not "
+    "null)::int "
     "+ (select count(*) from pg_listening_channels())::int "
     "+ (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())::int "
     "+ (current_user <> session_user)::int";
@@ -83,8 +84,8 @@ void dirty_releases(Run& run, ResetPolicy policy) {
       require(stats.destroyed.dirty > 0 && stats.resets.clean == 0, "I10", to_string(stats));
     } else {
       require(stats.resets.clean > 0 && stats.resets.failed == 0, "I10", to_string(stats));
-      require(stats.created <= run.pool(), "I10", "what can be washed was replaced: ",
-              to_string(stats));
+      require(stats.created <= run.pool(), "I10",
+              "what can be washed was replaced: ", to_string(stats));
     }
     pool.audit_at_rest(self);
     pool.audit_and_close(self);
@@ -93,7 +94,8 @@ void dirty_releases(Run& run, ResetPolicy policy) {
 
 // ---- late cancels ----------------------------------------------------------------------------
 
-// Deadlines that race with the answer. Whoever has the session next is not told of the cancel (57014).
+// Deadlines that race with the answer. Whoever has the session next is not told of the cancel
+// (57014).
 void late_cancel(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
@@ -140,7 +142,11 @@ void hooks(Run& run) {
     config.max_lifetime = 200ms;
     config.hooks = {
         .before_connect = [&](ConnectParams&) { mood("before_connect"); },
-        .after_connect = [&](Connection& c) { mood("after_connect"); c.exec("select 1"); },
+        .after_connect =
+            [&](Connection& c) {
+              mood("after_connect");
+              c.exec("select 1");
+            },
         .prepare =
             [&](Connection&) {
               if (mood("prepare")) return Verdict::use();

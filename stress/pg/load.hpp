@@ -25,16 +25,16 @@ struct Load {
   std::chrono::microseconds hold{200};
 };
 
-// All threads of the run use the pool as `load` says until `meanwhile`, which runs on the calling thread,
-// returns.
+// All threads of the run use the pool as `load` says until `meanwhile`, which runs on the calling
+// thread, returns.
 void under_load(const Run& run, PgPool& pool, const Load& load,
                 const std::function<void()>& meanwhile);
 // The same for anything else that they do, again and again.
 void under_load(const Run& run, const std::function<void(Actor&)>& act,
                 const std::function<void()>& meanwhile);
 
-// The processor time of this process in `time`, in which the calling thread does nothing: a share of
-// one core (I12).
+// The processor time of this process in `time`, in which the calling thread does nothing: a share
+// of one core (I12).
 double share_of_a_core(std::chrono::milliseconds time);
 
 }  // namespace tidegate::stress

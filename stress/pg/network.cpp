@@ -1,5 +1,6 @@
-// The network between pool and server: black holes, resets, cuts, latency, a server that comes and goes.
-// The proxy's count is the oracle for "never more than max_size sessions" throughout (PgPool).
+// The network between pool and server: black holes, resets, cuts, latency, a server that comes and
+// goes. The proxy's count is the oracle for "never more than max_size sessions" throughout
+// (PgPool).
 #include <string>
 
 #include "pg/load.hpp"
@@ -42,7 +43,8 @@ void black_hole_idle(Run& run) {
     MainActor self(run);
     PgPool pool(impatient("black-hole-idle", run, proxy),
                 {.acquire = {Errc::timeout, Errc::unavailable},
-                 .statement = {Errc::timeout, Errc::connection_lost}}, &proxy);
+                 .statement = {Errc::timeout, Errc::connection_lost}},
+                &proxy);
     pool.fill(self);
     pause(30ms);
     proxy.set({.black_hole = true});
@@ -60,7 +62,8 @@ void black_hole_leased(Run& run) {
     MainActor self(run);
     PgPool pool(impatient("black-hole-leased", run, proxy),
                 {.acquire = {Errc::timeout, Errc::unavailable},
-                 .statement = {Errc::timeout, Errc::connection_lost}}, &proxy);
+                 .statement = {Errc::timeout, Errc::connection_lost}},
+                &proxy);
     under_load(run, pool, {.patience = 300ms, .limit = 200ms}, [&] {
       pause(100ms);
       proxy.set(self.random.chance(1, 2) ? Direction::to_server : Direction::to_client,
@@ -103,10 +106,12 @@ void black_hole_resetting(Run& run) {
     pool.fill(self);
     proxy.set({.black_hole = true});
     pool.pool().reset();
-    require(comes_true(4s, [&] {
-      const Stats stats = pool.pool().stats();
-      return stats.retiring == 0 && stats.backends_abandoned == run.pool();
-    }), "I1", "after a reset into a black hole: ", to_string(pool.pool().stats()));
+    require(comes_true(4s,
+                       [&] {
+                         const Stats stats = pool.pool().stats();
+                         return stats.retiring == 0 && stats.backends_abandoned == run.pool();
+                       }),
+            "I1", "after a reset into a black hole: ", to_string(pool.pool().stats()));
     proxy.heal();
     audit_recovered(pool, self);
   }
@@ -120,8 +125,8 @@ void slow_connects(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
     MainActor self(run);
-    PgPool pool(PgPool::quick("slow-connects", run.pool(), proxy),
-                {.acquire = {Errc::timeout}}, &proxy);
+    PgPool pool(PgPool::quick("slow-connects", run.pool(), proxy), {.acquire = {Errc::timeout}},
+                &proxy);
     const std::uint64_t before = proxy.dialled();
     proxy.set({.latency = 60ms});
     under_load(run, pool, {.patience = 20ms}, [&] {
@@ -143,7 +148,8 @@ void flapping(Run& run) {
     MainActor self(run);
     PgPool pool(impatient("flapping", run, proxy),
                 {.acquire = {Errc::timeout, Errc::unavailable},
-                 .statement = {Errc::timeout, Errc::connection_lost}}, &proxy);
+                 .statement = {Errc::timeout, Errc::connection_lost}},
+                &proxy);
     under_load(run, pool, {.patience = 200ms, .limit = 300ms}, [&] {
       for (const Deadline end(1s); !end.passed();) {
         switch (self.random.below(5)) {
@@ -167,9 +173,10 @@ void sliced_and_cut(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
     MainActor self(run);
-    PgPool pool(impatient("sliced-and-cut", run, proxy),
-                {.acquire = {Errc::timeout, Errc::unavailable},
-                 .statement = {Errc::connection_lost}}, &proxy);
+    PgPool pool(
+        impatient("sliced-and-cut", run, proxy),
+        {.acquire = {Errc::timeout, Errc::unavailable}, .statement = {Errc::connection_lost}},
+        &proxy);
     under_load(run, pool, {.patience = 1s}, [&] {
       for (const Deadline end(600ms); !end.passed();) {
         proxy.set({.slice = 1 + self.random.below(7),

@@ -1,5 +1,5 @@
-// Ten times more than the pool can serve: what is served stays near its capacity, and a second after
-// it is over everything is as before. Judged against a calibration in the same run.
+// Ten times more than the pool can serve: what is served stays near its capacity, and a second
+// after it is over everything is as before. Judged against a calibration in the same run.
 #include <algorithm>
 #include <atomic>
 
@@ -23,7 +23,8 @@ constexpr double kGoodput = 0.8;
 constexpr std::chrono::milliseconds kRecovery{1000};
 
 // So many threads serve themselves for `time`; answers per second.
-double goodput(const Run& run, PgPool& pool, std::uint32_t threads, std::chrono::milliseconds time) {
+double goodput(const Run& run, PgPool& pool, std::uint32_t threads,
+               std::chrono::milliseconds time) {
   std::atomic<std::uint64_t> served{0};
   std::atomic<bool> over{false};
   Team team(threads, run.seed(threads), [&](Actor& me) {

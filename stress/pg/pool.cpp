@@ -130,8 +130,8 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
   }
   require(has(allowed_acquire_, code), "I9", "an acquire failed: ", lease.error().what());
   if (code == Errc::timeout || code == Errc::unavailable) {
-    require(deadline.passed(), "I9", "before its deadline an acquire ended so: ",
-            lease.error().what());
+    require(deadline.passed(), "I9",
+            "before its deadline an acquire ended so: ", lease.error().what());
   }
   if (code == Errc::canceled) require(stop.stop_requested(), "I9", "canceled without a stop");
   return std::nullopt;

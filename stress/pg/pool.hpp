@@ -79,8 +79,8 @@ class PgPool {
   // The pool's destructor.
   void destroy(Actor& actor);
 
-  // Nobody is in a verb, no lease is out, the server and the network are well: pool, server and ledger
-  // must come to agree.
+  // Nobody is in a verb, no lease is out, the server and the network are well: pool, server and
+  // ledger must come to agree.
   void audit_at_rest(Actor& actor);
   // Closes, and looks for what is left. `sessions`: none must be; not so where a server process
   // does not hear of its end.

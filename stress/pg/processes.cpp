@@ -7,8 +7,8 @@
 #include "pg/load.hpp"
 #include "pg/pool.hpp"
 #include "pg/server.hpp"
-#include "support/companion.hpp"
 #include "scenario.hpp"
+#include "support/companion.hpp"
 #include "support/pause.hpp"
 #include "support/sanitizers.hpp"
 #include "support/verdict.hpp"
@@ -47,8 +47,8 @@ void leased_terminated(Run& run) {
       for (const Deadline end(400ms); !end.passed(); pause(5ms)) {
         const std::vector<int> pids = server.backends("leased-terminated");
         if (pids.empty()) continue;
-        terminated += server.terminate(pids[self.random.below(
-            static_cast<std::uint32_t>(pids.size()))]);
+        terminated +=
+            server.terminate(pids[self.random.below(static_cast<std::uint32_t>(pids.size()))]);
       }
     });
     require(pool.statements_failed(Errc::connection_lost) <= terminated, "I9",
@@ -79,8 +79,8 @@ void restart(Run& run, Server::How how) {
   }
 }
 
-// For a minute (6 s in short runs): acquires end at their deadlines as "unavailable", connects keep to
-// their steps (I13), and waiting for it all costs no processor (I12). Then it is back by itself.
+// For a minute (6 s in short runs): acquires end at their deadlines as "unavailable", connects keep
+// to their steps (I13), and waiting for it all costs no processor (I12). Then it is back by itself.
 void down(Run& run) {
   Server& server = Server::instance();
   while (run.next_pass()) {
@@ -89,9 +89,8 @@ void down(Run& run) {
     config.connect_backoff_min = 50ms;
     config.health_period = 60s;
     config.connect_backoff_max = 1s;
-    PgPool pool(std::move(config),
-                {.acquire = {Errc::unavailable, Errc::timeout},
-                 .statement = {Errc::connection_lost}});
+    PgPool pool(std::move(config), {.acquire = {Errc::unavailable, Errc::timeout},
+                                    .statement = {Errc::connection_lost}});
     under_load(run, pool, {.patience = 100ms}, [&] {
       pause(50ms);
       server.stop(Server::How::fast);
@@ -187,8 +186,9 @@ void standby_promoted(Run& run) {
               "the standby is promoted, and nobody is served");
     });
     auto held = pool.acquire(self, Deadline(8s));
-    require(held->lease->query_value<std::string>("select current_setting('port')") ==
-                standby.said(0), "I9", "that is not the server that was promoted");
+    require(
+        held->lease->query_value<std::string>("select current_setting('port')") == standby.said(0),
+        "I9", "that is not the server that was promoted");
     pool.release(self, std::move(*held));
     pool.audit_and_close(self, false);
   }

@@ -1,5 +1,5 @@
-// A server that says no: starting up, full, or to the password. What the proxy answers in its place is
-// word for word what a server would (57P03, 53300, 28P01).
+// A server that says no: starting up, full, or to the password. What the proxy answers in its place
+// is word for word what a server would (57P03, 53300, 28P01).
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -64,8 +64,8 @@ void wrong_password(Run& run) {
   Proxy proxy(Server::instance().folder(), Server::instance().port());
   while (run.next_pass()) {
     MainActor self(run);
-    PgPool pool(PgPool::quick("wrong-password", run.pool(), proxy),
-                {.acquire = {Errc::rejected}}, &proxy);
+    PgPool pool(PgPool::quick("wrong-password", run.pool(), proxy), {.acquire = {Errc::rejected}},
+                &proxy);
     proxy.answer(error_response("28P01", "password authentication failed for user \"careful\""));
     const std::uint64_t before = proxy.accepted();
     const auto began = std::chrono::steady_clock::now();
@@ -116,9 +116,12 @@ void password_rotated(Run& run) {
       pause(200ms);
       known = 1;
       const std::uint64_t answered = pool.answered();
-      require(comes_true(8s, [&] {
-        return pool.answered() > answered + 10 && pool.pool().stats().created >= run.pool();
-      }), "I3", "the new password is known, and the pool does not grow: ",
+      require(comes_true(8s,
+                         [&] {
+                           return pool.answered() > answered + 10 &&
+                                  pool.pool().stats().created >= run.pool();
+                         }),
+              "I3", "the new password is known, and the pool does not grow: ",
               to_string(pool.pool().stats()));
     });
     pool.audit_at_rest(self);
@@ -158,12 +161,14 @@ Registered refusal(std::string_view name, std::string_view story, void (*play)(R
   return Registered({name, story, play, Driver::pg, breaks});
 }
 const Registered registered[] = {
-    refusal("server.starting-up", "57P03: the server is starting up",
-            [](Run& run) { not_now(run, "57P03", "the database system is starting up"); },
-            Breaks::network),
-    refusal("server.full", "53300: the server has no place",
-            [](Run& run) { not_now(run, "53300", "sorry, too many clients already"); },
-            Breaks::network),
+    refusal(
+        "server.starting-up", "57P03: the server is starting up",
+        [](Run& run) { not_now(run, "57P03", "the database system is starting up"); },
+        Breaks::network),
+    refusal(
+        "server.full", "53300: the server has no place",
+        [](Run& run) { not_now(run, "53300", "sorry, too many clients already"); },
+        Breaks::network),
     refusal("server.half-full", "53300: the server has place for half of the pool",
             too_many_for_role, Breaks::nothing),
     refusal("server.wrong-password", "28P01: everybody is told at once", wrong_password,

@@ -82,7 +82,8 @@ std::vector<int> Server::backends(std::string_view name) {
 }
 
 bool Server::terminate(int pid) {
-  return insistently([&] { return side_->query_value<bool>("select pg_terminate_backend($1)", pid); });
+  return insistently(
+      [&] { return side_->query_value<bool>("select pg_terminate_backend($1)", pid); });
 }
 
 std::size_t Server::terminate_all(std::string_view name, bool wait) {

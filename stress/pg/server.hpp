@@ -1,5 +1,5 @@
-// Server: the throw-away PostgreSQL server of this run (scripts/with-postgres), and what may be done
-// to it.
+// Server: the throw-away PostgreSQL server of this run (scripts/with-postgres), and what may be
+// done to it.
 #pragma once
 
 #include <cstdint>

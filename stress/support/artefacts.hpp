@@ -9,14 +9,15 @@
 
 namespace tidegate::stress {
 
-// From here on artefacts go to this folder, which exists. Empty: there are none. Before threads start.
+// From here on artefacts go to this folder, which exists. Empty: there are none. Before threads
+// start.
 void set_artefacts(const std::string& folder, std::uint64_t seed, const std::string& replay,
                    std::string_view build);
 // For the end of a run: "artefacts: stress-results/4711\n", or nothing.
 std::string artefacts_line();
 
-// A scenario begins; the one before has passed, with so many passes and acquires. The report on disk is
-// always that of a run which is cut off now. Main thread only.
+// A scenario begins; the one before has passed, with so many passes and acquires. The report on
+// disk is always that of a run which is cut off now. Main thread only.
 void begin_in_report(std::string_view scenario);
 void passed_in_report(std::uint64_t passes, std::uint64_t acquires,
                       std::chrono::duration<double> took);

@@ -46,8 +46,8 @@ class Ledger {
   struct Attempt {
     Deadline deadline;
     std::stop_token stop;
-    bool after_fence = false;  // it began when the fence stood already
-    std::uint64_t held = 0;    // leases of this actor's that may still be out
+    bool after_fence = false;                       // it began when the fence stood already
+    std::uint64_t held = 0;                         // leases of this actor's that may still be out
     std::chrono::steady_clock::time_point began{};  // where that matters
   };
   Attempt begin(Actor& actor, Deadline deadline, const std::stop_token& stop,

@@ -183,8 +183,9 @@ class LedgerPool {
             ", idle ", counts.idle, "; there are ", ledger_.live(), " things");
     ledger_.compare(pool_->stats(), false);
     auto all = acquire_all_idle(actor);
-    require(comes_true(Watchdog::instance().limit() / 2, [&] { return ledger_.live() == all.size(); }), "I2", ledger_.live(),
-            " things exist at rest, ", all.size(), " can be had");
+    require(
+        comes_true(Watchdog::instance().limit() / 2, [&] { return ledger_.live() == all.size(); }),
+        "I2", ledger_.live(), " things exist at rest, ", all.size(), " can be had");
     for (Held& held : all) release(std::move(held), &actor);
   }
   // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11).

@@ -28,8 +28,8 @@ inline void hold(Random& random) {
   }
 }
 
-// So long. What a scenario waits for it waits for by comes_true(); this is for the time that a fault
-// is to last, and the like.
+// So long. What a scenario waits for it waits for by comes_true(); this is for the time that a
+// fault is to last, and the like.
 inline void pause(std::chrono::microseconds time) { std::this_thread::sleep_for(time); }
 
 // What others bring about sooner or later: looks again and again, for as long as `patience`.

@@ -1,4 +1,5 @@
-// Proxy: stands between clients and a PostgreSQL server, counts, and breaks what it is told to break.
+// Proxy: stands between clients and a PostgreSQL server, counts, and breaks what it is told to
+// break.
 #pragma once
 
 #include <atomic>
@@ -50,8 +51,9 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  // For clients: 127.0.0.1 or this host, both with this port. The Unix socket is one of the abstract
-  // namespace ("@..."): a name, no file, so that nothing stays behind whatever ends the process.
+  // For clients: 127.0.0.1 or this host, both with this port. The Unix socket is one of the
+  // abstract namespace ("@..."): a name, no file, so that nothing stays behind whatever ends the
+  // process.
   const std::string& port() const noexcept { return port_; }
   const std::string& unix_host() const noexcept { return unix_host_; }
 

@@ -1,6 +1,6 @@
-// The fault proxy of the stress programs, between plain sockets and a server that echoes: each fault
-// does what its name says, and the count of connections is exact, for it is what others are held
-// against.
+// The fault proxy of the stress programs, between plain sockets and a server that echoes: each
+// fault does what its name says, and the count of connections is exact, for it is what others are
+// held against.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -92,7 +92,9 @@ class Client {
   }
 
   int refused_with() const { return error_; }
-  void send(const std::string& bytes) { ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  void send(const std::string& bytes) {
+    ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
   // That much, or what came until the end.
   std::string receive(std::size_t size) {
     std::string bytes;
@@ -304,7 +306,8 @@ TEST_F(FaultProxy, BandwidthBoundsHowFastBytesFlow) {
   const auto began = Clock::now();
   client.send(std::string(1500, 'x'));
   EXPECT_EQ(client.receive(1500).size(), 1500u);
-  EXPECT_GE(Clock::now() - began, 100ms) << "two pieces of 500 bytes have to be over before the third";
+  EXPECT_GE(Clock::now() - began, 100ms)
+      << "two pieces of 500 bytes have to be over before the third";
 }
 
 TEST_F(FaultProxy, AnAnswerIsGivenInTheServersPlace) {
