@@ -1,6 +1,5 @@
 // A crowd waits for one slot: served in the order in which it came, in memory that does not grow.
-// Seen failing: with releases that grant to the newest waiter (I8), and with a node per waiter on
-// the heap that nobody frees (I11).
+// Seen failing: with a list that serves the newest waiter first (I8).
 #include <malloc.h>
 
 #include <algorithm>

@@ -23,9 +23,7 @@ using namespace std::chrono_literals;
 // ---- at one point ----------------------------------------------------------------------------
 
 // The dock is taken, so a release goes through the queue; it is frozen when the slot is there for
-// all to see and the releaser has not left its gate yet. Without test points nobody is frozen. Seen
-// failing: with a claim that waits for the lease count to fall (hang), and a drain that counts
-// slots instead (I7).
+// all to see and the releaser has not left its gate yet. Without test points nobody is frozen.
 class FrozenReleaser {
  public:
   explicit FrozenReleaser(Run& run)

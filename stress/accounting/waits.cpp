@@ -29,8 +29,7 @@ void play_rounds(Run& run, std::uint32_t max_size, Act&& act) {
   }
 }
 
-// A grant and the end of a deadline, as close together as can be. Seen failing: with a waiter that
-// forgets to pass on what it was granted after its time (I2 at rest: a slot nobody can have).
+// A grant and the end of a deadline, as close together as can be.
 void timeouts_race_grants(Run& run) {
   play_rounds(run, run.pool(), [](LedgerPool<>& pool, Actor& me) {
     for (int i = 0; i < 16; ++i) {

@@ -24,7 +24,6 @@ Shape shape_of(Run& run) {
   return shape;
 }
 
-// Seen failing: with a sweep of the docks only, what is queued lives on (I5 in the ledger).
 void no_leases(Run& run) {
   Actor self(0, Random::stream(run.seed(), 0));
   while (run.next_pass()) {
@@ -61,7 +60,6 @@ void leases_return(Run& run) {
   }
 }
 
-// Seen failing: with a drain that forgets its deadline (hang).
 void lease_never_returns(Run& run) {
   Actor self(0, Random::stream(run.seed(), 0));
   while (run.next_pass()) {
@@ -78,8 +76,8 @@ void lease_never_returns(Run& run) {
   }
 }
 
-// Nothing is released: only the close itself can tell them. Seen failing: with a close that leaves
-// waking to the next release (hang).
+// Nothing is released: only the close itself can tell them. Seen failing: with a close that wakes
+// nobody (hang).
 void waiters_only(Run& run) {
   const std::uint32_t wanted = kSanitized ? 100 : 1000;
   while (run.next_pass()) {

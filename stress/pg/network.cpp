@@ -98,6 +98,7 @@ void black_hole_released(Run& run) {
 }
 
 // Resetting: sessions whose end cannot be told are given up after a second, and counted.
+// Seen failing: with farewells that wait without end (I1).
 void black_hole_resetting(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
@@ -192,7 +193,7 @@ void sliced_and_cut(Run& run) {
 }
 
 // The first of two hosts takes connects and says nothing: each has its share of the time, and the
-// second is reached. Seen failing: with a single attempt that has all of connect_timeout.
+// second is reached. Seen failing: with a first attempt that has all of the time (I9).
 void first_host_black_holed(Run& run) {
   Proxy silent = proxy_of(Server::instance());
   Proxy proxy = proxy_of(Server::instance());
@@ -214,7 +215,8 @@ void first_host_black_holed(Run& run) {
   }
 }
 
-// All sessions are of one age; jitter spreads their ends, and nobody notices.
+// All sessions are of one age; jitter spreads their ends, and nobody notices. Seen failing:
+// with slots that are given up before the server has ended (I1: 6 sessions, 4 allowed).
 void mass_expiry(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {

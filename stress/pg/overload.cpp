@@ -50,7 +50,6 @@ double goodput(const Run& run, PgPool& pool, std::uint32_t threads,
   return static_cast<double>(count) / took.count();
 }
 
-// Seen failing: with a release that sleeps 2 ms while somebody waits (goodput).
 void overload(Run& run, std::uint32_t max_waiters) {
   while (run.next_pass()) {
     MainActor self(run);
