@@ -52,13 +52,15 @@ Server::Server()
       port_(environment("PGPORT")),
       data_(environment("TIDEGATE_PG_DATADIR")),
       programs_(environment("TIDEGATE_PG_BINDIR")),
-      side_(new Pool(PoolConfig{.name = "beside",
-                                .max_size = 1,
-                                .acquire_timeout = kPatience,
-                                .connect_backoff_max = 100ms,
-                                .ping_after = 1ms})) {
+      side_(std::make_unique<Pool>(PoolConfig{.name = "beside",
+                                              .max_size = 1,
+                                              .acquire_timeout = kPatience,
+                                              .connect_backoff_max = 100ms,
+                                              .ping_after = 1ms})) {
   run("select 1");
 }
+
+Server::~Server() = default;
 
 void Server::run(const std::string& sql) {
   insistently([&] { side_->exec_script(sql); });

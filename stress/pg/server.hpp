@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,7 @@ class Server {
 
  private:
   Server();
+  ~Server();
   bool is_gone(int pid);
 
   const std::string folder_;
@@ -62,7 +64,7 @@ class Server {
   const std::string data_;
   const std::string programs_;
   int own_child_ = 0;  // the postmaster, when this process has started it
-  Pool* const side_;   // never destroyed: the process may end at any moment
+  const std::unique_ptr<Pool> side_;
 };
 
 }  // namespace tidegate::stress

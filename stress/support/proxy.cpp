@@ -190,6 +190,7 @@ class Proxy::Loop {
       listen();
     }
   }
+  void delay_cancels(std::chrono::milliseconds time) { cancel_delay_ = time; }
   void answer(std::string bytes) { answer_ = std::move(bytes); }
   void end_all(bool by_reset) {
     while (!links_.empty()) {
@@ -348,7 +349,11 @@ class Proxy::Loop {
     }
     link->is_live = true;
     link->stage = Link::Stage::dialling;
-    dial(link, now);
+    if (link->cancels && cancel_delay_.count() > 0) {
+      link->dial_at = now + cancel_delay_;
+    } else {
+      dial(link, now);
+    }
   }
 
   void dial(Links::iterator link, Clock::time_point now) {
@@ -449,6 +454,7 @@ class Proxy::Loop {
   bool over_ = false;
   std::array<Faults, 2> faults_{};  // by Direction
   std::string answer_{};
+  std::chrono::milliseconds cancel_delay_{};
   Links links_{};
   std::vector<pollfd> polled_{};
 };
@@ -479,6 +485,7 @@ void Proxy::heal() {
     loop.set(Direction::to_client, {});
     loop.refuse(false);
     loop.answer({});
+    loop.delay_cancels({});
   });
 }
 void Proxy::refuse(bool on) {
@@ -486,6 +493,9 @@ void Proxy::refuse(bool on) {
 }
 void Proxy::answer(std::string bytes) {
   perform([&](Loop& loop) { loop.answer(std::move(bytes)); });
+}
+void Proxy::delay_cancels(std::chrono::milliseconds time) {
+  perform([time](Loop& loop) { loop.delay_cancels(time); });
 }
 void Proxy::reset_all() {
   perform([](Loop& loop) { loop.end_all(true); });

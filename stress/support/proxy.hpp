@@ -66,6 +66,8 @@ class Proxy {
   // From here on every new client is answered with these bytes and hung up on, whatever it wants;
   // the server does not hear of it. Empty: that is over.
   void answer(std::string bytes);
+  // Cancel requests reach the server that much later; heal() ends it.
+  void delay_cancels(std::chrono::milliseconds time);
   // Ends every connection, both sides: with RST (TCP only), or with FIN.
   void reset_all();
   void finish_all();

@@ -194,6 +194,18 @@ TEST_F(FaultProxy, CountsCancelRequestsApart) {
   EXPECT_EQ(proxy_.cancels(), 1u);
 }
 
+TEST_F(FaultProxy, CancelRequestsMayBeDelayedAlone) {
+  proxy_.delay_cancels(50ms);
+  Connected session(proxy_);
+  const auto began = Clock::now();
+  Client cancel(proxy_);
+  cancel.send(kCancelRequest);
+  session.send("at once");
+  EXPECT_EQ(session.receive(7), "at once");
+  EXPECT_EQ(cancel.receive(kCancelRequest.size()), kCancelRequest);
+  EXPECT_GE(Clock::now() - began, 50ms);
+}
+
 TEST_F(FaultProxy, LatencyDelaysEveryByte) {
   Connected client(proxy_);
   proxy_.set(Direction::to_server, {.latency = 40ms});
