@@ -54,6 +54,7 @@ void with_sleepers(const Run& run, PgPool& pool, const std::function<void()>& cl
   });
 }
 
+// Seen failing, as was close.deadlines: with a cancel phase that sends nothing (I9).
 void sleep_canceled(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
@@ -69,6 +70,7 @@ void sleep_canceled(Run& run) {
 }
 
 // A process that is stopped hears no cancel: its socket is shut down, and close ends in time.
+// Seen failing: with a force phase that shuts nothing down (I9: orphaned).
 void frozen_backend_forced(Run& run) {
   Server& server = Server::instance();
   while (run.next_pass()) {
