@@ -1,22 +1,31 @@
-// tidegate-stress: runs scenarios on a pool of fake resources, with the ledger watching.
+// tidegate-stress, tidegate-stress-pg: run scenarios on a pool, with the ledger watching.
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include <pool/nearest.hpp>
+
 #include "scenario.hpp"
+#include "support/artefacts.hpp"
 #include "support/delays.hpp"
-#include "support/ledger.hpp"
 #include "support/sanitizers.hpp"
 #include "support/verdict.hpp"
 #include "support/watchdog.hpp"
 
 namespace tidegate::stress {
 namespace {
+
+// From here on what takes 60 s by its nature takes 60 s.
+constexpr std::uint32_t kFullLength = 300;
+// A throw-away server takes 200 clients, and some scenarios look at it on the side.
+constexpr std::uint32_t kLargestPgPool = 64;
 
 struct Arguments {
   std::uint32_t seconds = 60;
@@ -26,33 +35,103 @@ struct Arguments {
   std::uint32_t repeat = 1;
   std::uint32_t stall = kSanitized ? 30 : 10;
   std::string scenario = "all";
+  std::string driver = "all";
+  std::string faults = "all";
+  std::string results;
   std::string invoked_as = "tidegate-stress";
   bool list = false;
+  bool check = false;
 };
 
-void print_list() {
+std::string_view name_of(Driver driver) { return driver == Driver::pg ? "pg" : "fake"; }
+std::string_view name_of(Breaks breaks) {
+  switch (breaks) {
+    case Breaks::nothing: return "none";
+    case Breaks::network: return "net";
+    case Breaks::server: return "server";
+  }
+  return "";
+}
+
+bool is_allowed(const Scenario& s, const Arguments& a) {
+  return (a.driver == "all" || a.driver == name_of(s.driver)) &&
+         (a.faults == "all" || s.breaks == Breaks::nothing || a.faults == name_of(s.breaks));
+}
+
+void print_list(const Arguments& a) {
   for (const Scenario& s : all_scenarios()) {
-    std::printf("%-28s %s%s\n", std::string(s.name).c_str(), std::string(s.story).c_str(),
+    if (!is_allowed(s, a)) continue;
+    std::printf("%-30s %-5s%-7s %s%s\n", std::string(s.name).c_str(),
+                std::string(name_of(s.driver)).c_str(), std::string(name_of(s.breaks)).c_str(),
+                std::string(s.story).c_str(),
                 s.is_control() ? " (must fail; only when named)" : "");
   }
 }
 
-// By name, by group, or all but the controls.
-std::vector<Scenario> chosen(const std::string& name) {
+// By name, by group, or all but the controls; of those that --driver and --faults leave.
+std::vector<Scenario> chosen(const Arguments& a) {
   std::vector<Scenario> scenarios;
   for (const Scenario& s : all_scenarios()) {
-    if (name == s.name || (!s.is_control() && (name == "all" || name == s.group()))) {
-      scenarios.push_back(s);
-    }
+    const bool is_meant = a.scenario == s.name ||
+                          (!s.is_control() && (a.scenario == "all" || a.scenario == s.group()));
+    if (is_meant && is_allowed(s, a)) scenarios.push_back(s);
   }
   return scenarios;
+}
+
+// Why nothing was chosen, and what may have been meant.
+std::string no_scenario(const Arguments& a) {
+  std::vector<std::string_view> names;
+  bool has_pg = false;
+  for (const Scenario& s : all_scenarios()) {
+    has_pg |= s.driver == Driver::pg;
+    for (const std::string_view name : {s.name, s.group()}) {
+      if (name == a.scenario) {
+        return "'" + a.scenario + "' is left out by --driver " + a.driver + " and --faults " +
+               a.faults;
+      }
+      names.push_back(name);
+    }
+  }
+  const detail::Nearest nearest = detail::nearest(a.scenario, names);
+  std::string text = "no scenario or group is named '" + a.scenario + "'";
+  if (detail::is_typo(a.scenario, nearest.distance)) {
+    text += "; did you mean '" + std::string(nearest.word) + "'?";
+  }
+  text += " --list prints them";
+  if (!has_pg) text += "; with --driver pg there are more";
+  return text;
+}
+
+// What is wrong with them, before anything is started.
+std::optional<std::string> fault_in(const Arguments& a, const std::vector<Scenario>& scenarios) {
+  if (scenarios.empty()) return no_scenario(a);
+  for (const Scenario& s : scenarios) {
+    if (s.driver != Driver::pg) continue;
+    if (a.pool > kLargestPgPool) {
+      return std::string(s.name) + " cannot have a pool of " + std::to_string(a.pool) +
+             ": a throw-away server takes 200 clients; --pool is at most " +
+             std::to_string(kLargestPgPool) + " with --driver pg";
+    }
+    if (a.threads < 2) {
+      return std::string(s.name) +
+             " needs at least 2 threads: what one thread holds, nobody else "
+             "can be told of; --threads is 1";
+    }
+    if (!a.check && std::getenv("TIDEGATE_PG_DATADIR") == nullptr) {
+      return std::string(s.name) +
+             " needs a PostgreSQL server that it may break: run this under "
+             "scripts/with-postgres, or use scripts/stress, which does";
+    }
+  }
+  return std::nullopt;
 }
 
 std::string replay_command(const Arguments& a) {
   return a.invoked_as + " --seconds " + std::to_string(a.seconds) + " --seed " +
          std::to_string(a.seed) + " --threads " + std::to_string(a.threads) + " --pool " +
-         std::to_string(a.pool) + " --scenario " + a.scenario + " --repeat " +
-         std::to_string(a.repeat);
+         std::to_string(a.pool) + " --driver " + a.driver + " --faults " + a.faults +
+         " --scenario " + a.scenario + " --repeat " + std::to_string(a.repeat);
 }
 
 void play(const Scenario& scenario, std::uint64_t seed, const Arguments& a,
@@ -61,21 +140,29 @@ void play(const Scenario& scenario, std::uint64_t seed, const Arguments& a,
   const std::string name(scenario.name);
   std::printf("%s\n", name.c_str());
   std::fflush(stdout);
-  Run run({.seed = seed, .threads = a.threads, .pool = a.pool, .until = began + share},
+  begin_in_report(scenario.name);
+  Run run({.seed = seed,
+           .threads = a.threads,
+           .pool = a.pool,
+           .until = began + share,
+           .at_full_length = a.seconds >= kFullLength},
           scenario.name);
-  const std::uint64_t attempts = Ledger::attempts_so_far();
+  const std::uint64_t before = Watchdog::instance().acquires_before();
   scenario.play(run);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  const std::uint64_t acquires = Watchdog::instance().acquires_before() - before;
   std::printf("%s: %llu passes, %llu acquires in %.1f s\n", name.c_str(),
               static_cast<unsigned long long>(run.passes()),
-              static_cast<unsigned long long>(Ledger::attempts_so_far() - attempts), took.count());
+              static_cast<unsigned long long>(acquires), took.count());
   std::fflush(stdout);
+  passed_in_report(run.passes(), acquires, took);
 }
 
 int run(const Arguments& a, const std::vector<Scenario>& scenarios) {
   std::printf("%s; seed %llu, %u threads, pool of %u\n", build_description(),
               static_cast<unsigned long long>(a.seed), a.threads, a.pool);
   std::fflush(stdout);
+  set_artefacts(a.results, a.seed, replay_command(a), build_description());
   set_replay(a.seed, replay_command(a));
   install_delays(a.seed);
   Watchdog::instance().start(std::chrono::seconds(a.stall));
@@ -95,7 +182,9 @@ int main_with(int argc, char** argv) {
   a.seed = device();
 
   CLI::App app(
-      "Stress of the lock-free core over fake resources, with a ledger.\n"
+      "Stress of the pool, over fake resources and over connections to a server under faults, "
+      "with\n"
+      "a ledger.\n"
       "Exit status: 0 passed, 2 wrong usage, 66 data race (ThreadSanitizer), 70 broken\n"
       "invariant, 75 hang.",
       "tidegate-stress");
@@ -109,6 +198,12 @@ int main_with(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1U, 65535U));
   app.add_option("--scenario", a.scenario, "a name, a group, or all")->capture_default_str();
+  app.add_option("--driver", a.driver, "what is in the pool: fake, pg, or all of what is built in")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fake", "pg", "all"}));
+  app.add_option("--faults", a.faults, "only scenarios that break at most: none, net, server, all")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"none", "net", "server", "all"}));
   app.add_option("--repeat", a.repeat, "so often, each time with the next seed")
       ->capture_default_str()
       ->check(CLI::Range(1U, 1'000'000U));
@@ -116,7 +211,10 @@ int main_with(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1U, 3600U));
   app.add_flag("--list", a.list, "print the scenarios and end");
-  app.add_option("--invoked-as", a.invoked_as)->group("");  // how scripts/stress wants to be named
+  // For scripts/stress: how it wants to be named, where artefacts go, whether all is well so far.
+  app.add_option("--invoked-as", a.invoked_as)->group("");
+  app.add_option("--results", a.results)->group("");
+  app.add_flag("--check", a.check)->group("");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -124,15 +222,15 @@ int main_with(int argc, char** argv) {
   }
 
   if (a.list) {
-    print_list();
+    print_list(a);
     return 0;
   }
-  const std::vector<Scenario> scenarios = chosen(a.scenario);
-  if (scenarios.empty()) {
-    std::fprintf(stderr, "no scenario is named '%s'; --list prints them\n", a.scenario.c_str());
+  const std::vector<Scenario> scenarios = chosen(a);
+  if (const auto fault = fault_in(a, scenarios)) {
+    std::fprintf(stderr, "%s\n", fault->c_str());
     return kExitUsage;
   }
-  return run(a, scenarios);
+  return a.check ? 0 : run(a, scenarios);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ class Run {
     std::uint32_t threads = 16;
     std::uint32_t pool = 4;
     std::chrono::steady_clock::time_point until{};
+    bool at_full_length = false;
   };
   Run(const Options& options, std::string_view scenario);
 
@@ -30,6 +31,11 @@ class Run {
 
   std::uint32_t threads() const noexcept { return options_.threads; }
   std::uint32_t pool() const noexcept { return options_.pool; }
+  // How long something takes here that takes `full` by its nature ("the server is down for 60 s"):
+  // a tenth of it in short runs.
+  std::chrono::milliseconds natural(std::chrono::milliseconds full) const noexcept {
+    return options_.at_full_length ? full : full / 10;
+  }
   // Choices of the scenario itself.
   Random random;
 
@@ -39,10 +45,17 @@ class Run {
   std::uint64_t passes_ = 0;
 };
 
+// What is in the pool: things that are made up, or connections to a PostgreSQL server.
+enum class Driver : std::uint8_t { fake, pg };
+// What a scenario breaks: nothing, the network (by the fault proxy), or processes of the server.
+enum class Breaks : std::uint8_t { nothing, network, server };
+
 struct Scenario {
   std::string_view name;   // group.name
   std::string_view story;  // one line
   void (*play)(Run&);
+  Driver driver = Driver::fake;
+  Breaks breaks = Breaks::nothing;
 
   std::string_view group() const noexcept { return name.substr(0, name.find('.')); }
   // Controls fail on purpose: they run only when named.

@@ -8,6 +8,14 @@
 
 namespace tidegate::stress {
 
+// Where a thread stops, once, until somebody lets it go on: the name of a test point.
+struct Freeze {
+  explicit Freeze(const char* test_point) : at(test_point) {}
+  const char* const at;
+  std::atomic<bool> reached{false};
+  std::atomic<bool> over{false};
+};
+
 // Known to the watchdog from construction to destruction, which both happen on its thread.
 class Actor {
  public:
@@ -28,6 +36,7 @@ class Actor {
   const std::atomic<bool>* fence = nullptr;
   bool settled_after_fence = false;
   std::atomic<bool>* raises = nullptr;
+  Freeze* freeze = nullptr;
 
   // The verb the actor is in, for the watchdog. Relaxed: it only has to change now and then.
   class InCall {

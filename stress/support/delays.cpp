@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <string_view>
+#include <utility>
 
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/sync.hpp>
@@ -63,6 +64,14 @@ void watch_fence(std::string_view name) noexcept {
   }
 }
 
+void freeze(std::string_view name) noexcept {
+  Actor* const actor = Actor::current();
+  if (actor == nullptr || actor->freeze == nullptr || name != actor->freeze->at) return;
+  Freeze& freeze = *std::exchange(actor->freeze, nullptr);
+  freeze.reached.store(true, std::memory_order_release);
+  while (!freeze.over.load(std::memory_order_acquire)) nap(100);
+}
+
 void delay(const char* name) noexcept {
   const Mode now = mode.load(std::memory_order_relaxed);
   if (now != Mode::calm) {
@@ -81,6 +90,7 @@ void delay(const char* name) noexcept {
     }
   }
   watch_fence(name);
+  freeze(name);
 }
 
 }  // namespace

@@ -1,16 +1,12 @@
 #include "support/ledger.hpp"
 
+#include <algorithm>
 #include <sstream>
 #include <thread>
 
 #include "support/verdict.hpp"
 
 namespace tidegate::stress {
-namespace {
-
-std::atomic<std::uint64_t> attempts_before{0};
-
-}  // namespace
 
 // ---- thing
 // ---------------------------------------------------------------------------------------
@@ -66,7 +62,9 @@ Ledger::Attempt Ledger::begin(Actor& actor, Deadline deadline, const std::stop_t
   books.attempts.fetch_add(attempts, std::memory_order_relaxed);
   actor.fence = &fence_;
   actor.settled_after_fence = false;
-  return {deadline, stop, fence_stands(), books.held.load(std::memory_order_relaxed)};
+  const bool is_timed = !deadline.is_never() && deadline != Deadline::now();
+  return {deadline, stop, fence_stands(), books.held.load(std::memory_order_relaxed),
+          is_timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{}};
 }
 
 void Ledger::won(Actor& actor, const Attempt& attempt, Thing& thing) {
@@ -122,7 +120,8 @@ void Ledger::lost(Actor& actor, const Attempt& attempt, Errc why) {
 // I8. What the deadline may be late by is a matter of the machine's load, so the bound is generous.
 void Ledger::check_in_time(const Attempt& attempt) const {
   if (attempt.deadline.is_never() || attempt.deadline == Deadline::now()) return;
-  const auto late = std::chrono::steady_clock::now() - attempt.deadline.at();
+  const auto late =
+      std::chrono::steady_clock::now() - std::max(attempt.deadline.at(), attempt.began);
   require(late < Watchdog::instance().limit() / 2, "I8", "an acquire ended ",
           std::chrono::duration_cast<std::chrono::milliseconds>(late).count(),
           " ms after its deadline");
@@ -232,11 +231,7 @@ void Ledger::nothing_left() const {
 // ---- progress
 // ------------------------------------------------------------------------------------
 
-Ledger::~Ledger() { attempts_before.fetch_add(sum(&Books::attempts), std::memory_order_relaxed); }
-
-std::uint64_t Ledger::attempts_so_far() noexcept {
-  return attempts_before.load(std::memory_order_relaxed);
-}
+Ledger::~Ledger() { Watchdog::instance().add_acquires(sum(&Books::attempts)); }
 
 void Ledger::note(const PoolCounts& counts) noexcept {
   const std::uint32_t parts[] = {counts.leased, counts.idle, counts.connecting, counts.checking,
@@ -258,7 +253,7 @@ Watchdog::Progress Ledger::progress() const {
     const auto code = static_cast<Errc>(i);
     if (const std::uint64_t n = failed(code)) text << ", " << to_string(code) << ' ' << n;
   }
-  return {attempts_so_far() + sum(&Books::attempts), text.str()};
+  return {Watchdog::instance().acquires_before() + sum(&Books::attempts), text.str()};
 }
 
 }  // namespace tidegate::stress

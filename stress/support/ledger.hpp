@@ -46,8 +46,9 @@ class Ledger {
   struct Attempt {
     Deadline deadline;
     std::stop_token stop;
-    bool after_fence = false;  // it began when the fence stood already
-    std::uint64_t held = 0;    // leases of this actor's that may still be out
+    bool after_fence = false;                       // it began when the fence stood already
+    std::uint64_t held = 0;                         // leases of this actor's that may still be out
+    std::chrono::steady_clock::time_point began{};  // where that matters
   };
   Attempt begin(Actor& actor, Deadline deadline, const std::stop_token& stop,
                 std::uint32_t attempts = 1);
@@ -88,8 +89,6 @@ class Ledger {
   void nothing_left() const;
 
   std::uint64_t live() const noexcept { return live_.load(std::memory_order_relaxed); }
-  // Acquires tried, in all ledgers that are gone.
-  static std::uint64_t attempts_so_far() noexcept;
   // For the progress line: counts as the sampler last saw them, and outcomes so far.
   void note(const PoolCounts& counts) noexcept;
   Watchdog::Progress progress() const;

@@ -14,6 +14,7 @@
 #include "support/actor.hpp"
 #include "support/factory.hpp"
 #include "support/ledger.hpp"
+#include "support/pause.hpp"
 #include "support/verdict.hpp"
 #include "support/watchdog.hpp"
 
@@ -172,7 +173,7 @@ class LedgerPool {
   void audit_at_rest(Actor& actor) {
     const Actor::InCall call(actor, "audit");
     PoolCounts counts;
-    const bool rests = comes_true([&] {
+    const bool rests = comes_true(Watchdog::instance().limit() / 2, [&] {
       counts = pool_->counts();
       return counts.leased + counts.connecting + counts.checking + counts.waiting == 0 &&
              counts.idle == ledger_.live();
@@ -182,8 +183,9 @@ class LedgerPool {
             ", idle ", counts.idle, "; there are ", ledger_.live(), " things");
     ledger_.compare(pool_->stats(), false);
     auto all = acquire_all_idle(actor);
-    require(comes_true([&] { return ledger_.live() == all.size(); }), "I2", ledger_.live(),
-            " things exist at rest, ", all.size(), " can be had");
+    require(
+        comes_true(Watchdog::instance().limit() / 2, [&] { return ledger_.live() == all.size(); }),
+        "I2", ledger_.live(), " things exist at rest, ", all.size(), " can be had");
     for (Held& held : all) release(std::move(held), &actor);
   }
   // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11).
@@ -208,16 +210,6 @@ class LedgerPool {
             .barge_window = shape.barge_window,
             .backoff_min = std::chrono::milliseconds(1),
             .backoff_max = std::chrono::milliseconds(4)};
-  }
-
-  // What the pool's own threads bring about sooner or later.
-  template <class Condition>
-  static bool comes_true(Condition&& condition) {
-    for (Deadline limit(Watchdog::instance().limit() / 2); !condition();) {
-      if (limit.passed()) return false;
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-    }
-    return true;
   }
 
   template <class Finish>

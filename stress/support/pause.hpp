@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include <tidegate/base/deadline.hpp>
 #include <tidegate/core/sync.hpp>
 
 #include "support/random.hpp"
@@ -25,6 +26,20 @@ inline void hold(Random& random) {
   } else if (draw < 16) {
     spin(random, 200);
   }
+}
+
+// So long. What a scenario waits for it waits for by comes_true(); this is for the time that a
+// fault is to last, and the like.
+inline void pause(std::chrono::microseconds time) { std::this_thread::sleep_for(time); }
+
+// What others bring about sooner or later: looks again and again, for as long as `patience`.
+template <class Condition>
+bool comes_true(std::chrono::nanoseconds patience, Condition&& condition) {
+  for (const Deadline limit(patience); !condition();) {
+    if (limit.passed()) return false;
+    pause(std::chrono::microseconds(200));
+  }
+  return true;
 }
 
 }  // namespace tidegate::stress

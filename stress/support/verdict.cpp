@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "support/artefacts.hpp"
 #include "support/sanitizers.hpp"
 
 namespace tidegate::stress {
@@ -33,23 +34,25 @@ void write_out(std::string_view text) noexcept {
   write_out(what);
   write_out("FAIL\n");
   write_out(last_lines);
+  write_report("FAIL", status, what);
   // Not _exit(): under ThreadSanitizer that looks for threads that still run, and there are some.
   for (;;) ::syscall(SYS_exit_group, status);
 }
 
 // The library's own assertions have printed what they saw.
-void on_abort(int) { end(kExitInvariant, ""); }
+void on_abort(int) { end(kExitInvariant, "an assertion of the library failed (above)\n"); }
 
 void on_sanitizer_death() {
   if (ending.exchange(true)) return;
   write_out("FAIL\n");
   write_out(last_lines);
+  write_report("FAIL", kThreadSanitizer ? kExitRace : kExitInvariant, "a sanitizer's finding");
 }
 
 }  // namespace
 
-void set_replay(std::uint64_t seed, std::string command) {
-  last_lines = "seed " + std::to_string(seed) + "\nreplay: " + std::move(command) + "\n";
+void set_replay(std::uint64_t seed, const std::string& command) {
+  last_lines = "seed " + std::to_string(seed) + "\nreplay: " + command + "\n" + artefacts_line();
   struct sigaction action{};
   action.sa_handler = on_abort;
   ::sigaction(SIGABRT, &action, nullptr);
@@ -59,6 +62,7 @@ void set_replay(std::uint64_t seed, std::string command) {
 void print_pass() {
   write_out("PASS\n");
   write_out(last_lines);
+  write_report("PASS", 0, "");
 }
 
 void fail_invariant(std::string_view invariant, const std::string& what) {

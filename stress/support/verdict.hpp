@@ -13,9 +13,10 @@ inline constexpr int kExitRace = 66;  // ThreadSanitizer's own
 inline constexpr int kExitInvariant = 70;
 inline constexpr int kExitHang = 75;
 
-// The lines that every end of this run shows: seed and replay command. Also makes an assertion of
-// the library and a finding of a sanitizer show them. Call it before threads start.
-void set_replay(std::uint64_t seed, std::string command);
+// The lines that every end of this run shows: seed, replay command, and where the artefacts are.
+// Also makes an assertion of the library and a finding of a sanitizer show them. Call it before
+// threads start.
+void set_replay(std::uint64_t seed, const std::string& command);
 // "PASS", the seed, the replay command.
 void print_pass();
 

@@ -7,6 +7,7 @@
 #include <tidegate/core/sync.hpp>
 
 #include "support/actor.hpp"
+#include "support/artefacts.hpp"
 #include "support/verdict.hpp"
 
 namespace tidegate::stress {
@@ -111,6 +112,7 @@ void Watchdog::hang(const Watched& stuck) {
       text << verb << " for " << w.turns / 10 << '.' << w.turns % 10 << " s";
     }
   }
+  write_stacks();
   fail_hang(text.str());
 }
 

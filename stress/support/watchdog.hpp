@@ -1,6 +1,7 @@
 // The watchdog: notices a call that does not end, and says every 5 s how far the run is.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -27,6 +28,14 @@ class Watchdog {
 
   void add(Actor& actor);
   void remove(Actor& actor);
+
+  // Acquires of pools that are gone; those that live tell theirs by `look`.
+  void add_acquires(std::uint64_t count) noexcept {
+    acquires_before_.fetch_add(count, std::memory_order_relaxed);
+  }
+  std::uint64_t acquires_before() const noexcept {
+    return acquires_before_.load(std::memory_order_relaxed);
+  }
 
   // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread
   // until the next set_status(), and must not call into a pool, which may be what hangs.
@@ -55,6 +64,7 @@ class Watchdog {
   bool stopped_ = false;
   std::vector<Watched> watched_;
   Look look_;
+  std::atomic<std::uint64_t> acquires_before_{0};
   std::uint64_t acquires_ = 0;  // at the last progress line
   std::thread thread_;
 };

@@ -1,5 +1,8 @@
 // What is handed out works: release checks, checks before hand-out, lifetime, reaping.
 #include <csignal>
+#include <string_view>
+
+#include <tidegate/base/test_point.hpp>
 
 #include "pool_support.hpp"
 
@@ -143,6 +146,21 @@ TEST(Size, TheServerNeverSeesMoreThanMaxSizeConnections) {
     }));
   }
   EXPECT_EQ(pool.stats().backends_abandoned, 0);
+}
+
+// A snapshot takes two looks. Between them a lease ended and its connection began to retire; it was
+// counted in both places, and the gauges added up to more than there is.
+TEST(Size, GaugesNeverAddUpToMoreThanMax) {
+  Pool pool(PoolConfig{.max_size = 1});
+  static Lease lease;
+  lease = pool.acquire();
+  detail::test_point_hook = [](const char* name) noexcept {
+    if (std::string_view(name) == "stats.before_retiring") lease.discard();
+  };
+  const Stats stats = pool.stats();
+  detail::test_point_hook = nullptr;
+  EXPECT_FALSE(lease) << "the hook was called";
+  EXPECT_LE(stats.idle + stats.leased + stats.connecting + stats.checking + stats.retiring, 1u);
 }
 
 TEST(Size, AServerProcessThatOutlivesItsConnectionIsCountedAsAbandoned) {

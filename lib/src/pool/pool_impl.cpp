@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include <tidegate/base/test_point.hpp>
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/resource_core.hpp>
 #include <tidegate/core/slot_pool_impl.hpp>
@@ -132,7 +133,10 @@ Stats PoolImpl::stats() const {
   stats.leased = counts.leased;
   stats.connecting = counts.connecting;
   stats.checking = counts.checking;
-  stats.retiring = slots.retiring();
+  // Read at another instant than the rest: a slot that was leased then may retire now.
+  TIDEGATE_TEST_POINT("stats.before_retiring");
+  stats.retiring = std::min(slots.retiring(), counts.max - counts.idle - counts.leased -
+                                                  counts.connecting - counts.checking);
   stats.waiting = counts.waiting;
   stats.oldest_wait = counts.oldest_wait;
   stats.peak_leased = std::max(maintenance_.peak_leased(), counts.leased);

@@ -1,0 +1,117 @@
+// close() by what is out: nothing, leases that come back, one that does not, and nobody but
+// waiters.
+#include <algorithm>
+#include <atomic>
+#include <optional>
+
+#include "scenario.hpp"
+#include "support/crowd.hpp"
+#include "support/ledger_pool.hpp"
+#include "support/pause.hpp"
+#include "support/team.hpp"
+
+namespace tidegate::stress {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A bound that nothing here comes near to unless it hangs.
+constexpr auto kPatience = 5s;
+
+Shape shape_of(Run& run) {
+  Shape shape = Shape::random(run.random, run.pool());
+  shape.sampled = false;
+  return shape;
+}
+
+void no_leases(Run& run) {
+  Actor self(0, Random::stream(run.seed(), 0));
+  while (run.next_pass()) {
+    LedgerPool<> pool(shape_of(run), run.seed(), 1);
+    for (std::uint32_t i = run.random.below(run.pool() + 1); i > 0; --i) {
+      pool.create_resource(self, Deadline::never());
+    }
+    require(pool.close(self, Deadline(kPatience)), "I7", "nothing is out, and close gives up");
+    pool.audit_and_close(self);
+  }
+}
+
+// Everybody has a lease when the close comes, and gives it back when it likes.
+void leases_return(Run& run) {
+  const std::uint32_t size = std::min(run.threads(), run.pool());
+  std::optional<LedgerPool<>> pool;
+  std::atomic<std::uint32_t> holding{0};
+  Actor self(size, Random::stream(run.seed(), size));
+  Team team(size, run.seed(), [&](Actor& me) {
+    auto held = pool->acquire(me);
+    ++holding;
+    std::this_thread::sleep_for(me.random.up_to(5000us));
+    pool->release(std::move(*held));
+  });
+  while (run.next_pass()) {
+    pool.emplace(shape_of(run), run.seed(), size + 1);
+    holding = 0;
+    team.round([&] {
+      while (holding < size) std::this_thread::yield();
+      require(pool->close(self, Deadline::never()), "I7", "all come back, and close gives up");
+    });
+    pool->audit_and_close(self);
+    pool.reset();
+  }
+}
+
+void lease_never_returns(Run& run) {
+  Actor self(0, Random::stream(run.seed(), 0));
+  while (run.next_pass()) {
+    LedgerPool<> pool(shape_of(run), run.seed(), 1);
+    auto held = pool.acquire(self);
+    const auto began = std::chrono::steady_clock::now();
+    const bool drained = pool.close(self, Deadline(run.random.up_to(3000us)));
+    require(!drained, "I7", "drained, and a lease is out");
+    require(std::chrono::steady_clock::now() - began < kPatience, "I8", "close took for ever");
+    pool.destroy(self);
+    pool.use(self, *held);
+    pool.release(std::move(*held), &self);
+    pool.ledger().nothing_left();
+  }
+}
+
+// Nothing is released: only the close itself can tell them. Seen failing: with a close that wakes
+// nobody (hang).
+void waiters_only(Run& run) {
+  const std::uint32_t wanted = kSanitized ? 100 : 1000;
+  while (run.next_pass()) {
+    Shape shape = shape_of(run);
+    shape.max_size = 1;
+    Actor self(wanted, Random::stream(run.seed(), wanted));
+    LedgerPool<> pool(shape, run.seed(), 1);
+    std::atomic<std::uint32_t> told{0};
+    auto held = pool.acquire(self);
+    {
+      Crowd crowd(run.seed(), [&](Actor& me) {
+        Errc why{};
+        auto mine = pool.acquire(me, Deadline::never(), {}, &why);
+        require(!mine && why == Errc::closed, "I9", "a waiter ended as ", to_string(why));
+        ++told;
+      });
+      const Actor::InCall in_call(self, "waiting for all to be told");
+      while (crowd.size() < wanted && crowd.add()) continue;
+      while (pool.pool().counts().waiting < crowd.size()) std::this_thread::yield();
+      pool.close(self, Deadline(1ms));
+      while (told < crowd.size()) std::this_thread::yield();
+    }
+    pool.release(std::move(*held), &self);
+    pool.audit_and_close(self);
+  }
+}
+
+const Registered registered[] = {
+    Registered({"close.no-leases", "close with nothing out", no_leases}),
+    Registered({"close.leases-return", "leases come back over time", leases_return}),
+    Registered({"close.lease-never-returns", "close gives up in time on one that stays out",
+                lease_never_returns}),
+    Registered({"close.waiters-only", "1,000 waiters and no release at all", waiters_only}),
+};
+
+}  // namespace
+}  // namespace tidegate::stress

@@ -1,0 +1,254 @@
+// close() on connections: what phases do to statements, stopped processes and a server that is
+// gone.
+#include <signal.h>
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <tidegate/pq/errors.hpp>
+
+#include "pg/load.hpp"
+#include "pg/pool.hpp"
+#include "pg/server.hpp"
+#include "scenario.hpp"
+#include "support/pause.hpp"
+#include "support/team.hpp"
+#include "support/verdict.hpp"
+
+namespace tidegate::stress {
+namespace {
+
+using namespace std::chrono_literals;
+using Outcome = CloseReport::Outcome;
+
+void expect(const CloseReport& report, Outcome outcome) {
+  require(report.outcome == outcome, "I9", "close ended otherwise than as ", to_string(outcome),
+          ": ", to_string(report));
+}
+
+// Everybody holds a lease in a statement that does not end by itself, while `close` runs.
+void with_sleepers(const Run& run, PgPool& pool, const std::function<void()>& close) {
+  const std::uint32_t size = std::min(run.threads(), run.pool());
+  std::atomic<std::uint32_t> asleep{0};
+  Team team(size, run.seed(4), [&](Actor& me) {
+    auto held = pool.acquire(me, Deadline(8s));
+    require(held.has_value(), "I9", "no lease for a sleeper");
+    ++asleep;
+    require(pool.exec(me, *held, "select pg_sleep(3600)").has_value(), "I9",
+            "a statement without end has ended well");
+    pool.release(me, std::move(*held));
+  });
+  team.round([&] {
+    require(comes_true(8s,
+                       [&] {
+                         const auto leases = pool.pool().leases();
+                         return asleep == size &&
+                                std::all_of(leases.begin(), leases.end(),
+                                            [](const LeaseInfo& lease) { return lease.busy; });
+                       }),
+            "I6", "the sleepers do not sleep");
+    close();
+  });
+}
+
+// Seen failing, as was close.deadlines: with a cancel phase that sends nothing (I9).
+void sleep_canceled(Run& run) {
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("sleep-canceled", run.pool()), {.statement = {Errc::canceled}});
+    with_sleepers(run, pool, [&] {
+      const CloseReport report = pool.close(self, {.drain = 10ms, .cancel = 8s});
+      expect(report, Outcome::drained_after_cancel);
+      require(report.cancels_sent >= report.remaining.size() && report.cancels_failed == 0, "I9",
+              to_string(report));
+    });
+    pool.destroy(self);
+  }
+}
+
+// A process that is stopped hears no cancel: its socket is shut down, and close ends in time.
+// Seen failing: with a force phase that shuts nothing down (I9: orphaned).
+void frozen_backend_forced(Run& run) {
+  Server& server = Server::instance();
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("forced", run.pool()),
+                {.statement = {Errc::canceled, Errc::connection_lost}});
+    std::optional<Frozen> frozen;
+    with_sleepers(run, pool, [&] {
+      frozen.emplace(server.backends("forced").front());
+      const CloseReport report = pool.close(self, {.drain = 10ms, .cancel = 200ms, .force = 8s});
+      expect(report, Outcome::drained_after_force);
+    });
+    pool.destroy(self);
+    require(pool.statements_failed(Errc::connection_lost) >= 1, "I9", "nobody was cut off");
+  }
+}
+
+// Eight threads close with phases of different length: one report, as short as the shortest.
+void deadlines(Run& run) {
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("deadlines", run.pool()), {.statement = {Errc::canceled}});
+    std::vector<CloseReport> reports(8);
+    with_sleepers(run, pool, [&] {
+      Team closers(8, run.seed(5), [&](Actor& me) {
+        pause(me.random.up_to(5000us));
+        reports[me.index] =
+            pool.close(me, {.drain = std::chrono::milliseconds(20 + 1000 * me.index),
+                            .cancel = 8s,
+                            .reason = std::to_string(me.index)});
+      });
+      closers.round();
+    });
+    for (const CloseReport& report : reports) {
+      expect(report, Outcome::drained_after_cancel);
+      require(report.closer.reason == reports[0].closer.reason, "I9", "two first closers");
+      require(report.drain < 1s, "I9", "a later close has prolonged a phase: ", to_string(report));
+    }
+    pool.destroy(self);
+  }
+}
+
+std::atomic<Pool*> signalled{nullptr};
+
+// Under traffic, out of a signal handler, on whichever thread that is. Everybody is told, nothing
+// is lost.
+void from_handler(Run& run) {
+  struct sigaction action{};
+  action.sa_handler = [](int) {
+    if (Pool* pool = signalled.load()) pool->request_close("SIGUSR1");
+  };
+  struct sigaction before{};
+  ::sigaction(SIGUSR1, &action, &before);
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("from-handler", run.pool()), {});
+    signalled = &pool.pool();
+    const auto act = [&](Actor& me) {
+      if (pool.use(me, Deadline(8s)) == Errc::closed) pause(1ms);
+    };
+    under_load(run, act, [&] {
+      require(comes_true(8s, [&] { return pool.answered() > 50; }), "I3", "nobody is served");
+      pool.expect_close();
+      ::kill(::getpid(), SIGUSR1);
+      require(comes_true(8s, [&] { return pool.acquires_failed(Errc::closed) > 20; }), "I4",
+              "nobody is told");
+    });
+    signalled = nullptr;
+    pool.audit_and_close(self);
+  }
+  ::sigaction(SIGUSR1, &before, nullptr);
+}
+
+// There is nobody to say goodbye to, and waiters for a connect: close does not wait for either.
+void server_down(Run& run) {
+  Server& server = Server::instance();
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("close-while-down", run.pool()),
+                {.acquire = {Errc::unavailable}, .statement = {Errc::connection_lost}});
+    pool.fill(self);
+    server.stop(Server::How::immediate);
+    const auto act = [&](Actor& me) {
+      if (pool.use(me, Deadline(8s)) == Errc::closed) pause(1ms);
+    };
+    under_load(run, act, [&] {
+      require(comes_true(8s, [&] { return pool.pool().stats().waiting > 0; }), "I9",
+              "nobody waits for a server that is down");
+      const auto began = std::chrono::steady_clock::now();
+      expect(pool.close(self), Outcome::drained);
+      require(std::chrono::steady_clock::now() - began < 5s, "I8", "close took as long as drain");
+    });
+    server.start();
+    pool.destroy(self);
+  }
+}
+
+// The pool is gone, and its leases work on; they end their sessions when they end.
+void leases_outlive(Run& run) {
+  Server& server = Server::instance();
+  while (run.next_pass()) {
+    MainActor self(run);
+    PgPool pool(PgPool::quick("outlived", run.pool()), {});
+    std::vector<PgPool::Held> all;
+    for (std::uint32_t i = 0; i < run.pool(); ++i) {
+      all.push_back(std::move(*pool.acquire(self, Deadline(8s))));
+    }
+    {
+      std::jthread closer([&] {
+        Actor me(run.threads() + 1, Random::stream(run.seed(), 6));
+        expect(pool.close(me, {.drain = 1ms, .cancel = 1ms, .force = 0ms}), Outcome::orphaned);
+        pool.destroy(me);
+      });
+    }
+    for (PgPool::Held& held : all) {
+      pool.ask(self, held);
+      if (self.random.chance(1, 2)) pool.exec(self, held, "begin");
+      pool.release(self, std::move(held));
+    }
+    require(comes_true(8s, [&] { return server.backends("outlived").empty(); }), "I11",
+            "sessions of leases that are over live on");
+  }
+}
+
+// Who holds a lease, or is called by the pool, cannot wait for itself: refused, and nothing
+// changes.
+void refused(Run& run) {
+  while (run.next_pass()) {
+    MainActor self(run);
+    std::atomic<int> refusals{0};
+    std::atomic<Pool*> own{nullptr};
+    const auto try_close = [&] {
+      try {
+        if (Pool* pool = own) pool->close();
+      } catch (const WouldDeadlock&) {
+        ++refusals;
+      }
+    };
+    PoolConfig config = PgPool::quick("refused", run.pool());
+    config.hooks.prepare = [&](Connection&) {
+      try_close();
+      return Verdict::use();
+    };
+    config.hooks.after_release = [&](Connection&) {
+      try_close();
+      return true;
+    };
+    PgPool pool(std::move(config), {});
+    own = &pool.pool();
+    const auto act = [&](Actor& me) {
+      auto held = pool.acquire(me, Deadline(8s));
+      try_close();
+      pool.ask(me, *held);
+      pool.release(me, std::move(*held));
+    };
+    under_load(run, act, [] { pause(100ms); });
+    own = nullptr;
+    require(refusals > 0 && !pool.pool().closed(), "I9", "a close was not refused");
+    pool.audit_at_rest(self);
+    pool.audit_and_close(self);
+  }
+}
+
+Registered closing(std::string_view name, std::string_view story, void (*play)(Run&),
+                   Breaks breaks = Breaks::nothing) {
+  return Registered({name, story, play, Driver::pg, breaks});
+}
+const Registered registered[] = {
+    closing("close.sleep-canceled", "statements without end are canceled", sleep_canceled),
+    closing("close.frozen-backend-forced", "a server process is stopped: its socket is shut down",
+            frozen_backend_forced, Breaks::server),
+    closing("close.deadlines", "eight closers with phases of different length", deadlines),
+    closing("close.from-handler", "request_close() from a signal handler, under traffic",
+            from_handler),
+    closing("close.server-down", "close while the server is down", server_down, Breaks::server),
+    closing("close.leases-outlive", "leases work on when the pool is gone", leases_outlive),
+    closing("close.refused", "close by a lessee, and from hooks", refused),
+};
+
+}  // namespace
+}  // namespace tidegate::stress
