@@ -9,6 +9,7 @@
 
 #include <support/call_counter.hpp>
 #include <support/failed_allocations.hpp>
+#include <support/rendezvous.hpp>
 
 #include "pool_support.hpp"
 
