@@ -63,7 +63,8 @@ void arrays(std::string_view bytes) {
   if (elements) {
     const bool sendable = text.find('\0') == text.npos;
     if (sendable) check_round_trip(*elements, shown);
-    const bool any_null = std::find(elements->begin(), elements->end(), std::nullopt) != elements->end();
+    const bool any_null =
+        std::find(elements->begin(), elements->end(), std::nullopt) != elements->end();
     expect(plain.has_value() != any_null, "NULL is refused where it has no place", shown);
   }
   for (const bool read_as_others :

@@ -67,7 +67,8 @@ std::string stand_in(const ConninfoSplit& split) {
 std::string with_stand_in(std::string text, const ConninfoSplit& split, std::string_view keyword) {
   for (auto part = split.parts.rbegin(); part != split.parts.rend(); ++part) {
     if (!detail::is_pool_key(part->key)) continue;
-    const std::size_t written = std::min(part->text.find('='), part->text.find_first_of(" \t\n\v\f\r"));
+    const std::size_t written =
+        std::min(part->text.find('='), part->text.find_first_of(" \t\n\v\f\r"));
     text.replace(part->position - 1, written, keyword);
   }
   return text;
@@ -122,8 +123,9 @@ void check_against_libpq(const std::string& text) {
       for (const auto& [key, value] : by_the_parts(split, keyword)) {
         if (value.empty() && split.uri) continue;  // the head of the URI may have given it
         const auto found = libpq->find(key);
-        expect(value.empty() ? found == libpq->end() : found != libpq->end() && found->second == value,
-               "the parts are libpq's", shown + ": " + key);
+        expect(
+            value.empty() ? found == libpq->end() : found != libpq->end() && found->second == value,
+            "the parts are libpq's", shown + ": " + key);
       }
     }
   }

@@ -16,7 +16,7 @@ constexpr struct {
   std::string_view name;
   void (*run)(std::string_view);
 } kTargets[] = {
-    {"arrays", tidegate::fuzz::arrays}, {"conninfo", tidegate::fuzz::conninfo},
+    {"arrays", tidegate::fuzz::arrays},     {"conninfo", tidegate::fuzz::conninfo},
     {"duration", tidegate::fuzz::duration}, {"rows", tidegate::fuzz::rows},
     {"text", tidegate::fuzz::text},
 };

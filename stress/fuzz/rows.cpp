@@ -24,7 +24,6 @@ constexpr Oid kTypes[] = {16,   17,   18,   19,   20,   21,   23,   25,   26,   
                           700,  701,  705,  1042, 1043, 1082, 1114, 1184, 1700, 2278,
                           2950, 3802, 1000, 1001, 1007, 1009, 1115, 1182, 16385};
 
-
 // What the kinds of values promise beyond their type.
 template <class T>
 void check_value(const T& value, const std::string& shown) {
@@ -61,7 +60,8 @@ void check_round_trip(const T& value, Oid type, const std::string& shown) {
   const auto sent = pq_test::sent(value);
   expect(sent.has_value(), "a value is not sent as NULL", shown);
   const auto back = read<T>(type, 0, *sent, shown);
-  expect(back && same(*back, value), "what is sent is read back", shown + ", sent " + printable(*sent));
+  expect(back && same(*back, value), "what is sent is read back",
+         shown + ", sent " + printable(*sent));
 }
 
 template <class T>
@@ -115,7 +115,7 @@ void rows(std::string_view bytes) {
       type, format, value);
   check_each<std::chrono::sys_time<microseconds>, std::chrono::sys_time<nanoseconds>,
              std::chrono::local_time<microseconds>, std::chrono::year_month_day>(type, format,
-                                                                                value);
+                                                                                 value);
   check_each<std::optional<int>, std::vector<int>, std::vector<std::optional<std::string>>,
              std::vector<std::vector<std::byte>>>(type, format, value);
 }

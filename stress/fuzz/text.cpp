@@ -107,7 +107,8 @@ std::optional<std::string> unquoted(std::string_view json) {
 void check_json(std::string_view bytes) {
   const std::string json = detail::json_string(bytes);
   expect(is_utf8(json), "JSON is UTF-8", printable(bytes));
-  expect(unquoted(json) == repaired(bytes), "a JSON string says what it was given", printable(bytes));
+  expect(unquoted(json) == repaired(bytes), "a JSON string says what it was given",
+         printable(bytes));
 }
 
 // ---- COPY --------------------------------------------------------------------------------------
@@ -139,7 +140,8 @@ void check_copy(std::string_view bytes) {
   const Values values = split(std::string(bytes));
   const bool newline_ends_it = !bytes.empty() && bytes.back() == '\n';
   const auto tabs = std::count(bytes.begin(), bytes.end(), '\t');
-  expect(values.size() == static_cast<std::size_t>(tabs) + 1, "each tab of a line ends a value", shown);
+  expect(values.size() == static_cast<std::size_t>(tabs) + 1, "each tab of a line ends a value",
+         shown);
   const std::string line = joined(values);
   const auto inside = std::string_view(line).substr(0, line.size() - 1);
   expect(inside.find_first_of("\n\r") == inside.npos, "no value breaks a line", shown);
@@ -150,7 +152,8 @@ void check_copy(std::string_view bytes) {
          "what is written is read back", shown);
   std::string hex;
   pq::append_copy_bytes(hex, bytes);
-  expect(hex.size() == 3 + 2 * bytes.size() && split(hex).size() == 1, "bytes are one value", shown);
+  expect(hex.size() == 3 + 2 * bytes.size() && split(hex).size() == 1, "bytes are one value",
+         shown);
 }
 
 // ---- statements and reports --------------------------------------------------------------------
@@ -179,7 +182,8 @@ void check_statements(std::string_view bytes) {
 
 void check_server_text(std::string_view bytes) {
   const pq::ServerText said = pq::server_text(bytes);
-  expect(said.text.find('\n') == said.text.npos, "what a server says is one line", printable(bytes));
+  expect(said.text.find('\n') == said.text.npos, "what a server says is one line",
+         printable(bytes));
   expect(said.sqlstate.empty() || said.sqlstate.size() == 5, "an SQLSTATE has five characters",
          printable(bytes));
   static_cast<void>(pq::fault_of(said.sqlstate, {}));

@@ -1,6 +1,6 @@
-// CallCounter: what a stretch of code costs in allocations and locks. And allocations and threads that
-// are refused. For test programs that link support/call_counter.cpp, which steps in front of malloc,
-// pthread_mutex_lock and pthread_create.
+// CallCounter: what a stretch of code costs in allocations and locks. And allocations and threads
+// that are refused. For test programs that link support/call_counter.cpp, which steps in front of
+// malloc, pthread_mutex_lock and pthread_create.
 #pragma once
 
 #include <cstddef>

@@ -12,8 +12,8 @@ namespace tidegate::test {
 
 #if !defined(TIDEGATE_TEST_SANITIZED)
 
-// life(failure) with the first, second, ... allocation failing, up to the first run that makes fewer
-// of them. Blocks that a run leaves behind are a leak if they come again: what is kept, for
+// life(failure) with the first, second, ... allocation failing, up to the first run that makes
+// fewer of them. Blocks that a run leaves behind are a leak if they come again: what is kept, for
 // instance by a thread's stack for the next thread, is kept once.
 template <class Life>
 void sweep(Life&& life, FailedAllocation::Then then = FailedAllocation::Then::goes_on) {

@@ -80,8 +80,9 @@ std::vector<std::string> mask(ConninfoSplit& split) {
     const bool hide = std::any_of(known.begin(), known.end(), [&part](const auto& option) {
       return option.secret && option.keyword == part.key;
     });
-    parts.push_back(hide || detail::may_hold_keyword(part.key, part.value) ? part.key + '=' + std::string(detail::kHidden)
-                                : std::string(part.text));
+    parts.push_back(hide || detail::may_hold_keyword(part.key, part.value)
+                        ? part.key + '=' + std::string(detail::kHidden)
+                        : std::string(part.text));
   }
   return parts;
 }

@@ -20,8 +20,7 @@ Pipeline::~Pipeline() {
     if (result == nullptr && owed_ > 0) --owed_;
     if (result == nullptr) continue;
     session_.note_end_of_session(result.get());
-    synced_ =
-        PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC || is_libpqs_error(result.get());
+    synced_ = PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC || is_libpqs_error(result.get());
   }
   if (PQexitPipelineMode(connection) == 0) session_.set_broken(last_words(connection));
 }

@@ -57,8 +57,7 @@ void check_whole(Pool& pool) {
 
 // Planted: Openers::want() that catches std::system_error alone: the program ends, because it is
 // noexcept and the memory for a thread throws std::bad_alloc.
-// Planted: ResourceCore::open() that makes a text of what it caught: the same, with a text of which
-// there is no memory.
+// Found: an idle queue that got no memory for its producers was taken for a whole one.
 TEST(FailedAllocations, OneFromConstructionToCloseCostsNothingButTheCallThatNeededIt) {
   test::sweep([](FailedAllocation& failure) {
     try {

@@ -201,8 +201,8 @@ TEST(PoolConfigMasking, NoErrorHoldsAPasswordOrAPieceOfOne) {
   EXPECT_GT(refused, 500);
 }
 
-// Found by the fuzz target conninfo: "pool_max_conns=$N password=..." in a shell script without N. The
-// error showed the password, as the value of pool_max_conns that is no whole number.
+// Found by the fuzz target conninfo: "pool_max_conns=$N password=..." in a shell script without N.
+// The error showed the password, as the value of pool_max_conns that is no whole number.
 TEST(PoolConfigMasking, AnEmptyValueThatTakesThePasswordShowsNothingOfIt) {
   const Environment clean;
   for (const char* text : {"pool_max_conns= password=S3c", "pool_name= password=S3c",
