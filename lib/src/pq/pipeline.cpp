@@ -20,7 +20,7 @@ Pipeline::~Pipeline() {
     if (result == nullptr && owed_ > 0) --owed_;
     if (result == nullptr) continue;
     session_.note_end_of_session(result.get());
-    synced_ = PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC || is_libpqs_error(result.get());
+    synced_ = PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC;
   }
   if (PQexitPipelineMode(connection) == 0) session_.set_broken(last_words(connection));
 }
@@ -46,10 +46,6 @@ ResultPtr Pipeline::next() {
     return nullptr;
   }
   session_.note_end_of_session(result.get());
-  if (is_libpqs_error(result.get())) {
-    session_.set_broken(last_words(session_.native()));
-    synced_ = true;
-  }
   if (PQresultStatus(result.get()) != PGRES_PIPELINE_SYNC) return result;
   synced_ = true;
   return nullptr;

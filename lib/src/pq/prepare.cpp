@@ -84,11 +84,6 @@ const Prepared* Session::prepare() {
       continue;
     }
     note_end_of_session(result.get());
-    if (is_libpqs_error(result.get()) && PQstatus(native()) == CONNECTION_OK) {
-      set_broken(last_words(native()));
-      last = std::move(result);
-      break;
-    }
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
         if (--answers > 0) last.reset();

@@ -27,10 +27,6 @@ bool is_error(const PGresult* result) noexcept {
   return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
 }
 
-bool is_libpqs_error(const PGresult* result) noexcept {
-  return is_error(result) && PQresultErrorField(result, PG_DIAG_SQLSTATE) == nullptr;
-}
-
 QueryReport report_of(const PGresult* result) {
   QueryReport report{.severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
                      .sqlstate = field(result, PG_DIAG_SQLSTATE),

@@ -37,10 +37,6 @@ struct Result {
 
 bool is_error(const pg_result* result) noexcept;
 
-// An error of libpq, not the server's: memory ran out, or the connection is lost. In a pipeline it
-// takes the place of a result that has come, which may have been the end.
-bool is_libpqs_error(const pg_result* result) noexcept;
-
 // Every field of the server's report in an error or notice; `statement` is left empty.
 QueryReport report_of(const pg_result* result);
 
