@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 
 namespace tidegate::test {
@@ -23,6 +24,32 @@ void count_allocation() noexcept {
   if (counts.on) ++counts.allocations;
 }
 
+// Until the one that fails; negative: none, or it has failed already.
+[[maybe_unused]] std::atomic<std::int64_t> until_failure{-1};
+[[maybe_unused]] std::atomic<bool> later_ones_fail{false};
+[[maybe_unused]] std::atomic<bool> failure_happened{false};
+[[maybe_unused]] std::atomic<std::size_t> live{0};
+
+// Counts an allocation; true: it is to fail.
+[[maybe_unused]] bool is_refused() noexcept {
+  count_allocation();
+  if (failure_happened && later_ones_fail) return true;
+  if (until_failure.load(std::memory_order_relaxed) < 0) return false;
+  if (until_failure.fetch_sub(1) != 1) return false;
+  failure_happened = true;
+  return true;
+}
+
+[[maybe_unused]] void* counted(void* memory) noexcept {
+  if (memory != nullptr) live.fetch_add(1, std::memory_order_relaxed);
+  return memory;
+}
+
+[[maybe_unused]] void* refused() noexcept {
+  errno = ENOMEM;
+  return nullptr;
+}
+
 }  // namespace
 
 CallCounter::CallCounter() noexcept { counts = {.on = true}; }
@@ -31,6 +58,22 @@ std::size_t CallCounter::allocations() const noexcept { return counts.allocation
 std::size_t CallCounter::locks() const noexcept { return counts.locks; }
 
 #if !defined(TIDEGATE_TEST_SANITIZED)
+FailedAllocation::FailedAllocation(std::size_t nth, Then then) noexcept : nth_(nth), then_(then) {
+  begin();
+}
+void FailedAllocation::begin() noexcept {
+  failure_happened = false;
+  later_ones_fail = then_ == Then::all_fail;
+  until_failure = static_cast<std::int64_t>(nth_);
+}
+void FailedAllocation::end() noexcept {
+  until_failure = -1;
+  later_ones_fail = false;
+}
+bool FailedAllocation::happened() const noexcept { return failure_happened; }
+
+std::size_t live_allocations() noexcept { return live.load(std::memory_order_relaxed); }
+
 NoThreads::NoThreads() noexcept {
   threads_refused = 0;
   no_threads = true;
@@ -64,21 +107,32 @@ void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
+void __libc_free(void*);
+
 void* malloc(std::size_t size) noexcept {
-  tidegate::test::count_allocation();
-  return __libc_malloc(size);
+  using namespace tidegate::test;
+  return is_refused() ? refused() : counted(__libc_malloc(size));
 }
 void* calloc(std::size_t count, std::size_t size) noexcept {
-  tidegate::test::count_allocation();
-  return __libc_calloc(count, size);
+  using namespace tidegate::test;
+  return is_refused() ? refused() : counted(__libc_calloc(count, size));
 }
 void* realloc(void* memory, std::size_t size) noexcept {
-  tidegate::test::count_allocation();
-  return __libc_realloc(memory, size);
+  using namespace tidegate::test;
+  if (memory == nullptr) return malloc(size);
+  if (size == 0) {
+    free(memory);
+    return nullptr;
+  }
+  return is_refused() ? refused() : __libc_realloc(memory, size);
 }
 void* memalign(std::size_t alignment, std::size_t size) noexcept {
-  tidegate::test::count_allocation();
-  return __libc_memalign(alignment, size);
+  using namespace tidegate::test;
+  return is_refused() ? refused() : counted(__libc_memalign(alignment, size));
+}
+void free(void* memory) noexcept {
+  if (memory != nullptr) tidegate::test::live.fetch_sub(1, std::memory_order_relaxed);
+  __libc_free(memory);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
   return memalign(alignment, size);

@@ -84,9 +84,9 @@ std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) no
   if (negative) text.remove_prefix(1);
   const auto value = parse_magnitude(text);
   constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (!value || *value > kMax) return std::nullopt;
-  const auto count = static_cast<std::int64_t>(*value);
-  return std::chrono::nanoseconds(negative ? -count : count);
+  // One more below zero than above it.
+  if (!value || *value > kMax + (negative ? 1 : 0)) return std::nullopt;
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(negative ? 0 - *value : *value));
 }
 
 std::string format_duration(std::chrono::nanoseconds duration) {

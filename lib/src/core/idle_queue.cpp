@@ -7,8 +7,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <memory>
 #include <new>
-#include <optional>
 #include <vector>
 
 #include <tidegate/core/sync.hpp>
@@ -39,9 +39,18 @@ class Element {
 constexpr std::size_t kBlockSize = 32;
 constexpr std::size_t kIndexSize = 128;  // blocks that one producer can index without growing
 
+// The queue takes no notice of memory that it does not get, and is unusable then; so this does.
+constinit thread_local bool memory_was_refused = false;
+
 struct Traits : moodycamel::ConcurrentQueueDefaultTraits {
   static constexpr std::size_t BLOCK_SIZE = kBlockSize;
   static constexpr std::size_t EXPLICIT_INITIAL_INDEX_SIZE = kIndexSize;
+  static void* malloc(std::size_t size) noexcept {
+    void* const memory = std::malloc(size);
+    if (memory == nullptr) memory_was_refused = true;
+    return memory;
+  }
+  static void free(void* memory) noexcept { std::free(memory); }
 };
 using Queue = moodycamel::ConcurrentQueue<Element, Traits>;
 
@@ -59,11 +68,13 @@ struct alignas(kCacheLine) Producer {
 // two half used: hence the spare ones.
 struct IdleQueue::Impl {
   Impl(std::uint32_t slots, std::uint32_t count)
-      : queue((slots / kBlockSize + 1 + std::size_t{3} * count) * kBlockSize) {
+      : queue((memory_was_refused = false,
+               (slots / kBlockSize + 1 + std::size_t{3} * count) * kBlockSize)) {
     producers.reserve(count);
     for (std::uint32_t i = 0; i < count; ++i) {
       producers.push_back(std::make_unique<Producer>(queue));
     }
+    if (memory_was_refused) throw std::bad_alloc();
   }
 
   Queue queue;

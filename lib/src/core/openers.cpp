@@ -4,7 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 #include <tidegate/base/test_point.hpp>
@@ -42,6 +42,7 @@ Openers::Openers(const OpenersConfig& config, OpenerClient& client)
     : config_(config), client_(client), workers_(config.max_threads + config.chore_threads) {
   std::random_device seed;
   random_.seed(seed());
+  fired_.request_stop();
 }
 
 Openers::~Openers() { stop(); }
@@ -53,8 +54,8 @@ void Openers::want(std::uint32_t count) noexcept {
     if (stopped_) return;
     try {
       for (; count > 0; --count) start_worker();
-    } catch (const std::system_error&) {
-      failed = true;  // those that run already go on taking slots
+    } catch (const std::exception&) {  // no thread, or no memory for one
+      failed = true;                   // those that run already go on taking slots
     }
   }
   for (; failed && count > 0; --count) {
@@ -69,7 +70,7 @@ void Openers::want_chore() noexcept {
     std::lock_guard lock(mutex_);
     try {
       if (!stopped_) return start_worker();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // as in want()
       // A worker that runs takes it before it ends; without one it would be left behind.
       if (chores_ > 0) return;
     }
@@ -79,9 +80,7 @@ void Openers::want_chore() noexcept {
 
 // On the calling thread, and none of them blocks.
 void Openers::end_chores() noexcept {
-  std::stop_source fired;
-  fired.request_stop();
-  while (const auto slot = client_.take_chore()) client_.do_chore(*slot, fired.get_token());
+  while (const auto slot = client_.take_chore()) client_.do_chore(*slot, fired_.get_token());
 }
 
 // Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
@@ -260,7 +259,7 @@ void Openers::leave_behind(std::shared_ptr<void> keep) noexcept {
   {
     std::lock_guard lock(mutex_);
     for (Worker& worker : workers_) {
-      if (worker.running) worker.thread.detach();
+      if (worker.running && worker.thread.joinable()) worker.thread.detach();
     }
     if (any_runs()) keep_ = std::move(keep);
   }

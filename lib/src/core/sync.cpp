@@ -19,12 +19,14 @@ long futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,
   return ::syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, mask);
 }
 
+// The thread of a child has another id than the one that forked. Made when the program is loaded,
+// because the first use of an id has nobody to tell that memory ran out.
+const tidegate::detail::ForkHook forget_thread_id(
+    [](void*) noexcept { detail::cached_thread_id = 0; }, nullptr);
+
 }  // namespace
 
 std::int32_t detail::ask_thread_id() noexcept {
-  // The thread of a child has another id than the one that forked.
-  static const tidegate::detail::ForkHook forget([](void*) noexcept { cached_thread_id = 0; },
-                                                 nullptr);
   return static_cast<std::int32_t>(::syscall(SYS_gettid));
 }
 

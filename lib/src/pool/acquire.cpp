@@ -35,7 +35,7 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   }
   tell(config_.observer, [&](Observer& o) { o.acquire_started(wish.where); });
   bool waited = false;
-  const std::vector<LeaseInfo> held = leases_of_nested(entered.entry);
+  const std::vector<LeaseInfo> held = leases_of_nested(entered);
   auto ticket = !held.empty() && config_.nested_acquire == NestedAcquire::fail
                     ? refuse_nested(entered, held, wish.where)
                     : search_and_explain(entered, wish, search, waited);
@@ -53,10 +53,26 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
 
 // ---- nested acquires -------------------------------------------------------------------------
 
-// What this thread holds, as far as that is to be looked for.
-std::vector<LeaseInfo> PoolImpl::leases_of_nested(core::Entry entry) const {
-  if (config_.nested_acquire == NestedAcquire::off || entry == core::Entry::closed) return {};
-  return leases_held_by(*core_, core::current_thread_id());
+// What this thread holds, as far as that is to be looked for. What it throws costs no slot.
+std::vector<LeaseInfo> PoolImpl::leases_of_nested(Entered entered) const {
+  if (config_.nested_acquire == NestedAcquire::off || entered.entry == core::Entry::closed) {
+    return {};
+  }
+  try {
+    return leases_held_by(*core_, core::current_thread_id());
+  } catch (...) {
+    leave(entered);
+    throw;
+  }
+}
+
+// The end of an acquire that has not looked for anything yet.
+void PoolImpl::leave(Entered entered) const noexcept {
+  if (entered.entry == core::Entry::docked) {
+    core_->slots().release(entered.ticket);
+  } else {
+    core_->slots().give_up(entered.ticket.gate());
+  }
 }
 
 // One that fails is reported only where it is refused.
@@ -75,16 +91,13 @@ ErrorValue PoolImpl::nested_error(const std::vector<LeaseInfo>& held, Location w
 
 Expected<core::Ticket> PoolImpl::refuse_nested(Entered entered, const std::vector<LeaseInfo>& held,
                                                Location where) {
-  if (entered.entry == core::Entry::docked) {
-    core_->slots().release(entered.ticket);
-  } else {
-    core_->slots().give_up(entered.ticket.gate());
-  }
+  leave(entered);
   return nested_error(held, where);
 }
 
 void PoolImpl::begin_taking_idle(Location where) {
-  const std::vector<LeaseInfo> held = leases_of_nested(core::Entry::admitted);
+  if (config_.nested_acquire == NestedAcquire::off) return;
+  const std::vector<LeaseInfo> held = leases_held_by(*core_, core::current_thread_id());
   if (held.empty()) return;
   if (config_.nested_acquire == NestedAcquire::fail) nested_error(held, where).raise();
   count_nested(held, where);
@@ -301,7 +314,11 @@ std::vector<LeaseHolder> PoolImpl::holders(std::size_t most) const {
 ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, Location where) {
   ConnectReport report;
   if (const auto failure = core_->last_failure()) {
-    if (const auto* last = failure->as<ConnectError>()) report = last->report();
+    if (const auto* last = failure->as<ConnectError>()) {
+      report = last->report();
+    } else {
+      report.text = failure->what();
+    }
   }
   const auto backoff = core_->openers().backoff();
   const auto now = std::chrono::steady_clock::now();

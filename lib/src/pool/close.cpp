@@ -1,8 +1,8 @@
 // Who may close the pool, and on what thread that is done.
 #include <cerrno>
+#include <exception>
 #include <new>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include <tidegate/base/duration.hpp>
@@ -63,10 +63,11 @@ void PoolImpl::start_closer() noexcept {
     closer_ = core::start_thread("tidegate-close", [this] {
       try {
         closing_.run_requested(weak_from_this());
-      } catch (...) {  // out of memory for the report: the fence is set, leases end by themselves
+      } catch (...) {  // out of memory for the report
+        // The fence is set; the next close(), or the end of the pool, does what is left.
       }
     });
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // no thread, or no memory for one
     core_->slots().close();
   }
 }
@@ -80,8 +81,8 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
     try {
       pool->closing_.run({.reason = "pool destroyed"}, where,
                          count_leases(*pool->core_, core::current_thread_id()), pool);
-    } catch (...) {  // out of memory for the report: as in start_closer()
-      pool->core_->slots().fence();
+    } catch (...) {  // out of memory for the report
+      pool->closing_.end_without_report(pool);
     }
   };
   const Location here = Location::current();
@@ -90,7 +91,7 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
   impl->request_close("pool destroyed in a hook or on a thread of the pool", here);
   try {
     core::start_thread("tidegate-close", [impl, close, here] { close(impl, here); }).detach();
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     // No thread: the fence is set. What is left of the pool stays, rather than to wait for itself.
     [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
   }

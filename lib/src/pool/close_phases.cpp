@@ -218,7 +218,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     }
   }
   if (result_.outcome == Outcome::orphaned || own_ > 0) {
-    result_.leases_orphaned = core.slots().abandon();
+    result_.leases_orphaned = abandon();
     if (result_.leases_orphaned > 0) {
       result_.outcome = Outcome::orphaned;
     } else {  // the last one came back just now

@@ -119,6 +119,22 @@ CloseReport Closing::run_requested(const std::weak_ptr<void>& keep) {
   return run({}, request_where_, 0, keep, Caller::pool);
 }
 
+// Until finish() has a report, others may take over.
+class Closing::Turn {
+ public:
+  explicit Turn(Closing& closing) noexcept : closing_(closing) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    const std::lock_guard lock(closing_.mutex_);
+    closing_.running_ = false;
+    closing_.ended_.notify_all();
+  }
+
+ private:
+  Closing& closing_;
+};
+
 CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
                          const std::weak_ptr<void>& keep, Caller caller) {
   const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
@@ -133,22 +149,43 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
       lock.unlock();
       parts_.core.slots().poke_drain();
       lock.lock();
-      ended_.wait(lock, [this] { return report_.has_value(); });
-      return *report_;
+      ended_.wait(lock, [this] { return report_.has_value() || !running_; });
+      if (report_) return *report_;
     }
     running_ = true;
     plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
              .cancel = options.cancel.value_or(parts_.config.close_cancel),
              .force = options.force.value_or(parts_.config.close_force)};
-    result_.closer = closed_->closer;
-    result_.still_attached = *closed_->attached;
   }
+  const Turn turn(*this);
+  result_ = {};  // of a run that failed
+  left_.clear();
+  result_.closer = closed_->closer;
+  result_.still_attached = *closed_->attached;
   began_ = Clock::now();
   own_ = own;
   self_ = core::current_thread_id();
   if (!drain() && !cancel()) force();
   end_rest(keep);
   return finish();
+}
+
+// At most once, whoever comes.
+std::uint32_t Closing::abandon() noexcept {
+  if (!orphaned_) orphaned_ = parts_.core.slots().abandon();
+  return *orphaned_;
+}
+
+void Closing::end_without_report(const std::shared_ptr<void>& keep) noexcept {
+  auto& core = parts_.core;
+  core.slots().close();
+  core.openers().stop_opening();
+  core.closing().request_stop();
+  core.announced().request_stop();
+  abandon();
+  const Deadline give_up = Deadline(Clock::now()) + std::chrono::seconds(1);
+  if (!parts_.maintenance.stop(Deadline::now(), give_up)) parts_.maintenance.leave_behind(keep);
+  if (!core.openers().stop(give_up)) core.openers().leave_behind(keep);
 }
 
 CloseReport Closing::finish() {

@@ -60,6 +60,11 @@ class Closing {
   // What request() left to be done, on a thread of the pool.
   CloseReport run_requested(const std::weak_ptr<void>& keep);
 
+  // Both throw std::bad_alloc. The close has got somewhere then; the next caller goes on with it.
+  // Or this, which needs no memory and comes last: what is out ends by itself, and threads that are
+  // stuck hold `keep`.
+  void end_without_report(const std::shared_ptr<void>& keep) noexcept;
+
   // A connection is to be retired, and that of the last lease: the closing thread, which this lease
   // is about to wake, says goodbye to it by itself. For the thread that retires it, which is still
   // admitted; if it was not the last, maintenance finds the connection at its next tick.
@@ -84,7 +89,9 @@ class Closing {
     std::chrono::milliseconds force{};
   };
 
-  enum class Caller { user, pool };
+  enum class Caller : std::uint8_t { user, pool };
+  // One run under way; ends when that does, whatever happened.
+  class Turn;
   CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
                   const std::weak_ptr<void>& keep, Caller caller);
   bool publish(std::string reason, Location where);
@@ -108,6 +115,7 @@ class Closing {
   bool end_by_itself(Deadline deadline);
   void end_rest(const std::weak_ptr<void>& keep);
   CloseReport finish();
+  std::uint32_t abandon() noexcept;
 
   const Parts parts_;
 
@@ -138,6 +146,7 @@ class Closing {
   Clock::time_point began_{};
   std::uint32_t own_ = 0;
   std::int32_t self_ = 0;
+  std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
   std::vector<Left> left_{};
   CloseReport result_{};
 };

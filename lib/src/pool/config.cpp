@@ -57,7 +57,7 @@ bool holds_pool_keys(const ConninfoSplit& split) {
 }
 
 // A whole connection string may stand there by mistake: libpq takes it for a name.
-bool is_odd_database(std::string_view name) { return name.find('=') != name.npos; }
+bool is_odd_database(std::string_view name) { return detail::may_hold_keyword("dbname", name); }
 
 // The parts of the conninfo with its secrets hidden, in `split` as well; all of it when it is
 // faulty.
@@ -72,7 +72,7 @@ std::vector<std::string> mask(ConninfoSplit& split) {
     return {std::string(detail::kHidden)};
   }
   // A user name alone is no secret.
-  if (split.userinfo && split.userinfo->find(':') != std::string_view::npos) {
+  if (split.userinfo && split.userinfo->find_first_of(":=") != std::string_view::npos) {
     split.userinfo = detail::kHidden;
   }
   std::vector<std::string> parts;
@@ -80,9 +80,9 @@ std::vector<std::string> mask(ConninfoSplit& split) {
     const bool hide = std::any_of(known.begin(), known.end(), [&part](const auto& option) {
       return option.secret && option.keyword == part.key;
     });
-    const bool odd = part.key == "dbname" && is_odd_database(part.value);
-    parts.push_back(hide || odd ? part.key + '=' + std::string(detail::kHidden)
-                                : std::string(part.text));
+    parts.push_back(hide || detail::may_hold_keyword(part.key, part.value)
+                        ? part.key + '=' + std::string(detail::kHidden)
+                        : std::string(part.text));
   }
   return parts;
 }

@@ -52,6 +52,12 @@ const char* broken_rule(std::string_view keyword, std::string_view value) {
       // In front it marks an abstract Unix socket.
       if (value[i] == '@' && value[i - 1] != ',') return "an '@' in the name of a host";
     }
+    if (may_hold_keyword(keyword, value)) {
+      return "a '=' in the name of a host; an empty value is written ''";
+    }
+  }
+  if (keyword == "user" && value.find("password=") != value.npos) {
+    return "a password in the name of a user; an empty value is written ''";
   }
   if (keyword == "port") {
     const char* const end = value.data() + value.size();
@@ -120,7 +126,13 @@ void check_order(std::string_view low_field, const T& low, std::string_view high
 
 bool is_pool_key(std::string_view key) noexcept { return key.starts_with(kKeyPrefix); }
 
+bool may_hold_keyword(std::string_view key, std::string_view value) noexcept {
+  // The one keyword in whose values a '=' is at home: settings of the server.
+  return value.find(key == "options" ? "password=" : "=") != value.npos;
+}
+
 std::string shown_value(std::string_view value) {
+  if (may_hold_keyword({}, value)) return std::string(kHidden);
   constexpr std::size_t kMost = 60;
   std::string text(value.substr(0, kMost));
   for (char& c : text) {

@@ -35,7 +35,12 @@ void check_members(const PoolConfig& config, Problems& problems);
 // will do.
 std::vector<bool> showable_keys(const ConninfoSplit& split, const KnownOptions& known);
 
-// A value as an error may show it: on one line, not too long.
+// Whether a value may hold another keyword with its value: a password, if it is the one that stands
+// behind a value that was left empty ("pool_max_conns= password=x": libpq's rules make it one
+// word).
+bool may_hold_keyword(std::string_view key, std::string_view value) noexcept;
+
+// A value as an error may show it: on one line, not too long, and hidden if it may hold a keyword.
 std::string shown_value(std::string_view value);
 
 }  // namespace tidegate::detail

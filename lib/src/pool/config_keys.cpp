@@ -8,6 +8,8 @@
 
 #include <tidegate/base/duration.hpp>
 
+#include "pool/config_check.hpp"
+
 namespace tidegate::detail {
 namespace {
 
@@ -110,6 +112,7 @@ Wrong check(const std::string& text, const ConfigKey&) {
                   [](char c) { return (c >= 0 && c < ' ') || c == 127; })) {
     return "must not hold control characters";
   }
+  if (may_hold_keyword("pool_name", text)) return "must not hold '='; an empty value is written ''";
   return {};
 }
 std::string write(const std::string& text) { return text; }

@@ -17,12 +17,12 @@ using core::Retired;
 Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) const {
   // Who may not wait for a connection may all the same prepare one: for as long as a ping may take.
   const Deadline by = search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
-  // Its statements end with the pool, too.
-  std::stop_source stop;
-  const auto request_stop = [&stop] { stop.request_stop(); };
-  const std::stop_callback on_stop(search.stop, request_stop);
-  const std::stop_callback on_close(core_->closing().get_token(), request_stop);
   try {
+    // Its statements end with the pool, too.
+    std::stop_source stop;
+    const auto request_stop = [&stop] { stop.request_stop(); };
+    const std::stop_callback on_stop(search.stop, request_stop);
+    const std::stop_callback on_close(core_->closing().get_token(), request_stop);
     const InHook scope(*this);
     const Bounded bound(connection, by, stop.get_token());
     return config_.hooks.prepare(connection);
@@ -44,16 +44,17 @@ Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
     core_->replace(ticket, Retired::hook);
     return Checked::next;
   }
-  search.failure = std::visit(
-      [&](const auto& reason) {
-        return ErrorValue::of(HookError(name_, "prepare", reason, search.where));
-      },
-      verdict.reason());
+  // First the slot: the words may throw, and that must not cost it.
   if (verdict.kind() == Verdict::Kind::keep_and_fail) {
     give_back_unleased(ticket);
   } else {
     core_->discard_unleased(ticket, Retired::hook);
   }
+  search.failure = std::visit(
+      [&](const auto& reason) {
+        return ErrorValue::of(HookError(name_, "prepare", reason, search.where));
+      },
+      verdict.reason());
   return Checked::fail;
 }
 
@@ -101,17 +102,19 @@ bool PoolImpl::after_release(Connection& connection, const std::stop_token& stop
 }
 
 void PoolImpl::before_close(Connection& connection, const std::stop_token& stop) noexcept {
-  std::string what = "an exception that is no std::exception";
+  const auto tell_failed = [this](const char* what) noexcept {
+    tell(config_.observer, [&](Observer& o) { o.hook_failed("before_close", what); });
+  };
   const core::Doing doing("hook before_close");
   try {
     const InHook scope(*this);
     const Bounded bound(connection, Deadline(config_.ping_timeout), stop);
-    return config_.hooks.before_close(connection);
+    config_.hooks.before_close(connection);
   } catch (const std::exception& error) {
-    what = error.what();
+    tell_failed(error.what());
   } catch (...) {
+    tell_failed("an exception that is no std::exception");
   }
-  tell(config_.observer, [&](Observer& o) { o.hook_failed("before_close", what); });
 }
 
 }  // namespace tidegate::detail

@@ -1,5 +1,6 @@
 #include "opener.hpp"
 
+#include <new>
 #include <utility>
 
 #include <tidegate/pool/connect_error.hpp>
@@ -76,11 +77,12 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
                        .after_release = static_cast<bool>(config.hooks.after_release),
                        .observer = config.observer})) {
   std::string session_attrs = default_of("target_session_attrs");
-  if (auto parsed = pq::parse_conninfo(config.conninfo)) {
-    for (pq::ConninfoOption& option : *parsed) {
-      if (option.keyword == "target_session_attrs") session_attrs = option.value;
-      options_.params.emplace_back(std::move(option.keyword), std::move(option.value));
-    }
+  auto parsed = pq::parse_conninfo(config.conninfo);
+  // It is valid: so memory ran out, and going on would mean to connect to libpq's default.
+  if (!parsed) throw std::bad_alloc();
+  for (pq::ConninfoOption& option : *parsed) {
+    if (option.keyword == "target_session_attrs") session_attrs = option.value;
+    options_.params.emplace_back(std::move(option.keyword), std::move(option.value));
   }
   // The fallback: conninfo and PGAPPNAME win.
   options_.params.emplace_back("fallback_application_name", "tidegate/" + name_);

@@ -94,7 +94,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   };
   Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,
                                             Search& search, bool& waited);
-  std::vector<LeaseInfo> leases_of_nested(core::Entry entry) const;
+  std::vector<LeaseInfo> leases_of_nested(Entered entered) const;
+  void leave(Entered entered) const noexcept;
   void count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept;
   ErrorValue nested_error(const std::vector<LeaseInfo>& held, Location where);
   Expected<core::Ticket> refuse_nested(Entered entered, const std::vector<LeaseInfo>& held,

@@ -6,12 +6,12 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <tidegate/base/fork.hpp>
 #include <tidegate/base/thread.hpp>
@@ -24,6 +24,9 @@ using namespace std::chrono_literals;
 
 // How long the end waits for requests that are under way.
 constexpr auto kFarewell = 100ms;
+
+// When memory ran out for a request: how long until it is tried again.
+constexpr auto kAgain = 10ms;
 
 // When the books allow the next request: at most per_second in any second.
 Clock::time_point allowed_at(CancelBooks& books, Clock::time_point now) noexcept {
@@ -71,7 +74,7 @@ struct Canceller::State {
     return std::any_of(workers.begin(), workers.end(), [](const Worker& w) { return w.sending; });
   }
   // The oldest request that its group's rate allows; or when one will be, in `next`.
-  std::shared_ptr<CancelTarget> take(std::optional<Clock::time_point>& next) {
+  std::shared_ptr<CancelTarget> take(std::optional<Clock::time_point>& next) noexcept {
     const auto now = Clock::now();
     next.reset();
     for (auto it = queue.begin(); it != queue.end(); ++it) {
@@ -81,7 +84,12 @@ struct Canceller::State {
         next = next ? std::min(*next, at) : at;
         continue;
       }
-      books.recent.push_back(now);
+      try {
+        books.recent.push_back(now);
+      } catch (const std::bad_alloc&) {  // one that is not in the books is not sent
+        next = now + kAgain;
+        continue;
+      }
       auto target = std::move(*it);
       queue.erase(it);
       return target;
@@ -115,7 +123,7 @@ std::shared_ptr<Canceller> Canceller::shared() {
 Canceller::Canceller(Send send) : state_(std::make_shared<State>(std::move(send))) {}
 
 Canceller::~Canceller() {
-  std::vector<std::thread> ended;
+  std::array<std::thread, kThreads> ended;
   {
     std::unique_lock lock(state_->mutex);
     state_->stopping = true;
@@ -123,16 +131,19 @@ Canceller::~Canceller() {
     state_->queue.clear();
     state_->work.notify_all();
     state_->done.wait_for(lock, kFarewell, [this] { return !state_->anybody_sends(); });
-    for (State::Worker& worker : state_->workers) {
+    for (unsigned i = 0; i < kThreads; ++i) {
+      State::Worker& worker = state_->workers[i];
       if (!worker.thread.joinable()) continue;
       if (worker.sending) {
         worker.thread.detach();
       } else {
-        ended.push_back(std::move(worker.thread));
+        ended[i] = std::move(worker.thread);
       }
     }
   }
-  for (std::thread& thread : ended) thread.join();
+  for (std::thread& thread : ended) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 Canceller::Asked Canceller::request(const std::shared_ptr<CancelTarget>& target) noexcept {

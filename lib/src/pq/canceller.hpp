@@ -17,7 +17,7 @@ namespace tidegate::pq {
 
 // What a CancelGroup counts. Threads in the middle of a request may outlive the group.
 struct CancelBooks {
-  explicit CancelBooks(std::uint32_t rate) noexcept : per_second(rate > 0 ? rate : 1) {}
+  explicit CancelBooks(std::uint32_t rate) : per_second(rate > 0 ? rate : 1) {}
 
   const std::uint32_t per_second;
   std::atomic<std::uint64_t> sent{0};

@@ -143,11 +143,16 @@ void refuse_infinity(const Field& in) {
   if (in.text() == "infinity" || in.text() == "-infinity") in.refuse(kInfinite);
 }
 
+constexpr const char* kOutOfRange = "it is out of range";
+
 // days * kMicrosPerDay + micros, refused where 64 bits do not hold it (after the year 294247).
 Micros to_micros(const Field& in, long long day_count, long long micros) {
-  constexpr long long kDays = std::numeric_limits<long long>::max() / kMicrosPerDay - 1;
-  if (day_count > kDays || day_count < -kDays) in.refuse("it is out of range");
-  return Micros(day_count * kMicrosPerDay + micros);
+  long long all = 0;
+  if (__builtin_mul_overflow(day_count, kMicrosPerDay, &all) ||
+      __builtin_add_overflow(all, micros, &all)) {
+    in.refuse(kOutOfRange);
+  }
+  return Micros(all);
 }
 
 constexpr const char* kNotIso = "it is not in the form of DateStyle ISO";
@@ -199,9 +204,7 @@ std::optional<long long> read_wire(const Field& in, std::uint32_t type) {
 
 // A point in time on the server's clock, on ours.
 Micros from_epoch(const Field& in, long long micros) {
-  if (micros > std::numeric_limits<long long>::max() - kEpochMicros) {
-    in.refuse("it is out of range");
-  }
+  if (micros > std::numeric_limits<long long>::max() - kEpochMicros) in.refuse(kOutOfRange);
   return Micros(micros + kEpochMicros);
 }
 
@@ -241,8 +244,12 @@ year_month_day read_date(const Field& in) {
   } else if (!scan_date(scanner, date) || !scan_end(scanner, date)) {
     in.refuse(kNotIso);
   }
-  if (date.year > static_cast<int>(year::max())) in.refuse("its year is out of range");
-  return {year(static_cast<int>(date.year)), month(date.month), day(date.day)};
+  if (date.year > static_cast<int>(year::max()) || date.year < static_cast<int>(year::min())) {
+    in.refuse("its year is out of range");
+  }
+  const year_month_day value(year(static_cast<int>(date.year)), month(date.month), day(date.day));
+  if (!value.ok()) in.refuse(kNotIso);  // there is no such day
+  return value;
 }
 
 void write_timestamptz(std::chrono::sys_time<Micros> value, Params& out) {

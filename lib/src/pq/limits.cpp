@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -76,8 +77,7 @@ void Session::await_socket(short events) noexcept {
     if (!struck) {
       strike(waited == Waited::woken ? Limit::stop : Limit::deadline);
     } else if (drained_by_.passed()) {
-      give_up("the server did not answer the cancel request within " +
-              brief_duration(drain_bound_));
+      give_up_unanswered("the server did not answer the cancel request");
     } else {
       ask_to_cancel();
     }
@@ -103,6 +103,14 @@ void Session::give_up(std::string_view why) noexcept {
   set_broken(why);
   ::shutdown(PQsocket(native()), SHUT_RDWR);
   drained_by_ = ask_again_ = Deadline::never();
+}
+
+void Session::give_up_unanswered(std::string_view what) noexcept {
+  try {
+    give_up(std::string(what) + " within " + brief_duration(drain_bound_));
+  } catch (const std::bad_alloc&) {
+    give_up(what);
+  }
 }
 
 // Throws when a limit has been reached before anything was sent.
@@ -141,7 +149,7 @@ void Session::settle_cancels() {
   refuse_if_over(" while an earlier cancel was under way");
   if (ping_until(earlier(limit_, drain_bound_), bell()) == PingResult::pending) {
     refuse_if_over(" while an earlier cancel was under way");
-    give_up("the server did not answer within " + brief_duration(drain_bound_) + " after a cancel");
+    give_up_unanswered("the server did not answer after a cancel");
     return;
   }
   cancel_settled();

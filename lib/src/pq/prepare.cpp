@@ -48,15 +48,18 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
 const Prepared* Session::prepare() {
   const std::vector<std::uint32_t> declared = declared_types(params_);
   const std::string name = cache_.next_name();
-  std::vector<std::string> evicted;
-  if (PQtransactionStatus(native()) == PQTRANS_IDLE) evicted.swap(cache_.evicted());
+  // Made before anything is sent: nothing may throw in the middle of the pipeline.
+  std::vector<std::string> deallocations;
+  if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
+    for (const std::string& old : cache_.evicted()) deallocations.push_back("DEALLOCATE " + old);
+    cache_.evicted().clear();
+  }
 
   if (PQenterPipelineMode(native()) == 0) throw_unsent();
   bool sent = true;
   int answers = 1;
-  for (const std::string& old : evicted) {
+  for (const std::string& text : deallocations) {
     // Each for itself: one that is gone already does not keep the next from going.
-    const std::string text = "DEALLOCATE " + old;
     sent =
         sent &&
         PQsendQueryParams(native(), text.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
@@ -69,7 +72,7 @@ const Prepared* Session::prepare() {
          PQsendDescribePrepared(native(), name.c_str()) == 1 && PQpipelineSync(native()) == 1;
   if (!sent) {  // out of memory, or the connection is lost: what was sent is not worth an answer
     set_broken(last_words(native()));
-    throw_lost({.message = last_words(native())});
+    throw_lost({.message = std::string(last_words(native()))});
   }
 
   ResultPtr last;

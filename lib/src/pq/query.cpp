@@ -239,7 +239,7 @@ void Session::throw_lost(QueryReport report) {
 void Session::throw_unsent() {
   if (PQstatus(native()) != CONNECTION_OK) {
     set_broken(last_words(native()));
-    throw_lost({.message = last_words(native())});
+    throw_lost({.message = std::string(last_words(native()))});
   }
   throw_usage(last_words(native()));
 }

@@ -235,10 +235,10 @@ SocketCheck Session::check_socket() noexcept {
   return has(Flag::broken) ? SocketCheck::dead : SocketCheck::ok;
 }
 
-std::string last_words(const PGconn* connection) {
+std::string_view last_words(const PGconn* connection) noexcept {
   std::string_view text = PQerrorMessage(connection);
   text = text.substr(0, text.find('\n'));
-  return text.empty() ? "the connection is lost" : std::string(text);
+  return text.empty() ? "the connection is lost" : text;
 }
 
 }  // namespace tidegate::pq

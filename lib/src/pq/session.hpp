@@ -211,6 +211,7 @@ class Session final : public SessionState {
   void strike(Limit why) noexcept;
   void ask_to_cancel() noexcept;
   void give_up(std::string_view why) noexcept;
+  void give_up_unanswered(std::string_view what) noexcept;
   void refuse_if_over(std::string_view waited_for);
   void settle_ping();
   void settle_cancels();
@@ -276,7 +277,7 @@ class Session final : public SessionState {
 
 TransactionStatus transaction_of(const pg_conn* connection) noexcept;
 
-// libpq's last words on one line, without the final newline.
-std::string last_words(const pg_conn* connection);
+// libpq's last words on one line, without the final newline. Valid until the next call of libpq.
+std::string_view last_words(const pg_conn* connection) noexcept;
 
 }  // namespace tidegate::pq

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <system_error>
 
@@ -33,10 +34,10 @@ class EffectiveOptions {
     const std::unique_ptr<PGconn, void (*)(PGconn*)> stillborn(
         PQconnectStartParams(keywords.data(), values.data(), 0), &PQfinish);
     if (stillborn) options_.reset(PQconninfo(stillborn.get()));
+    if (!options_) throw std::bad_alloc();
   }
 
   std::string_view operator[](std::string_view keyword) const noexcept {
-    if (!options_) return {};
     for (const auto* option = options_.get(); option->keyword != nullptr; ++option) {
       if (keyword == option->keyword) return option->val != nullptr ? option->val : "";
     }

@@ -53,6 +53,14 @@ const char* const kWithPassword[] = {
     "password='a\\'$",
     "password=a\\ $ b",
     "password=$ hots=x",
+    // A value that was left empty, as by a shell variable that is not set, takes the next word.
+    "pool_max_conns= password=$",
+    "pool_gates=3 pool_name= password=$",
+    "pool_acquire_timeout= password='$'",
+    "host= password=$",
+    "hostaddr= password=$ pool_max_conns=0",
+    "user= password=$",
+    "application_name= password=$",
     "hots=$",
     "host=u:$",
     "host=u:$@db1",
@@ -191,6 +199,24 @@ TEST(PoolConfigMasking, NoErrorHoldsAPasswordOrAPieceOfOne) {
     }
   }
   EXPECT_GT(refused, 500);
+}
+
+// Found by the fuzz target conninfo: "pool_max_conns=$N password=..." in a shell script without N.
+// The error showed the password, as the value of pool_max_conns that is no whole number.
+TEST(PoolConfigMasking, AnEmptyValueThatTakesThePasswordShowsNothingOfIt) {
+  const Environment clean;
+  for (const char* text : {"pool_max_conns= password=S3c", "pool_name= password=S3c",
+                           "host= password=S3c", "user= password=S3c"}) {
+    try {
+      static_cast<void>(PoolConfig::parse(text));
+      FAIL() << text;
+    } catch (const ConfigError& error) {
+      EXPECT_EQ(std::string(error.what()).find("S3c"), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_EQ(PoolConfig::parse("application_name= password=S3c user=u").to_string(),
+            "application_name=*** user=u");
+  EXPECT_EQ(PoolConfig::parse("options='-c geqo=off'").to_string(), "options='-c geqo=off'");
 }
 
 TEST(PoolConfigMasking, ToStringHidesEverySecretOfAGoodString) {

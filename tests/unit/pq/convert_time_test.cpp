@@ -113,6 +113,15 @@ TEST(ConvertTime, WhatDoesNotFitIsRefused) {
   EXPECT_THAT(refusal<year_month_day>(kDate, "-infinity"), HasSubstr("it is infinite"));
 }
 
+// Found by the fuzz target rows: the 32nd of the 13th month was read as a year_month_day that is no
+// date, the year 9999999 BC as another year, and a time of 99 hours on the last day overflowed.
+TEST(ConvertTime, WhatIsNoDateIsRefused) {
+  EXPECT_THAT(refusal<year_month_day>(kDate, "2024-13-32"), HasSubstr("DateStyle ISO"));
+  EXPECT_THAT(refusal<year_month_day>(kDate, "2023-02-29"), HasSubstr("DateStyle ISO"));
+  EXPECT_THAT(refusal<year_month_day>(kDate, "9999999-01-01 BC"), HasSubstr("out of range"));
+  EXPECT_THAT(refusal<Point>(kTimestamptz, "294247-01-09 99:59:59+00"), HasSubstr("out of range"));
+}
+
 TEST(ConvertTime, OtherDateStylesAreRefusedRatherThanMisread) {
   for (const char* text :
        {"", "31/01/2024 12:00:00 CET", "Wed Jan 31 12:00:00 2024 CET", "31.01.2024 12:00:00 CET",

@@ -18,6 +18,7 @@ namespace tidegate::pq_test {
 struct Column {
   std::string name;
   Oid type;
+  int format = 0;  // 1: binary
 };
 using Value = std::optional<std::string>;
 
@@ -36,6 +37,7 @@ inline Rows make_rows(std::vector<Column> columns, const std::vector<std::vector
     PGresAttDesc attribute{};
     attribute.name = column.name.data();
     attribute.typid = column.type;
+    attribute.format = column.format;
     described.push_back(attribute);
   }
   PQsetResultAttrs(result->native.get(), static_cast<int>(described.size()), described.data());

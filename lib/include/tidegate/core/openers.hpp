@@ -132,6 +132,7 @@ class TIDEGATE_API Openers {
   OpenerClient& client_;
   std::stop_source stop_;
   std::stop_source stop_chores_;
+  std::stop_source fired_;  // stopped from the beginning; made then, because the end cannot fail
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::condition_variable_any turn_;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string_view>
@@ -316,23 +317,19 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     try {
       Expected<T> made = maker_.create(stop, deadline);
       if (made.has_value()) {
-        {
-          std::lock_guard lock(visit_mutex_);
-          resources_[slot].emplace(std::move(*made));
-        }
-        why_[slot] = Retired::shutdown;  // unless somebody gives another reason
         // A clock, not the tick, which stands still while nothing is open: what was just made must
         // not look as if it had been idle for long.
         const Tick now = Sync::now().time_since_epoch().count();
-        slots_.slot(slot).born(now, maker_.expires ? maker_.expires(now) : kNeverExpires,
-                               generation);
+        const Tick expires = maker_.expires ? maker_.expires(now) : kNeverExpires;
+        why_[slot] = Retired::shutdown;  // unless somebody gives another reason
+        std::lock_guard lock(visit_mutex_);
+        resources_[slot].emplace(std::move(*made));  // from here on nothing throws
+        slots_.slot(slot).born(now, expires, generation);
       } else {
         failure = made.error();
       }
-    } catch (const std::exception& e) {
-      failure = ErrorValue::of(Error(Errc::unavailable, e.what()));
     } catch (...) {
-      failure = ErrorValue::of(Error(Errc::unavailable, "an exception that is no std::exception"));
+      failure = failure_at_hand();
     }
     // Aborted only if we asked for it: it is repeated without a backoff while somebody waits.
     const bool aborted = failure && failure->code() == Errc::canceled && stop.stop_requested();
@@ -343,6 +340,22 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     std::lock_guard lock(failure_mutex_);
     last_failure_ = std::move(failure);
     return how;
+  }
+  // What is being handled, as an opening's failure.
+  ErrorValue failure_at_hand() const noexcept {
+    try {
+      try {
+        throw;
+      } catch (const std::bad_alloc&) {
+        return out_of_memory_;
+      } catch (const std::exception& e) {
+        return ErrorValue::of(Error(Errc::unavailable, e.what()));
+      } catch (...) {
+        return ErrorValue::of(Error(Errc::unavailable, "an exception that is no std::exception"));
+      }
+    } catch (const std::bad_alloc&) {
+      return out_of_memory_;
+    }
   }
   void opened(std::uint32_t slot) noexcept override { slots_.opened(slot); }
   void open_failed(std::uint32_t slot, OpenFailure why,
@@ -358,6 +371,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
 
   // Fixed after construction.
+  const ErrorValue out_of_memory_ = ErrorValue::of(Error(Errc::unavailable, "out of memory"));
   ResourceMaker<T> maker_;
   // Each owned by its slot's owner (I2, I5), who comes and goes under the visit mutex.
   std::unique_ptr<std::optional<T>[]> resources_;

@@ -48,6 +48,7 @@ bool SlotPool<Sync>::scan(std::uint32_t& slot) noexcept {
 //                                   closed on every gate
 //     claims an idle slot           (its sweep passes that slot by: it is out)
 //     looks at g: closed -> retires it: no lease begins after the fence (I4)
+// Walked by SlotPoolCloseRace.AnAcquireThatFindsItsSlotAfterTheFenceIsToldClosed.
 template <class Sync>
 Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited) noexcept {
   TIDEGATE_TEST_POINT("acquire.before_settle");
@@ -168,6 +169,8 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
 // are on the same word, so one comes first:
 //     waiter first:   the releaser sees `waiting` and takes the wait mutex: it finds the node
 //     releaser first: the waiter's read-modify-write synchronises with it: the scan finds the slot
+// Walked by SlotPoolRace.AReleaseBetweenArmingAndScanningIsHandedOver, and
+// SlotPoolRace.AReleaseBetweenLookingAndArmingIsFoundByTheScan.
 // Everything else that frees a slot or capacity does so under the wait mutex (hand_off, retired,
 // open_failed, forget), and so either finds the node or is seen by the scan.
 template <class Sync>

@@ -36,7 +36,8 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
     //     state := idle
     //     CAS leave: sees `waiting`
     //     claims the slot back, grants it
-    // If the claim fails, somebody has it, which is as good.
+    // If the claim fails, somebody has it, which is as good. Walked by
+    // SlotPoolRace.AReleaseThatMadeItsSlotIdleTakesItBackForAWaiter and ...ForTheCloser.
     TIDEGATE_TEST_POINT("release.before_idle");
     if (states_.make_idle(ticket.slot(), SlotState::out)) enqueue(ticket.slot(), ticket.gate());
     TIDEGATE_TEST_POINT("release.idle_before_leave");
