@@ -116,7 +116,8 @@ void Server::stop(How how) {
   ::kill(pid, how == How::fast ? SIGINT : SIGQUIT);
   require(comes_true(kPatience, [&] { return is_gone(pid); }), "the server", "it does not stop");
   own_child_ = 0;
-  side_->reset();  // a pool without connections sleeps, and is not seen where processor time is counted
+  side_->reset();  // a pool without connections sleeps, and is not seen where processor time is
+                   // counted
 }
 
 void Server::start() {
