@@ -7,6 +7,7 @@
 #include "pg/pool.hpp"
 #include "scenario.hpp"
 #include "support/pause.hpp"
+#include "support/sanitizers.hpp"
 #include "support/team.hpp"
 #include "support/verdict.hpp"
 
@@ -60,7 +61,8 @@ void overload(Run& run, std::uint32_t max_waiters) {
     const auto length = run.natural(30s);
     const double capacity = goodput(run, pool, run.pool(), std::min(length / 3, 3000ms));
     const double served = goodput(run, pool, 10 * run.pool(), length);
-    require(served >= kGoodput * capacity, "goodput", served, "/s of ", capacity,
+    // A sanitizer makes the machine the bottleneck, and forty threads cost it more than four.
+    require(kSanitized || served >= kGoodput * capacity, "goodput", served, "/s of ", capacity,
             "/s at ten times the load");
     require(max_waiters == 0 || pool.acquires_failed(Errc::overloaded) > 0, "I9",
             "nobody was turned away");
