@@ -21,6 +21,8 @@ using namespace std::chrono_literals;
 using core::Retired;
 
 constexpr auto kTickPeriod = 10ms;
+// Once the pool is closed nobody acquires any more: what the tick is for then can wait.
+constexpr auto kTickOfClosed = 100ms;
 // Steady churn must not make the chores permanent, nor the looks at all that is idle.
 constexpr auto kAtMostEvery = 100ms;
 
@@ -182,7 +184,8 @@ bool Maintenance::wait() noexcept {
   polled_.clear();
   polled_.push_back({wake_.get(), POLLIN, 0});
   const Deadline idle_until = earlier(Deadline(next_chores_), Deadline(next_round_));
-  Deadline next = anything_open_ ? Deadline(kTickPeriod) : idle_until;
+  const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
+  Deadline next = anything_open_ ? Deadline(period) : idle_until;
   if (stopping_.load(std::memory_order_relaxed)) next = earlier(next, Deadline(kTickPeriod));
   for (const Farewell& farewell : farewells_) {
     polled_.push_back({farewell.socket(), POLLIN, 0});  // a negative one is passed over
