@@ -112,7 +112,7 @@ class FrozenAnywhere {
     until_ = std::chrono::steady_clock::now() + 150ms;
     team_.round([this] {
       while (std::chrono::steady_clock::now() < until_) {
-        std::this_thread::sleep_for(self_.random.up_to(1000us));
+        pause(self_.random.up_to(1000us));
         const std::int32_t thread = threads_[self_.random.below(run_.threads())];
         if (thread != 0) ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR2);
       }

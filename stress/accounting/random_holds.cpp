@@ -22,7 +22,7 @@ void play(Run& run) {
       auto held = pool->acquire(me);
       pool->use(me, *held);
       if (me.random.chance(1, 4)) {
-        std::this_thread::sleep_for(me.random.up_to(500us));
+        pause(me.random.up_to(500us));
       } else {
         hold(me.random);
       }

@@ -45,7 +45,7 @@ void leases_return(Run& run) {
   Team team(size, run.seed(), [&](Actor& me) {
     auto held = pool->acquire(me);
     ++holding;
-    std::this_thread::sleep_for(me.random.up_to(5000us));
+    pause(me.random.up_to(5000us));
     pool->release(std::move(*held));
   });
   while (run.next_pass()) {
