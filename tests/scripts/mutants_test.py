@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""scripts/mutants says which mistakes are caught, and by which tests not; the tables of this repository
+fit its code.
+
+usage: mutants_test.py PROGRAM...: programs with tests that the tables name
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+PROGRAMS = []
+
+# Stands in for the compiler: a build works unless a source says BROKEN.
+CMAKE = """#!/bin/sh
+[ "$1" = --build ] || exit 0
+! grep -rn 'error: BROKEN' lib
+"""
+
+# Stands in for GoogleTest: Sum.IsRight fails unless the source adds, Sum.IsThere never.
+TESTS = """#!/bin/sh
+[ "$1" = --gtest_list_tests ] && { printf 'Sum.\\n  IsRight\\n  IsThere\\n'; exit; }
+failed=0
+case "$1" in *IsRight*)
+  echo '[ RUN      ] Sum.IsRight'
+  %s
+  if grep -q 'a + b' ../lib/sum.cpp; then echo '[       OK ] Sum.IsRight (0 ms)'
+  else echo '[  FAILED  ] Sum.IsRight (0 ms)'; failed=1; fi ;;
+esac
+case "$1" in *IsThere*) echo '[ RUN      ] Sum.IsThere'; echo '[       OK ] Sum.IsThere (0 ms)' ;; esac
+exit $failed
+"""
+SCENARIO = """#!/bin/sh
+[ "$1" = --list ] && { echo 'sums.right  adds'; exit; }
+grep -q 'a + b' ../lib/sum.cpp || exit %s
+"""
+
+
+def mutant(name="minus", old="a + b", new="a - b", tests=("Sum.IsRight",), program="unit-tests"):
+    return {"name": name, "program": program, "tests": list(tests),
+            "edits": [{"file": "lib/sum.cpp", "old": old, "new": new}]}
+
+
+class Mutants(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        for place in ("scripts", "lib", "bin", "tests/mutants"):
+            (self.root / place).mkdir(parents=True)
+        shutil.copy(SCRIPTS / "mutants", self.root / "scripts")
+        shutil.copytree(SCRIPTS / "benchlib", self.root / "scripts/benchlib",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        (self.root / "lib/sum.cpp").write_text("return a + b;\n")
+        (self.root / ".gitignore").write_text("build/\n")
+        subprocess.run(["git", "init", "--quiet", self.root], check=True)
+        self.program("bin/cmake", CMAKE)
+        self.program("build/mutants/build/dev/tests/unit-tests", TESTS % ":")
+        self.table(mutant())
+
+    def program(self, place, text):
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def table(self, *mutants):
+        (self.root / "tests/mutants/sums.json").write_text(json.dumps(mutants))
+
+    def command(self, *arguments):
+        return {"args": [self.root / "scripts/mutants", *arguments], "text": True,
+                "env": {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}}
+
+    def expect(self, status, line, *arguments):
+        done = subprocess.run(**self.command(*arguments), capture_output=True)
+        self.assertEqual(done.returncode, status, done)
+        self.assertIn(line, (done.stdout + done.stderr).splitlines())
+        return done
+
+    def test_a_mistake_that_the_test_notices_is_caught_and_the_code_stays_as_it_is(self):
+        self.expect(0, "mutant minus: caught")
+        for root in (self.root, self.root / "build/mutants"):
+            self.assertEqual((root / "lib/sum.cpp").read_text(), "return a + b;\n")
+
+    def test_each_test_that_is_named_has_to_notice(self):
+        self.table(mutant(tests=("Sum.IsRight", "Sum.IsThere")))
+        self.expect(1, "mutant minus: NOT CAUGHT by Sum.IsThere")
+
+    def test_a_test_that_ends_the_program_has_noticed(self):
+        self.program("build/mutants/build/dev/tests/unit-tests", TESTS % "kill -ABRT $$")
+        self.expect(0, "mutant minus: caught")
+
+    def test_a_program_that_does_not_start_has_noticed_nothing(self):
+        self.program("build/mutants/build/dev/tests/unit-tests", "#!/bin/sh\nexit 1\n")
+        self.expect(1, "mutant minus: NOT CAUGHT by Sum.IsRight")
+
+    def test_a_scenario_notices_with_the_status_of_an_invariant(self):
+        self.table(mutant(tests=("sums.right",), program="tidegate-stress"))
+        place = "build/mutants/build/dev/stress/tidegate-stress"
+        self.program(place, SCENARIO % 70)
+        self.expect(0, "mutant minus: caught")
+        self.program(place, SCENARIO % 1)
+        self.expect(1, "mutant minus: NOT CAUGHT by sums.right (status 1)")
+
+    def test_a_mistake_that_is_no_code_is_not_caught(self):
+        self.table(mutant(new="error: BROKEN"))
+        self.expect(1, "mutant minus: cannot be built:")
+
+    def test_a_change_of_the_code_makes_the_table_stale(self):
+        (self.root / "lib/sum.cpp").write_text("return b + a;\n")
+        self.expect(1, "mutant minus: its code is 0 times in lib/sum.cpp: 'a + b'", "--check")
+
+    def test_two_of_a_name_and_one_without_a_test(self):
+        self.table(mutant(), mutant(tests=()))
+        done = self.expect(1, "mutant minus: a second one of that name", "--check")
+        self.assertIn("mutant minus: no test is named", done.stderr)
+
+    def test_a_test_that_is_not_there(self):
+        self.table(mutant(tests=("Sum.IsWrong",)))
+        self.expect(1, "mutant minus: there is no test Sum.IsWrong in unit-tests", "--check",
+                    "--built", self.root / "build/mutants/build/dev/tests/unit-tests")
+
+    def test_a_table_that_is_none(self):
+        (self.root / "tests/mutants/sums.json").write_text('[{"name": "minus"}]')
+        self.expect(2, "mutants: sums.json is no table of mutants: KeyError('program')", "--check")
+
+    def test_a_name_chooses(self):
+        self.table(mutant(), mutant("times", new="a * b"))
+        self.assertEqual(self.expect(0, "mutant times: caught", "times").stdout.splitlines(),
+                         ["mutant times: caught", "1 mutants: 0 not caught"])
+        self.expect(0, "sums minus: Sum.IsRight", "--list", "sums")
+        self.expect(2, "mutants: no mutant or table 'time'; scripts/mutants --list shows them",
+                    "time")
+
+    def test_an_interrupt_ends_what_it_started_and_takes_the_mistake_out(self):
+        pid_file = self.root / "pid"
+        self.program("build/mutants/build/dev/tests/unit-tests",
+                     f"#!/bin/sh\necho $$ >{pid_file}.part; mv {pid_file}.part {pid_file}; "
+                     "exec sleep 1000\n")
+        script = subprocess.Popen(**self.command(), stdout=subprocess.PIPE)
+        while not pid_file.exists() and script.poll() is None:
+            time.sleep(0.01)
+        script.send_signal(signal.SIGINT)
+        script.communicate(timeout=60)
+        self.assertEqual(script.returncode, 128 + signal.SIGINT)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(pid_file.read_text()), 0)
+        self.assertEqual((self.root / "build/mutants/lib/sum.cpp").read_text(), "return a + b;\n")
+
+
+class TheTablesOfThisRepository(unittest.TestCase):
+    # Without it a table is found to be stale an hour after somebody wants to know what is caught.
+    def test_they_fit_its_code_and_its_tests(self):
+        built = [word for program in PROGRAMS for word in ("--built", program)]
+        done = subprocess.run([SCRIPTS / "mutants", "--check", *built], capture_output=True,
+                              text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    PROGRAMS = sys.argv[1:]
+    unittest.main(argv=sys.argv[:1])
