@@ -387,7 +387,7 @@ TEST(AfterRelease, FalseOrAThrowClosesTheConnection) {
   config.hooks.after_release = [&](Connection&) {
     const int call = ++calls;
     if (call == 2) throw std::runtime_error("worn out");
-    return call == 3;
+    return call > 2;
   };
   Pool pool(config);
   const int first = pid_of(pool);
