@@ -2,6 +2,7 @@
 #include <tidegate/pool/registry.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <thread>
 
