@@ -387,7 +387,7 @@ TEST(AfterRelease, FalseOrAThrowClosesTheConnection) {
   config.hooks.after_release = [&](Connection&) {
     const int call = ++calls;
     if (call == 2) throw std::runtime_error("worn out");
-    return call == 3;
+    return call > 2;
   };
   Pool pool(config);
   const int first = pid_of(pool);
@@ -623,6 +623,7 @@ TEST(BoundOfAHook, AfterConnectHasTheRestOfTheConnectTimeout) {
   EXPECT_GT(pool.stats().create_errors, 0u);
 }
 
+// Seen failing with an opener that does not hear of the stop: it is left behind, in the hook.
 TEST(BoundOfAHook, AfterConnectEndsAtClose) {
   PoolConfig config = one();
   config.connect_timeout = 600s;
@@ -634,7 +635,9 @@ TEST(BoundOfAHook, AfterConnectEndsAtClose) {
   Pool pool(config);
   EXPECT_FALSE(pool.try_acquire());
   ASSERT_TRUE(eventually([&] { return begun.load(); }));
-  EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
+  const CloseReport report = pool.close();
+  EXPECT_EQ(report.outcome, CloseReport::Outcome::drained);
+  EXPECT_EQ(report.stuck_threads.size(), 0u) << to_string(report);
 }
 
 TEST(BoundOfAHook, PrepareHasTheDeadlineOfTheAcquire) {

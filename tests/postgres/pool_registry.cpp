@@ -71,6 +71,31 @@ TEST_F(Registry, SpellingIsNoDifference) {
   EXPECT_EQ(clash(spelled_out), "none");
 }
 
+// Seen failing with code that is not compared at all: who brought a hook got a pool without it.
+TEST_F(Registry, AHookOrAnObserverIsADifferenceOnlyAsSetOrNot) {
+  PoolConfig config;
+  config.hooks.before_close = [](Connection&) {};
+  registry_.open("orders", config);
+  EXPECT_THAT(clash({}), AllOf(HasSubstr("hooks.before_close = \"unset\": "),
+                               HasSubstr("pool_registry.cpp"), HasSubstr(", has set")));
+  config.hooks.before_close = [](Connection&) { FAIL() << "another one, but this is not seen"; };
+  EXPECT_EQ(clash(config), "none");
+
+  PoolConfig more = config;
+  more.hooks.before_connect = [](ConnectParams&) {};
+  more.hooks.after_connect = [](Connection&) {};
+  more.hooks.prepare = [](Connection&) { return Verdict::use(); };
+  more.hooks.should_ping = [](const Connection&, std::chrono::nanoseconds) { return true; };
+  more.hooks.after_release = [](Connection&) { return true; };
+  more.observer = std::make_shared<tidegate::Observer>();
+  const std::string text = clash(more);
+  EXPECT_THAT(text, Not(HasSubstr("hooks.before_close")));
+  for (const char* field : {"hooks.before_connect", "hooks.after_connect", "hooks.prepare",
+                            "hooks.should_ping", "hooks.after_release", "observer"}) {
+    EXPECT_THAT(text, HasSubstr(std::string(field) + " = \"set\": ")) << field;
+  }
+}
+
 TEST_F(Registry, NeverGivesAClosedPool) {
   const auto first = registry_.open("orders", {});
   first->close();

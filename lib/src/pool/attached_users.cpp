@@ -1,5 +1,7 @@
 #include "pool/attached_users.hpp"
 
+#include <tidegate/base/test_point.hpp>
+
 #include "pool/error_text.hpp"
 
 namespace tidegate {
@@ -7,6 +9,7 @@ namespace detail {
 
 UserToken AttachedUsers::attach(std::string_view name, Location where) {
   const std::lock_guard lock(mutex_);
+  TIDEGATE_TEST_POINT("attach.locked");
   const std::uint64_t id = last_id_ + 1;
   users_.emplace(id, User{std::string(name), where});
   last_id_ = id;

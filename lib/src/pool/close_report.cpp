@@ -37,7 +37,17 @@ std::string why_not_canceled(const Remaining& remaining) {
   return idle ? ", no statement to cancel" : "";
 }
 
+// How long before the close it was announced.
+std::chrono::nanoseconds notice(const CloseReport& report) {
+  return report.closer.when - report.announced->when;
+}
+
 void append_callers(std::string& text, const CloseReport& report) {
+  if (report.announced) {
+    text += "\n  announced by " + report.announced->where.to_string();
+    if (!report.announced->reason.empty()) text += ", reason \"" + report.announced->reason + '"';
+    text += ", " + brief_duration(notice(report)) + " before";
+  }
   for (const CloseRecord& later : report.later_callers) {
     text += "\n  also closed by " + later.where.to_string();
     if (!later.reason.empty()) text += ", reason \"" + later.reason + '"';
@@ -72,12 +82,21 @@ class Object {
   std::string json_{};
 };
 
-std::string json_of(const CloseRecord& record) {
+Object object_of(const CloseRecord& record) {
   Object object;
   object.text("where", record.where.to_string());
   object.text("thread", record.thread_name);
   object.number("thread_id", static_cast<std::uint64_t>(record.thread_id));
   object.text("reason", record.reason);
+  return object;
+}
+
+std::string json_of(const CloseRecord& record) { return object_of(record).done(); }
+
+std::string announced_json(const CloseReport& report) {
+  if (!report.announced) return "null";
+  Object object = object_of(*report.announced);
+  object.seconds("before", notice(report));
   return object.done();
 }
 
@@ -164,6 +183,7 @@ std::string to_json(const CloseReport& report) {
   object.text("outcome", to_string(report.outcome));
   object.add("closer", json_of(report.closer));
   object.add("later_callers", json_of(report.later_callers));
+  object.add("announced", announced_json(report));
   object.seconds("fence", report.fence);
   object.seconds("drain", report.drain);
   object.seconds("cancel", report.cancel);

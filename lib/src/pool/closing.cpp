@@ -161,6 +161,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
   result_ = {};  // of a run that failed
   left_.clear();
   result_.closer = closed_->closer;
+  result_.announced = announced_;  // there is none to come once the record is published
   result_.still_attached = *closed_->attached;
   began_ = Clock::now();
   own_ = own;

@@ -1,8 +1,10 @@
 #include "pool/config_difference.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include <tidegate/pq/conninfo.hpp>
 
@@ -45,6 +47,34 @@ void compare_conninfo(const PoolConfig& wanted, const PoolConfig& existing,
   }
 }
 
+// Of code only this can be compared: is it there? A hook that is added to Hooks and not here does
+// not compile.
+using Code = std::array<std::pair<std::string_view, bool>, 7>;
+Code code_of(const PoolConfig& config) {
+  const auto& [before_connect, after_connect, prepare, should_ping, after_release, before_close] =
+      config.hooks;
+  return {{{"hooks.before_connect", static_cast<bool>(before_connect)},
+           {"hooks.after_connect", static_cast<bool>(after_connect)},
+           {"hooks.prepare", static_cast<bool>(prepare)},
+           {"hooks.should_ping", static_cast<bool>(should_ping)},
+           {"hooks.after_release", static_cast<bool>(after_release)},
+           {"hooks.before_close", static_cast<bool>(before_close)},
+           {"observer", config.observer != nullptr}}};
+}
+
+void compare_code(const PoolConfig& wanted, const PoolConfig& existing, const std::string& present,
+                  std::vector<ConfigError::Problem>& found) {
+  const auto shown = [](bool set) { return std::string(set ? "set" : kUnset); };
+  const Code ours = code_of(wanted);
+  const Code theirs = code_of(existing);
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    if (ours[i] == theirs[i]) continue;
+    found.push_back({.field = std::string(ours[i].first),
+                     .value = shown(ours[i].second),
+                     .text = present + " " + shown(theirs[i].second)});
+  }
+}
+
 // With what is computed in the place of what is unset.
 PoolConfig normalised(const PoolConfig& config) {
   PoolConfig copy = config;
@@ -71,6 +101,7 @@ std::vector<ConfigError::Problem> differences(const PoolConfig& wanted, const Po
                      .value = mine.value_or(std::string(kUnset)),
                      .text = present + " " + other.value_or(std::string(kUnset))});
   }
+  compare_code(wanted, existing, present, found);
   return found;
 }
 

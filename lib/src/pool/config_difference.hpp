@@ -10,7 +10,8 @@ namespace tidegate::detail {
 
 // Each difference as a problem of `wanted`; `present`: who has the other value, as in "the open
 // pool has". Compared is what a pool would do: order and spelling of the conninfo do not count, nor
-// does an unset member that computes to the same. Secrets are compared, not shown.
+// does an unset member that computes to the same. Secrets are compared, not shown. Hooks and the
+// observer are compared as set or not set.
 std::vector<ConfigError::Problem> differences(const PoolConfig& wanted, const PoolConfig& existing,
                                               const std::string& present);
 

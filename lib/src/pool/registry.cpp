@@ -4,6 +4,7 @@
 #include <exception>
 
 #include <tidegate/base/error.hpp>
+#include <tidegate/base/test_point.hpp>
 
 #include "pool/config_difference.hpp"
 
@@ -43,6 +44,7 @@ std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig confi
     if (!problems.empty()) throw ConfigError(std::move(problems), where);
     return entry->pool;
   }
+  TIDEGATE_TEST_POINT("registry.making");
   auto pool = std::make_shared<Pool>(std::move(config), where);  // lazy: no I/O under the lock
   if (entry != nullptr) {
     closed = entry->pool;

@@ -19,6 +19,8 @@ CloseReport stuck_report() {
   report.closer.thread_name = "main";
   report.closer.thread_id = 7;
   report.later_callers.push_back({.reason = "\"again\""});
+  report.announced = CloseRecord{.thread_id = 8, .reason = "\"deploy\""};
+  report.closer.when = report.announced->when + 1500ms;
   report.fence = 80us;
   report.drain = 2s;
   report.cancel = 500ms;
@@ -47,6 +49,8 @@ CloseReport stuck_report() {
 TEST(CloseReportText, TellsEveryPhaseAndEveryLeaseThatDrainDidNotSee) {
   const std::string text = to_string(stuck_report());
   EXPECT_THAT(text, HasSubstr("reason \"SIGTERM\": orphaned in 2.75 s"));
+  EXPECT_THAT(text,
+              HasSubstr("\n  announced by unknown place, reason \"\"deploy\"\", 1.5 s before"));
   EXPECT_THAT(text, HasSubstr("also closed by"));
   EXPECT_THAT(text, HasSubstr("still attached: http-server (src/main.cpp:12), jobs"));
   EXPECT_THAT(text, HasSubstr("12 waiting acquires told, 2 connects aborted, 1 idle connection"));
@@ -62,7 +66,7 @@ TEST(CloseReportText, TellsEveryPhaseAndEveryLeaseThatDrainDidNotSee) {
 TEST(CloseReportText, IsShortWhenAllWentWell) {
   const std::string text = to_string(CloseReport{});
   EXPECT_THAT(text, HasSubstr(": drained in"));
-  for (const char* word : {"cancel", "force", "still", "left behind", "also"}) {
+  for (const char* word : {"cancel", "force", "still", "left behind", "also", "announced"}) {
     EXPECT_THAT(text, Not(HasSubstr(word)));
   }
 }
@@ -81,13 +85,18 @@ TEST(CloseReportJson, IsOneObjectWithSecondsAndEscapedTexts) {
       R"j({"outcome":"orphaned",)j"
       R"j("closer":{"where":"unknown place","thread":"main","thread_id":7,"reason":"SIGTERM"},)j"
       R"j("later_callers":[{"where":"unknown place","thread":"","thread_id":0,)j"
-      R"j("reason":"\"again\""}],"fence":0.000080,"drain":2.000000,"cancel":0.500000,)j"
+      R"j("reason":"\"again\""}],"announced":{"where":"unknown place","thread":"",)j"
+      R"j("thread_id":8,"reason":"\"deploy\"","before":1.500000},"fence":0.000080,"drain":2.000000,"cancel":0.500000,)j"
       R"j("force":0.250000,"total":2.750000,"leases_at_close":3,"leases_orphaned":1,)j"
       R"j("idle_closed":1,"waiters_rejected":12,"connects_aborted":2,"cancels_sent":1,)j"
       R"j("cancels_failed":0,"cancels_stuck":0,)j"
       R"j("still_attached":["http-server (src/main.cpp:12)","jobs (src/jobs.cpp:3)"],)j"
       R"j("remaining":[],"stuck_threads":[{"role":"opener","in":"hook after_connect",)j"
       R"j("stuck":3.000000,"thread_id":99}]})j");
+}
+
+TEST(CloseReportJson, SaysOfACloseThatWasNotAnnouncedThatItWasNot) {
+  EXPECT_THAT(to_json(CloseReport{}), HasSubstr(R"j("later_callers":[],"announced":null,)j"));
 }
 
 TEST(CloseReportJson, HasARowForEachLeaseThatRemained) {

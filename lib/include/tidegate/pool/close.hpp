@@ -52,6 +52,7 @@ struct CloseReport {
   Outcome outcome = Outcome::drained;
   CloseRecord closer{};                      // of the first caller
   std::vector<CloseRecord> later_callers{};  // who called while it closed
+  std::optional<CloseRecord> announced{};    // who announced the shutdown, if somebody did
   std::chrono::nanoseconds fence{};  // until no acquire could succeed and every waiter was told
   std::chrono::nanoseconds drain{};  // how long each phase took; 0: it was not needed, or skipped
   std::chrono::nanoseconds cancel{};

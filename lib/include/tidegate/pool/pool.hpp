@@ -177,7 +177,8 @@ class TIDEGATE_API Pool {
   void reset();
 
   // Lame duck: everything is served as before, but nothing is opened ahead of need, and the
-  // stop_token of every lease fires, on this thread. Does nothing on a closed pool.
+  // stop_token of every lease fires, on this thread. The report of the close says who announced it
+  // and why. Does nothing a second time, nor on a closed pool.
   void announce_shutdown(std::string_view reason, Location where = Location::current());
   // Fences off new acquires, tells every waiter, closes what is idle, waits for the leases, then
   // cancels their statements, then shuts their sockets down (CloseOptions). Takes as long as the
