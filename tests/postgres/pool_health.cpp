@@ -120,7 +120,7 @@ TEST(Reset, ReplacesIdleConnectionsNowAndLeasedOnesWhenTheyComeBack) {
   Pool pool(PoolConfig{.max_size = 3});
   Lease unused = pool.acquire();
   Lease leased = pool.acquire();
-  const int leased_pid = leased->backend_pid();
+  const int leased_pid = leased->query_value<int>("select pg_backend_pid()");
   const int idle_pid = pid_of(pool);
   pool.reset();
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == 1; }));

@@ -614,7 +614,8 @@ TEST(AcquireAllIdle, OfAClosedPoolThrows) {
 // ---- bounds ----------------------------------------------------------------------------------
 // Each hook below runs a statement that would take ten minutes and has no deadline of its own.
 // Where a bound may be missing or the wrong one, the server ends the statement after 20 s, in its
-// own words. Seen failing: each with the bound of another hook, or without one.
+// own words. Seen failing: prepare with the acquire_timeout, or without the stop; the last two with
+// the connect_timeout.
 
 constexpr const char* kTooLong = "select pg_sleep(600)";
 

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -358,7 +359,7 @@ TEST_F(PqCopy, TheConnectionIsNotForOthersMeanwhile) {
 
 const auto endless = endless_lines([](int i) { return std::tuple(i, "text"); });
 
-// Seen failing, as the next one, without the look at the limits while rows come.
+// Seen failing without the look at the deadline while rows come.
 TEST_F(PqCopy, ADeadlineEndsOneThatWouldNotEnd) {
   EXPECT_THROW(connection_.copy_in(t_, endless, {.by = 100ms}), QueryTimeout);
   expect_usable();
@@ -368,6 +369,14 @@ TEST_F(PqCopy, ADeadlineEndsOneThatWouldNotEnd) {
     EXPECT_THROW(connection_.copy_out(query, [](const Row&) {}, {.by = 100ms}), QueryTimeout);
     expect_usable();
   }
+  // And once while they come faster than they are taken, so that nobody waits for one.
+  const auto slowly = [](const Row&) {
+    const Deadline taken(2us);
+    while (!taken.passed()) std::this_thread::yield();
+  };
+  EXPECT_THROW(connection_.copy_out("select generate_series(1, 2000000)", slowly, {.by = 100ms}),
+               QueryTimeout);
+  expect_usable();
   EXPECT_THROW(connection_.copy_in(t_, endless, {.by = Deadline::now()}), QueryTimeout);
   EXPECT_THROW(connection_.copy_out("select 1", [](const Row&) {}, {.by = Deadline::now()}),
                QueryTimeout);

@@ -35,7 +35,8 @@ class PqLimits : public testing::Test {
     });
   }
 
-  pq::ConnectOutcome outcome_ = connected();
+  // What no limit ends the server does, as a QueryError.
+  pq::ConnectOutcome outcome_ = connected({{"options", "-c statement_timeout=20s"}});
   Connection& connection_ = outcome_.connection;
 };
 
@@ -98,7 +99,6 @@ TEST_F(PqLimits, AScriptHasLimitsToo) {
 
 // Seen failing with statements that know their own limits only.
 TEST_F(PqLimits, WhatBoundsTheConnectionBoundsEveryStatement) {
-  connection_.exec("set statement_timeout = '20s'");  // ends them as a QueryError
   connection_.bound(Deadline(20ms), {});
   EXPECT_THROW(connection_.exec(kSleep), QueryTimeout);
   connection_.bound(Deadline::now(), {});

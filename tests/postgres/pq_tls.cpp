@@ -19,9 +19,11 @@ TEST(PqTls, AnAnswerOfWhichTheTlsLibraryHoldsTheEndBackArrives) {
                                                    {"sslmode", "require"},
                                                    {"sslrootcert", "/no/such/file"}})
                                           .connection);
+    const Deadline by = kLong;
     const auto value =
-        connection.query_value<std::string>({.by = kLong, .prepared = false}, "select a value");
+        connection.query_value<std::string>({.by = by, .prepared = false}, "select a value");
     EXPECT_EQ(value.size(), 15'000u);
+    ASSERT_FALSE(by.passed()) << "it arrived when the statement was canceled";
   }
 }
 
