@@ -72,7 +72,7 @@ inline auto endless_lines(auto line) {
          });
 }
 // As many rows as take a server seconds, at least.
-constexpr const char* kEndless = "select generate_series(1, 20000000)";
+constexpr const char* kTwentyMillion = "select generate_series(1, 20000000)";
 
 // Texts that hold what means something to COPY, to arrays or to neither.
 const std::vector<std::string> kTexts{"",
@@ -299,11 +299,11 @@ TEST_F(PqCopy, AConversionFailureNamesRowAndColumnAndTheConnectionStaysUsable) {
 // The rest would take long, so the server is asked not to go on, which shows until the next
 // statement. Seen failing without the cancel.
 TEST_F(PqCopy, ItMayBeLeftEarly) {
-  EXPECT_THROW(connection_.copy_out(kEndless, [](const Row&) { throw 42; }), int);
+  EXPECT_THROW(connection_.copy_out(kTwentyMillion, [](const Row&) { throw 42; }), int);
   EXPECT_NE(connection_.cancel_trace(), pq::CancelTrace::none);
   expect_usable();
   int seen = 0;
-  connection_.copy_out(kEndless, [&](const Row&) { return ++seen < 3; });
+  connection_.copy_out(kTwentyMillion, [&](const Row&) { return ++seen < 3; });
   EXPECT_EQ(seen, 3);
   EXPECT_NE(connection_.cancel_trace(), pq::CancelTrace::none);
   expect_usable();
@@ -365,7 +365,7 @@ TEST_F(PqCopy, ADeadlineEndsOneThatWouldNotEnd) {
   expect_usable();
   EXPECT_EQ(rows(), 0);
   // Once while rows come, once while none do.
-  for (const char* query : {kEndless, "select pg_sleep(600)"}) {
+  for (const char* query : {kTwentyMillion, "select pg_sleep(600)"}) {
     EXPECT_THROW(connection_.copy_out(query, [](const Row&) {}, {.by = 100ms}), QueryTimeout);
     expect_usable();
   }
@@ -397,7 +397,8 @@ TEST_F(PqCopy, AStopEndsOneThatWouldNotEnd) {
   const auto per_row = [&](const Row&) {
     if (++seen == 10'000) stop.request_stop();
   };
-  EXPECT_THROW(connection_.copy_out(kEndless, per_row, {.stop = stop.get_token()}), QueryCanceled);
+  EXPECT_THROW(connection_.copy_out(kTwentyMillion, per_row, {.stop = stop.get_token()}),
+               QueryCanceled);
   expect_usable();
 }
 
