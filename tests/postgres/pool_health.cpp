@@ -1,5 +1,4 @@
 // What is handed out works: release checks, checks before hand-out, lifetime, reaping.
-#include <csignal>
 #include <string_view>
 
 #include <tidegate/base/test_point.hpp>
@@ -69,12 +68,11 @@ TEST(Check, AConnectionIdleForLongIsPingedBeforeItIsHandedOut) {
 // A server process that does not answer: its socket looks well, so only the ping finds out.
 TEST(Check, AFrozenBackendIsReplacedWhenThePingTimesOut) {
   Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 50ms});
-  const int frozen = pid_of(pool);
+  const int pid = pid_of(pool);
   await_idle_long_enough();
-  ASSERT_EQ(::kill(frozen, SIGSTOP), 0);
-  EXPECT_NE(pid_of(pool), frozen);
+  const Frozen frozen(pid);
+  EXPECT_NE(pid_of(pool), pid);
   EXPECT_EQ(pool.stats().destroyed.ping, 1);
-  ::kill(frozen, SIGCONT);
 }
 
 TEST(Maintenance, AConnectionPastItsLifetimeIsReplaced) {
@@ -85,11 +83,15 @@ TEST(Maintenance, AConnectionPastItsLifetimeIsReplaced) {
   EXPECT_NE(pid_of(pool), pid);
 }
 
+// Seen failing with a reaper that does not know min_size: refill makes up for it.
 TEST(Maintenance, ReapsWhatIsIdleForTooLongDownToTheFloor) {
   Pool pool(PoolConfig{.max_size = 4, .min_size = 1, .max_idle_time = 30ms, .health_period = 10ms});
   lease_all(pool).clear();
-  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
-  EXPECT_GE(pool.stats().destroyed.idle, 3);
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.idle >= 3; }));
+  await_idle_long_enough();
+  EXPECT_EQ(pool.stats().idle, 1);
+  EXPECT_EQ(pool.stats().destroyed.idle, 3);
+  EXPECT_EQ(pool.stats().created, 4);
 }
 
 TEST(Maintenance, KeepsTheMinimumOpenWithoutBeingAsked) {
@@ -112,14 +114,20 @@ TEST(Maintenance, KeepsSpareConnectionsOnTopOfTheLeasedOnes) {
   EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
 }
 
+// Not at the next hand-out only. Seen failing with leases that end without a look at the
+// generation.
 TEST(Reset, ReplacesIdleConnectionsNowAndLeasedOnesWhenTheyComeBack) {
-  Pool pool(PoolConfig{.max_size = 2});
+  Pool pool(PoolConfig{.max_size = 3});
+  Lease unused = pool.acquire();
   Lease leased = pool.acquire();
-  const int leased_pid = leased->backend_pid();
+  const int leased_pid = leased->query_value<int>("select pg_backend_pid()");
   const int idle_pid = pid_of(pool);
   pool.reset();
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == 1; }));
   leased.release();
+  EXPECT_EQ(pool.stats().destroyed.generation, 2);
+  unused.release();
+  EXPECT_EQ(pool.stats().destroyed.generation, 3);
   for (Lease& lease : lease_all(pool)) {
     EXPECT_NE(lease->backend_pid(), leased_pid);
     EXPECT_NE(lease->backend_pid(), idle_pid);

@@ -1,5 +1,6 @@
 // Hooks: each on its thread, within its bound, and each may throw.
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -287,7 +288,7 @@ TEST(Prepare, AThrowDiscardsAndFails) {
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
 }
 
-// pgx: a hook that threw leaked its slot.
+// pgx: a hook that threw leaked its slot. Seen failing with a throw that leaves the slot behind.
 TEST(Prepare, AThrowNeverCostsASlot) {
   PoolConfig config{.max_size = 2, .connect_backoff_min = 1ms};
   std::atomic<int> calls{0};
@@ -296,11 +297,12 @@ TEST(Prepare, AThrowNeverCostsASlot) {
     return Verdict::use();
   };
   Pool pool(config);
-  for (int i = 0; i < 10; ++i) std::ignore = pool.try_acquire(30s);
+  for (int i = 0; i < 10; ++i) std::ignore = pool.try_acquire(1s);
   std::vector<Lease> leases;
-  while (leases.size() < 2) {
-    if (auto lease = pool.try_acquire(30s)) leases.push_back(std::move(*lease));
-  }
+  EXPECT_TRUE(eventually([&] {
+    if (auto lease = pool.try_acquire(1s)) leases.push_back(std::move(*lease));
+    return leases.size() == 2;
+  }));
   EXPECT_EQ(pool.stats().leased, 2);
 }
 
@@ -611,8 +613,31 @@ TEST(AcquireAllIdle, OfAClosedPoolThrows) {
 
 // ---- bounds ----------------------------------------------------------------------------------
 // Each hook below runs a statement that would take ten minutes and has no deadline of its own.
+// Where a bound may be missing or the wrong one, the server ends the statement after 20 s, in its
+// own words. Seen failing: prepare with the acquire_timeout, or without the stop; the last two with
+// the connect_timeout.
 
 constexpr const char* kTooLong = "select pg_sleep(600)";
+
+PoolConfig ended_by_the_server() {
+  PoolConfig config = one();
+  config.conninfo = "options='-c statement_timeout=20s'";
+  config.connect_timeout = 600s;
+  return config;
+}
+
+// What became of that statement.
+enum class Ended : std::uint8_t { not_yet, by_its_deadline, otherwise };
+Ended run_too_long(Connection& connection) {
+  try {
+    connection.exec(kTooLong);
+  } catch (const QueryTimeout&) {
+    return Ended::by_its_deadline;
+  } catch (const Error&) {
+    return Ended::otherwise;
+  }
+  return Ended::otherwise;
+}
 
 TEST(BoundOfAHook, AfterConnectHasTheRestOfTheConnectTimeout) {
   PoolConfig config = one();
@@ -641,14 +666,17 @@ TEST(BoundOfAHook, AfterConnectEndsAtClose) {
 }
 
 TEST(BoundOfAHook, PrepareHasTheDeadlineOfTheAcquire) {
-  PoolConfig config = one();
-  config.hooks.prepare = [](Connection& connection) {
-    connection.exec(kTooLong);
+  PoolConfig config = ended_by_the_server();
+  bool too_long = false;
+  config.hooks.prepare = [&](Connection& connection) {
+    connection.exec(too_long ? kTooLong : "select 1");
     return Verdict::use();
   };
   Pool pool(config);
+  pool.acquire();
+  too_long = true;
   try {
-    pool.acquire(2s);
+    pool.acquire(100ms);
     FAIL() << "it takes ten minutes";
   } catch (const HookError& error) {
     EXPECT_THAT(nested_text(error), testing::HasSubstr("deadline passed"));
@@ -656,7 +684,7 @@ TEST(BoundOfAHook, PrepareHasTheDeadlineOfTheAcquire) {
 }
 
 TEST(BoundOfAHook, PrepareHasTheStopOfTheAcquire) {
-  PoolConfig config = one();
+  PoolConfig config = ended_by_the_server();
   std::stop_source stop;
   config.hooks.prepare = [&](Connection& connection) {
     stop.request_stop();
@@ -664,36 +692,38 @@ TEST(BoundOfAHook, PrepareHasTheStopOfTheAcquire) {
     return Verdict::use();
   };
   Pool pool(config);
-  EXPECT_THROW(pool.acquire(stop.get_token()), HookError);
+  try {
+    pool.acquire(stop.get_token());
+    FAIL() << "it takes ten minutes";
+  } catch (const HookError& error) {
+    EXPECT_THAT(nested_text(error), testing::HasSubstr("stop was requested"));
+  }
 }
 
 TEST(BoundOfAHook, AfterReleaseHasThePingTimeout) {
-  PoolConfig config = one();
+  PoolConfig config = ended_by_the_server();
   config.ping_timeout = 100ms;
-  config.hooks.after_release = [](Connection& connection) {
-    connection.exec(kTooLong);
-    return true;
+  std::atomic<Ended> ended{Ended::not_yet};
+  config.hooks.after_release = [&](Connection& connection) {
+    ended = run_too_long(connection);
+    return false;
   };
   Pool pool(config);
   pool.acquire();
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.hook == 1; }));
+  EXPECT_EQ(ended.load(), Ended::by_its_deadline);
 }
 
 TEST(BoundOfAHook, BeforeCloseHasThePingTimeout) {
-  PoolConfig config = one();
+  PoolConfig config = ended_by_the_server();
   config.ping_timeout = 100ms;
-  std::atomic<bool> timed_out{false};
-  config.hooks.before_close = [&](Connection& connection) {
-    try {
-      connection.exec(kTooLong);
-    } catch (const QueryTimeout&) {
-      timed_out = true;
-    }
-  };
+  std::atomic<Ended> ended{Ended::not_yet};
+  config.hooks.before_close = [&](Connection& connection) { ended = run_too_long(connection); };
   Pool pool(config);
   pool.acquire();
   pool.reset();
-  EXPECT_TRUE(eventually([&] { return timed_out.load() && pool.stats().idle == 0; }));
+  EXPECT_TRUE(eventually([&] { return ended != Ended::not_yet && pool.stats().idle == 0; }));
+  EXPECT_EQ(ended.load(), Ended::by_its_deadline);
 }
 
 }  // namespace

@@ -136,18 +136,23 @@ TEST(Maintenance, RefillComesAtOnceAndNotAtTheNextPeriod) {
   EXPECT_TRUE(eventually([&] { return pool.stats().created == 3 && pool.stats().idle == 2; }));
 }
 
-// pgx: each retirement put the next refill off, so steady churn postponed it for ever.
+// pgx: each retirement put the next refill off, so steady churn postponed it for ever. Seen failing
+// with chores that are due 100 ms after the last retirement.
 TEST(Maintenance, SteadyChurnDoesNotPostponeRefill) {
   PoolConfig config = quiet(4);
   config.min_size = 3;
   Pool pool(config);
+  ASSERT_TRUE(pool.warm_up(30s));
   std::jthread churn([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       Lease lease = pool.acquire();
-      await_idle_long_enough();
+      const Deadline over(20ms);
+      eventually([&] { return over.passed(); });
       lease.discard();
     }
   });
+  // None of those that it began with is left.
+  ASSERT_TRUE(eventually([&] { return pool.stats().discarded >= 6; }));
   EXPECT_TRUE(eventually([&] {
     const Stats stats = pool.stats();
     return stats.idle + stats.leased >= 3;
@@ -210,15 +215,23 @@ TEST(Maintenance, ANewConnectionIsAsOldAsItsLastStepOfConnecting) {
 
 // ---- the ping of an acquirer -----------------------------------------------------------------
 
+// Until the connection answers again, or this long, a ping would go on that its acquirer cannot
+// end.
+constexpr auto kPingTimeout = 30s;
+
+// Seen failing, as the next one, with a ping that knows the ping_timeout only.
 TEST(PingAtHandOut, EndsAtTheAcquirersStopAndKillsNoHealthyConnection) {
-  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 60s});
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = kPingTimeout});
   const int pid = pid_of(pool);
   await_idle_long_enough();
   {
     const Frozen frozen(pid);
     std::stop_source stop;
-    std::jthread acquirer(
-        [&] { EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled); });
+    std::jthread acquirer([&] {
+      const Deadline too_late(kPingTimeout);
+      EXPECT_THROW(pool.acquire(Deadline::never(), stop.get_token()), AcquireCanceled);
+      EXPECT_FALSE(too_late.passed());
+    });
     ASSERT_TRUE(eventually([&] { return pool.stats().pings == 1; }));
     stop.request_stop();
     acquirer.join();
@@ -228,12 +241,12 @@ TEST(PingAtHandOut, EndsAtTheAcquirersStopAndKillsNoHealthyConnection) {
 }
 
 TEST(PingAtHandOut, EndsAtTheAcquirersDeadlineAndKillsNoHealthyConnection) {
-  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 60s});
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = kPingTimeout});
   const int pid = pid_of(pool);
   await_idle_long_enough();
   {
     const Frozen frozen(pid);
-    EXPECT_THROW(pool.acquire(20ms), AcquireTimeout);
+    expect_timeout_before(kPingTimeout, [&] { pool.acquire(20ms); });
   }
   EXPECT_EQ(pid_of(pool), pid);
 }

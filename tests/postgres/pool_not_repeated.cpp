@@ -1,6 +1,9 @@
 // Defects of other pools that are not repeated here, as far as no other file tells of them.
 #include <atomic>
 #include <set>
+#include <string_view>
+
+#include <tidegate/base/test_point.hpp>
 
 #include "pool_support.hpp"
 
@@ -64,14 +67,26 @@ TEST(NotRepeated, ARowThatCannotBeConvertedLeaksNoLease) {
 }
 
 // A lease that ends before maintenance has first run: its connection looked as if it had been idle
-// since the machine was started, and was reaped.
+// since the machine was started, and was reaped. Seen failing where the tick is left to
+// maintenance.
 TEST(NotRepeated, ANewConnectionIsNotTakenForOneThatWasIdleForLong) {
-  for (int i = 0; i < 20; ++i) {
-    Pool pool(PoolConfig{.max_size = 1, .max_idle_time = 60s, .health_period = 1ms});
-    for (int lease = 0; lease < 5; ++lease) pool.exec("select 1");
-    EXPECT_EQ(pool.stats().created, 1);
+  static std::atomic<bool> go_on;
+  go_on = false;
+  detail::test_point_hook = [](const char* name) noexcept {
+    if (std::string_view(name) != "maintenance.begin") return;
+    while (!go_on) std::this_thread::yield();
+  };
+  {
+    Pool pool(
+        PoolConfig{.max_size = 1, .max_idle_time = 60s, .health_period = 1ms, .ping_after = 1ms});
+    EXPECT_TRUE(pool.try_acquire(30s));
+    EXPECT_EQ(pool.stats().pings, 0);
+    go_on = true;
+    // It reaps before it pings.
+    EXPECT_TRUE(eventually([&] { return pool.stats().pings + pool.stats().destroyed.idle > 0; }));
     EXPECT_EQ(pool.stats().destroyed.idle, 0);
   }
+  detail::test_point_hook = nullptr;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tidegate::test {
@@ -34,6 +35,15 @@ inline bool eventually(const std::function<bool()>& done, std::chrono::seconds p
 inline void await_idle_long_enough() {
   const Deadline over(60ms);
   eventually([&] { return over.passed(); });
+}
+
+// `f` wants a connection in vain. What ends it does so before `other` has passed, which would end
+// it, too.
+template <class F>
+void expect_timeout_before(std::chrono::milliseconds other, F&& f) {
+  const Deadline too_late(other);
+  EXPECT_THROW(std::forward<F>(f)(), AcquireTimeout);
+  EXPECT_FALSE(too_late.passed());
 }
 
 inline std::vector<Lease> lease_all(Pool& pool) {

@@ -26,7 +26,14 @@ class PoolTransaction : public testing::Test {
     EXPECT_EQ(pool_.stats().created, 1);
   }
 
-  Pool pool_{PoolConfig{.max_size = 1}};
+  static constexpr auto kAcquireTimeout = 10s;
+  // Seen failing with verbs that let the acquire have all of its own time.
+  template <class F>
+  void expect_early_timeout(F&& f) {
+    expect_timeout_before(kAcquireTimeout, std::forward<F>(f));
+  }
+
+  Pool pool_{PoolConfig{.max_size = 1, .acquire_timeout = kAcquireTimeout}};
 };
 
 TEST_F(PoolTransaction, BeginOwnsItsLeaseUntilItIsOver) {
@@ -95,21 +102,21 @@ TEST_F(PoolTransaction, TransactRetryHoldsNoConnectionBetweenItsAttempts) {
 TEST_F(PoolTransaction, ADeadlineOfItsOwnIsForTheAcquire) {
   const auto held = lease_all(pool_);
   std::jthread([&] {
-    EXPECT_THROW((void)pool_.begin(20ms), AcquireTimeout);
-    EXPECT_THROW(pool_.transact([](Transaction&) {}, 20ms), AcquireTimeout);
-    EXPECT_THROW(pool_.transact_retry([](Transaction&) {}, 20ms), AcquireTimeout);
+    expect_early_timeout([&] { (void)pool_.begin(20ms); });
+    expect_early_timeout([&] { pool_.transact([](Transaction&) {}, 20ms); });
+    expect_early_timeout([&] { pool_.transact_retry([](Transaction&) {}, 20ms); });
   }).join();
 }
 
 TEST_F(PoolTransaction, TheDeadlineOfWhatItIsForBoundsTheAcquireToo) {
   const auto held = lease_all(pool_);
   std::jthread([&] {
-    EXPECT_THROW((void)pool_.begin({.by = 20ms}), AcquireTimeout);
-    EXPECT_THROW(pool_.transact([](Transaction&) {}, {.by = 20ms}), AcquireTimeout);
+    expect_early_timeout([&] { (void)pool_.begin({.by = 20ms}); });
+    expect_early_timeout([&] { pool_.transact([](Transaction&) {}, {.by = 20ms}); });
     Batch batch;
     batch.add("select 1");
-    EXPECT_THROW((void)pool_.run(batch, {.by = 20ms}), AcquireTimeout);
-    EXPECT_THROW(pool_.copy_out("select 1", [](const Row&) {}, {.by = 20ms}), AcquireTimeout);
+    expect_early_timeout([&] { (void)pool_.run(batch, {.by = 20ms}); });
+    expect_early_timeout([&] { pool_.copy_out("select 1", [](const Row&) {}, {.by = 20ms}); });
     std::stop_source stop;
     stop.request_stop();
     EXPECT_THROW((void)pool_.run(batch, {.stop = stop.get_token()}), AcquireCanceled);

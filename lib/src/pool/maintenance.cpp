@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include <tidegate/base/test_point.hpp>
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/thread.hpp>
 
@@ -122,6 +123,7 @@ void Maintenance::run() noexcept {
 }
 
 void Maintenance::loop() noexcept {
+  TIDEGATE_TEST_POINT("maintenance.begin");
   window_began_ = next_chores_ = next_round_ = Clock::now();
   for (;;) {
     const auto now = Clock::now();

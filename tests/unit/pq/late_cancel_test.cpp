@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <support/rendezvous.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>
 
@@ -21,7 +22,7 @@ class LateCancel : public testing::Test {
       : outcome_(server_.connect("disable", {.statement_cache = 0, .drain_bound = drain_bound})) {}
 
   void await(CancelTrace trace) {
-    while (connection_.cancel_trace() != trace) std::this_thread::yield();
+    test::await("the end of the request", [&] { return connection_.cancel_trace() == trace; });
   }
   // A statement is canceled at its deadline, and its request is left open.
   pq::FileDescriptor cancel_one() {
@@ -80,7 +81,8 @@ TEST_F(LateCancel, TheConnectionIsNotReusableUntilTheRequestHasEndedAndIsSettled
   EXPECT_TRUE(connection_.reusable());
 }
 
-// The next statement's own 57014 would look as if somebody had canceled it.
+// The next statement's own 57014 would look as if somebody had canceled it. Seen failing without
+// the empty statement.
 TEST_F(LateCancel, TheNextStatementWaitsForTheRequestAndLetsAnEmptyOneTakeTheBlow) {
   pq::FileDescriptor request = cancel_one();
   std::jthread server([&] {
@@ -90,7 +92,12 @@ TEST_F(LateCancel, TheNextStatementWaitsForTheRequestAndLetsAnEmptyOneTakeTheBlo
     server_.receive_message();
     server_.send(done("SECOND"));
   });
-  EXPECT_EQ(connection_.exec("set x = 2").command_tag(), "SECOND");
+  try {
+    EXPECT_EQ(connection_.exec("set x = 2").command_tag(), "SECOND");
+  } catch (const Error& error) {
+    connection_.close();  // or the server would wait for more
+    FAIL() << error.what();
+  }
   EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
   EXPECT_TRUE(connection_.reusable());
 }
@@ -112,7 +119,8 @@ TEST_F(LateCancel, ACancelWithoutAStatementSendsNothing) {
   EXPECT_TRUE(connection_.reusable());
 }
 
-// It came before the statement did, and a server that is idle forgets it.
+// It came before the statement did, and a server that is idle forgets it. Seen failing where it is
+// made once only.
 TEST_F(LateCancel, ARequestThatHadNoEffectIsMadeAgain) {
   std::jthread server([&] {
     server_.receive_message();
@@ -176,7 +184,8 @@ TEST(PooledKey, ACancelThroughAPoolerIsDoubtful) {
     server.send(canceled());
   });
   EXPECT_THROW(outcome.connection.exec({.by = 10ms, .prepared = false}, "set x = 1"), QueryTimeout);
-  while (outcome.connection.cancel_trace() == CancelTrace::pending) std::this_thread::yield();
+  test::await("the end of the request",
+              [&] { return outcome.connection.cancel_trace() != CancelTrace::pending; });
   EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);
   outcome.connection.cancel_settled();
   EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);

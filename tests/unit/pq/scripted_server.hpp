@@ -1,10 +1,12 @@
 // A server for one client that says what the test tells it to (documentation: 55.7, Message
-// Formats).
+// Formats). It may be told so on a thread of the test's own: where the client does not do its part
+// the test fails, and nobody waits for it without end.
 #pragma once
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <chrono>
 #include <cstdint>
@@ -14,6 +16,9 @@
 #include <thread>
 #include <vector>
 
+#include <gtest/gtest.h>
+
+#include <support/rendezvous.hpp>
 #include <tidegate/pq/connect.hpp>
 
 namespace tidegate::pq_test {
@@ -77,13 +82,11 @@ class ScriptedServer {
         ::getsockname(listener_.get(), address, &size) != 0) {
       throw std::runtime_error("cannot listen");
     }
+    be_patient(listener_);
     handshake_ = std::jthread([this, answers = std::move(answers)] {
-      client_ = pq::FileDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      client_ = accept();
       for (const std::string& answer : answers) {
-        char message[4096];  // libpq sends each of these by one call
-        if (::recv(client_.get(), message, sizeof message, 0) <= 0) {
-          throw std::runtime_error("the client hung up");
-        }
+        receive_message();
         send(answer);
       }
     });
@@ -107,37 +110,44 @@ class ScriptedServer {
 
   // Over loopback TCP what was sent is there to be read when send() returns.
   void send(const std::string& bytes) {
-    if (::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
-        static_cast<ssize_t>(bytes.size())) {
-      throw std::runtime_error("cannot send");
-    }
+    EXPECT_EQ(::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
   }
   // Reads and drops that much of what the client has sent.
   void receive(std::size_t size) {
     std::string bytes(size, ' ');
-    if (::recv(client_.get(), bytes.data(), size, MSG_WAITALL) != static_cast<ssize_t>(size)) {
-      throw std::runtime_error("the client hung up");
-    }
+    EXPECT_EQ(::recv(client_.get(), bytes.data(), size, MSG_WAITALL), static_cast<ssize_t>(size))
+        << "the client hung up, or is silent";
   }
   // Reads and drops one message, which libpq sends by one call.
   void receive_message() {
     char bytes[4096];
-    if (::recv(client_.get(), bytes, sizeof bytes, 0) <= 0) {
-      throw std::runtime_error("the client hung up");
-    }
+    EXPECT_GT(::recv(client_.get(), bytes, sizeof bytes, 0), 0)
+        << "the client hung up, or is silent";
   }
   // Takes the connection of a cancel request, and the request. Closing it ends the request.
   pq::FileDescriptor accept_cancel() {
-    pq::FileDescriptor cancel(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    pq::FileDescriptor cancel = accept();
     char request[16];
-    if (::recv(cancel.get(), request, sizeof request, MSG_WAITALL) != sizeof request) {
-      throw std::runtime_error("no cancel request");
-    }
+    EXPECT_EQ(::recv(cancel.get(), request, sizeof request, MSG_WAITALL),
+              static_cast<ssize_t>(sizeof request))
+        << "no cancel request";
     return cancel;
   }
   void hang_up() { client_.reset(); }
 
  private:
+  static void be_patient(const pq::FileDescriptor& socket) {
+    const timeval most{.tv_sec = test::patience().count(), .tv_usec = 0};
+    EXPECT_EQ(::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
+  }
+  pq::FileDescriptor accept() {
+    pq::FileDescriptor peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    EXPECT_TRUE(peer) << "nobody has come";
+    if (peer) be_patient(peer);
+    return peer;
+  }
+
   pq::FileDescriptor listener_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   pq::FileDescriptor client_{};
   sockaddr_in address_{};
