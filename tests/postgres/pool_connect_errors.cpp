@@ -116,12 +116,10 @@ struct Rejected {
 TEST(ConnectFailure, ARejectionIsToldAgainWithItsAgeWhileTheBackoffRuns) {
   Rejected server;
   Pool pool(server.config());
-  const auto error = [&] {
-    const auto none = pool.try_acquire(20s);
-    return *none.error().as<ConnectError>();
-  };
+  const auto error = [&] { return pq_test::thrown_by<ConnectError>([&] { pool.acquire(20s); }); };
   const ConnectError first = error();
   server.wrong = false;
+  await_idle_long_enough();  // for a backoff of milliseconds to end
   const ConnectError again = error();
   EXPECT_EQ(again.code(), Errc::rejected);
   EXPECT_EQ(again.sqlstate(), "3D000");
