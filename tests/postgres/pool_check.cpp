@@ -131,7 +131,7 @@ TEST(Check, PrepareEndsAtClose) {
   PoolConfig config{.max_size = 1, .acquire_timeout = 600s};
   config.hooks.prepare = [&](Connection& connection) {
     begun = true;
-    connection.exec(kTenMinutes);
+    connection.exec({.by = 15s}, kTenMinutes);
     return Verdict::use();
   };
   Pool pool(config);
