@@ -97,5 +97,50 @@ TEST(ConnectFailure, OneAttemptPerBackoffStepHoweverManyWait) {
   EXPECT_EQ(pool.stats().outcomes.unavailable, 16);
 }
 
+// A pool that is rejected once, for as long as `wrong`, and would not try again for half an hour.
+struct Rejected {
+  std::atomic<bool> wrong{true};
+  std::atomic<int> connects{0};
+
+  PoolConfig config() {
+    PoolConfig config{.max_size = 1, .connect_backoff_min = 1h, .connect_backoff_max = 1h};
+    config.hooks.before_connect = [this](ConnectParams& params) {
+      ++connects;
+      if (wrong) params.set("dbname", "no_such_database");
+    };
+    return config;
+  }
+};
+
+// Seen failing: a pool without the backoff it was configured with, which connects again.
+TEST(ConnectFailure, ARejectionIsToldAgainWithItsAgeWhileTheBackoffRuns) {
+  Rejected server;
+  Pool pool(server.config());
+  const auto error = [&] { return pq_test::thrown_by<ConnectError>([&] { pool.acquire(20s); }); };
+  const ConnectError first = error();
+  server.wrong = false;
+  await_idle_long_enough();  // for a backoff of milliseconds to end
+  const ConnectError again = error();
+  EXPECT_EQ(again.code(), Errc::rejected);
+  EXPECT_EQ(again.sqlstate(), "3D000");
+  EXPECT_EQ(again.attempts(), 1u);
+  EXPECT_EQ(server.connects, 1);
+  EXPECT_EQ(again.report().last, first.report().last);
+  EXPECT_GT(again.report().at, first.report().at);
+  EXPECT_NE(std::string(again.what()).find(" ago"), std::string::npos) << again.what();
+  EXPECT_EQ(pool.stats().outcomes.rejected, 2u);
+}
+
+// Somebody has mended what was wrong and says so. Seen failing: a reset() that leaves the verdict,
+// and one that leaves the backoff.
+TEST(ConnectFailure, ResetForgetsTheVerdictAndEndsTheBackoff) {
+  Rejected server;
+  Pool pool(server.config());
+  EXPECT_EQ(pool.try_acquire(20s).error().code(), Errc::rejected);
+  server.wrong = false;
+  pool.reset();
+  EXPECT_TRUE(pool.try_acquire(10s).has_value());
+}
+
 }  // namespace
 }  // namespace tidegate::test

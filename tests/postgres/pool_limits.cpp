@@ -62,5 +62,23 @@ TEST(PoolLimits, AConnectionWhoseCancelHasArrivedIsUsedAgain) {
   EXPECT_GE(pool.stats().cancels.sent, 1u);
 }
 
+// The second request is due a second after the first. Seen failing: a pool that keeps its
+// cancel_rate to itself.
+TEST(PoolLimits, CancelsAreSentAtTheConfiguredRate) {
+  Pool pool("pool_max_conns=1 pool_cancel_rate=1");
+  Lease lease = pool.acquire();
+  const auto began = std::chrono::steady_clock::now();
+  for (const char* sql : {"select pg_sleep(600)", "select pg_sleep(0.2)"}) {
+    try {
+      lease->exec({.by = 20ms}, sql);
+    } catch (const QueryTimeout&) {
+    }
+  }
+  const auto sent = pool.stats().cancels.sent;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  EXPECT_GE(sent, 1u);
+  EXPECT_LE(static_cast<double>(sent), 1 + took.count());
+}
+
 }  // namespace
 }  // namespace tidegate::test

@@ -327,4 +327,45 @@ TEST_F(PqBatch, AHundredThousandStatementsWithLargeParametersAndResultsDoNotDead
   expect_usable();
 }
 
+// What has been committed would be done twice. Seen failing: a batch that is repeated whatever
+// stands before the stale statement, and one that only COMMIT and ROLLBACK keep from it.
+TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
+  connection_.exec("create temp table changing (a int)");
+  const auto failure_after = [&](std::initializer_list<const char*> statements) {
+    connection_.exec("select * from changing");  // prepared, and stale by the next statement
+    connection_.exec("alter table changing add column b int");
+    connection_.exec("truncate t");
+    Batch batch;
+    for (const char* statement : statements) batch.add(statement);
+    batch.add("select * from changing");
+    const BatchResults results = connection_.run(batch);
+    EXPECT_EQ(results.failed(), statements.size()) << *statements.begin();
+    if (connection_.transaction_status() != TransactionStatus::idle) connection_.exec("rollback");
+    connection_.exec("alter table changing drop column b");
+    return results.failed() ? results.error(*results.failed())->sqlstate() : "";
+  };
+  EXPECT_EQ(failure_after({"insert into t values (1)", "commit"}), "0A000");
+  EXPECT_EQ(rows(), 1);
+  EXPECT_EQ(failure_after({"do $$begin insert into t values (1); commit; end$$"}), "0A000");
+  EXPECT_EQ(rows(), 1);
+  EXPECT_EQ(failure_after({"begin", "insert into t values (1)"}), "0A000");
+  EXPECT_EQ(rows(), 0);
+  expect_usable();
+}
+
+// Seen failing: a batch that is repeated inside a transaction, which has failed with it (25P02).
+TEST_F(PqBatch, IsNotRepeatedInsideATransaction) {
+  connection_.exec("create temp table changing (a int)");
+  connection_.exec("select * from changing");
+  connection_.exec("alter table changing add column b int");
+  Batch batch;
+  batch.add("select * from changing");
+  Transaction transaction = connection_.begin();
+  const BatchResults results = transaction.run(batch);
+  ASSERT_EQ(results.failed(), 0u);
+  EXPECT_EQ(results.error(0)->sqlstate(), "0A000");
+  transaction.rollback();
+  EXPECT_EQ(connection_.run(batch)[0].columns(), 2u);
+}
+
 }  // namespace tidegate::pq_test

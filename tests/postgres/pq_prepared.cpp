@@ -159,6 +159,17 @@ TEST_F(PqPreparedFew, AStatementThatIsGoneAlreadyIsNoReasonToFail) {
   expect_usable();
 }
 
+// It would be an error inside the transaction, and the end of that. Seen failing: a DEALLOCATE that
+// goes in front of the next statement wherever that is.
+TEST_F(PqPreparedFew, NothingIsDeallocatedInsideATransaction) {
+  for (int i = 0; i < 3; ++i) connection_.exec("select " + std::to_string(i));
+  connection_.exec_script("do $$begin deallocate all; end$$; begin");
+  EXPECT_NO_THROW(connection_.exec("select 'first'"));
+  EXPECT_NO_THROW(connection_.exec("select 'second'"));
+  connection_.exec_script("commit");
+  expect_usable();
+}
+
 class PqUnprepared : public PqPrepared {
  protected:
   PqUnprepared() : PqPrepared(0) {}

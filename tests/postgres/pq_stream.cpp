@@ -160,4 +160,16 @@ TEST_F(PqNotifications, ALostConnectionIsAnError) {
   EXPECT_FALSE(connection_.is_open());
 }
 
+// Both rang, and were heard. Seen failing: each of the two leaving the bell to ring.
+TEST_F(PqNotifications, TheStopOfAWaitOrAPingIsNotTheNextStatements) {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const std::stop_source another;
+  EXPECT_TRUE(connection_.notifications(kLong, stopped.get_token()).empty());
+  EXPECT_NO_THROW(connection_.exec({.stop = another.get_token()}, "select pg_sleep(0.05)"));
+  EXPECT_FALSE(connection_.ping(kLong, stopped.get_token()));
+  EXPECT_NO_THROW(connection_.exec({.stop = another.get_token()}, "select pg_sleep(0.05)"));
+  expect_usable();
+}
+
 }  // namespace tidegate::pq_test

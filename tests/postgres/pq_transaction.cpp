@@ -410,4 +410,14 @@ TEST_F(PqTransaction, TransactRetryEndsAtItsDeadline) {
   expect_usable();
 }
 
+// Rolling back has a second more, and nothing after it. Seen failing: a rollback to a savepoint
+// that leaves the transaction that second.
+TEST_F(PqTransaction, RollingBackToASavepointGivesTheTransactionNoMoreTime) {
+  Transaction transaction = connection_.begin({.by = 500ms});
+  Transaction savepoint = transaction.begin();
+  EXPECT_THROW(savepoint.exec("select pg_sleep(600)"), QueryTimeout);
+  savepoint.rollback();
+  EXPECT_THROW(transaction.exec("select 1"), QueryTimeout);
+}
+
 }  // namespace tidegate::pq_test

@@ -68,7 +68,7 @@ void Maintenance::expire() noexcept {
   idle_.clear();
   for_each_idle([this](std::uint32_t slot) {
     if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
-    idle_.push_back(slot);
+    idle_.push_back({slot, core_.slots().slot(slot).since()});
     core_.slots().put_back(slot);
   });
 }
@@ -82,8 +82,8 @@ void Maintenance::reap(Clock::time_point now) noexcept {
   core::policy::Reap reap{.open = counts.idle + counts.leased + counts.checking,
                           .floor = core::policy::floor_size(config_.min_size, config_.min_idle,
                                                             counts.leased, config_.max_size)};
-  for (const std::uint32_t slot : idle_) {
-    if (slots.slot(slot).since() <= oldest_kept) ++reap.aged;
+  for (const Idle& idle : idle_) {
+    if (idle.since <= oldest_kept) ++reap.aged;
   }
   // Under rotation through the queue every connection is used now and then; what the busiest
   // moment of a whole window did not need is surplus all the same.
@@ -93,13 +93,12 @@ void Maintenance::reap(Clock::time_point now) noexcept {
     window_peak_ = counts.leased;
   }
   std::uint32_t left = core::policy::to_reap(reap);
-  std::sort(idle_.begin(), idle_.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return slots.slot(a).since() < slots.slot(b).since();
-  });
-  for (const std::uint32_t slot : idle_) {
+  std::sort(idle_.begin(), idle_.end(),
+            [](const Idle& a, const Idle& b) { return a.since < b.since; });
+  for (const Idle& idle : idle_) {
     if (left == 0) return;
-    if (!slots.try_check(slot)) continue;  // somebody has it by now
-    retire(slot, Retired::idle);
+    if (!slots.try_check(idle.slot)) continue;  // somebody has it by now
+    retire(idle.slot, Retired::idle);
     --left;
   }
 }

@@ -94,6 +94,12 @@ class Maintenance {
     Deadline deadline;
     bool of_round;  // chosen here, and not by an acquirer who met it
   };
+  // An idle slot as expire() found it. Its age is written down, because the slot's own changes with
+  // every lease: a list cannot be sorted by that.
+  struct Idle {
+    std::uint32_t slot;
+    core::Tick since;
+  };
 
   // maintenance.cpp
   void run() noexcept;
@@ -135,7 +141,7 @@ class Maintenance {
   std::vector<Ping> pinging_;
   Laundry laundry_;
   LeakWatch leaks_;
-  std::vector<std::uint32_t> idle_;
+  std::vector<Idle> idle_;
   std::vector<std::uint32_t> round_;         // still to be pinged in this round
   std::vector<Clock::time_point> answered_;  // by slot: its last ping
   std::vector<pollfd> polled_;

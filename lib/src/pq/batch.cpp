@@ -26,6 +26,15 @@ constexpr std::size_t kMostParameters = 65535;
 // what was sent are read before the next piece.
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
+// Whether a statement of that command tag is undone when a later one of the batch fails. Only where
+// it is certain: COMMIT ends the transaction, DO and CALL may, and CREATE DATABASE or VACUUM, as a
+// batch's first statement, take effect at once.
+bool is_undone_with_the_rest(std::string_view tag) noexcept {
+  const std::string_view command = tag.substr(0, tag.find(' '));
+  return command.empty() || command == "SELECT" || command == "INSERT" || command == "UPDATE" ||
+         command == "DELETE" || command == "MERGE" || command == "SET" || command == "SHOW";
+}
+
 }  // namespace
 
 // ---- Batch -------------------------------------------------------------------------------------
@@ -105,7 +114,7 @@ class BatchRun {
   BatchResults run();
   // It failed, and took no effect, because the server holds a prepared statement no longer as it
   // was.
-  bool is_to_be_repeated() const noexcept { return stale_ && !ended_transaction_; }
+  bool is_to_be_repeated() const noexcept { return stale_ && !took_effect_; }
 
   // Prepares what the batch has several times in a row, so that it is parsed and planned once in
   // the connection's life and not once in every batch.
@@ -134,7 +143,7 @@ class BatchRun {
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
   bool stale_ = false;
-  bool ended_transaction_ = false;  // a statement has
+  bool took_effect_ = false;  // a statement may have, for good
   BatchResults results_{};
   const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
   std::size_t answered_ = 0;
@@ -259,9 +268,7 @@ void BatchRun::take(ResultPtr result) {
   }
   session_.note_command(result.get());
   if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
-  const std::string_view tag = PQcmdStatus(result.get());
-  ended_transaction_ = ended_transaction_ || tag == "COMMIT" || tag == "ROLLBACK" ||
-                       tag.starts_with("PREPARE TRANSACTION");
+  took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
   auto kept = std::make_unique<Result>();
   // A statement that is repeated has the columns of the one before.
   const bool repeated = columns_ != nullptr && repeats_text(i);

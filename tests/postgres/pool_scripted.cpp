@@ -1,0 +1,111 @@
+// Pools of servers that say what the test tells them to: what becomes of their answers in the
+// laundry, and of roles that change.
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include <unit/pq/scripted_server.hpp>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+using pq_test::c_string;
+using pq_test::message;
+using pq_test::parameter_status;
+using pq_test::report;
+using pq_test::ScriptedServer;
+using pq_test::welcome;
+
+// Nothing happens by the clock.
+PoolConfig of_scripted(const std::string& port, const std::string& attributes = "any") {
+  return {.conninfo = "host=127.0.0.1 user=a dbname=b sslmode=disable gssencmode=disable port=" +
+                      port + " target_session_attrs=" + attributes,
+          .health_period = 1h,
+          .ping_after = 0ms};
+}
+
+// The answer to a command; afterwards the session is `idle` or in a transaction.
+std::string command(const char* tag, bool idle) {
+  return message('C', c_string(tag)) + message('Z', idle ? "I" : "T");
+}
+std::string nothing(bool idle) { return message('I', "") + message('Z', idle ? "I" : "T"); }
+
+// ---- the laundry -----------------------------------------------------------------------------
+
+// Whether the pool keeps a connection that is left in a transaction, of a server that gives these
+// answers to what the laundry sends.
+bool is_kept(ResetPolicy policy, std::vector<std::string> answers) {
+  answers.insert(answers.begin(), {welcome(), command("BEGIN", false)});
+  ScriptedServer server(std::move(answers));
+  PoolConfig config = of_scripted(server.port());
+  config.max_size = 1;
+  config.ping_timeout = 10s;
+  config.reset = policy;
+  Pool pool(config);
+  pool.acquire()->exec_script("begin");
+  EXPECT_TRUE(eventually([&] {
+    const Stats stats = pool.stats();
+    return stats.resets.clean + stats.resets.failed == 1 && stats.checking == 0;
+  }));
+  const Stats stats = pool.stats();
+  EXPECT_EQ(stats.destroyed.reset, stats.resets.failed);
+  return stats.idle == 1;
+}
+
+// Seen failing: a laundry that verifies nothing, and one that does so with reset = none, too.
+TEST(LaundryOfAScript, VerifiesARollbackUnlessResetIsNone) {
+  const std::string rolled_back = command("ROLLBACK", true);
+  EXPECT_TRUE(is_kept(ResetPolicy::none, {rolled_back}));
+  EXPECT_TRUE(is_kept(ResetPolicy::rollback, {rolled_back, nothing(true)}));
+  EXPECT_FALSE(is_kept(ResetPolicy::rollback, {rolled_back, nothing(false)}));
+}
+
+// Seen failing: a laundry that does not look at the answer to its DISCARD ALL.
+TEST(LaundryOfAScript, RetiresAConnectionWhoseDiscardAllIsRefused) {
+  const std::string rolled_back = command("ROLLBACK", true);
+  EXPECT_TRUE(is_kept(ResetPolicy::discard_all,
+                      {rolled_back, nothing(true), command("DISCARD ALL", true)}));
+  const std::string refused = report('E', "ERROR", "42501", "no") + message('Z', "I");
+  EXPECT_FALSE(is_kept(ResetPolicy::discard_all, {rolled_back, nothing(true), refused}));
+}
+
+// ---- roles that change -----------------------------------------------------------------------
+
+// Two servers, or two connections to one, that become a standby one after the other: the second is
+// no news. Seen failing: a reset at every one of them.
+TEST(RolesOfAScript, ThePoolIsResetOncePerBackoffStep) {
+  const std::string primary = welcome(parameter_status("server_version", "15.4") +
+                                      parameter_status("in_hot_standby", "off") +
+                                      parameter_status("default_transaction_read_only", "off"));
+  ScriptedServer first({primary, command("BEGIN", false)});
+  ScriptedServer second({primary, command("BEGIN", false)});
+  PoolConfig config = of_scripted(first.port(), "primary");
+  config.max_size = 2;
+  config.connect_backoff_min = config.connect_backoff_max = 1h;
+  config.ping_timeout = 60s;
+  config.reset = ResetPolicy::none;
+  std::atomic<int> connects{0};
+  config.hooks.before_connect = [&](ConnectParams& params) {
+    if (++connects > 1) params.set("port", second.port());
+  };
+  Pool pool(config);
+  auto leases = lease_all(pool);
+  for (Lease& lease : leases) lease->exec_script("begin");
+  leases.clear();
+  // Both are asked to roll back before either answers.
+  for (ScriptedServer* server : {&first, &second}) {
+    server->await_answers();
+    server->receive_message();
+  }
+  const std::string demoted = parameter_status("in_hot_standby", "on") + command("ROLLBACK", true);
+  first.send(demoted);
+  EXPECT_TRUE(eventually([&] { return pool.stats().role_changes == 1; }));
+  second.send(demoted);
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == 2; }));
+  EXPECT_EQ(pool.stats().role_changes, 1u);
+}
+
+}  // namespace
+}  // namespace tidegate::test
