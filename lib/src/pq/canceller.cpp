@@ -209,7 +209,10 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
 
 void Canceller::give_up(const CancelBooks& books) noexcept {
   const std::lock_guard lock(state_->mutex);
-  state_->for_each_sending(books, [](State::Worker& w) { State::count_stuck(*w.sending); });
+  state_->for_each_sending(books, [](State::Worker& w) {
+    const bool runs = (w.sending->word_.load() & CancelTarget::kRunning) != 0;
+    if (runs) State::count_stuck(*w.sending);
+  });
 }
 
 std::vector<CancelGroup::Hanging> Canceller::hanging(const CancelBooks& books, Deadline deadline) {

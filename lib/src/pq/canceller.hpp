@@ -109,7 +109,7 @@ class Canceller {
   void withdraw(const CancelTarget& target) noexcept;
   // Waits until no request for it is on its way; false at the deadline: it counts as stuck.
   bool wait(CancelTarget& target, Deadline deadline) noexcept;
-  // For a group: what is under way counts as stuck; and what is stuck, and still under way.
+  // For a group, as CancelGroup says.
   void give_up(const CancelBooks& books) noexcept;
   std::vector<CancelGroup::Hanging> hanging(const CancelBooks& books, Deadline deadline);
 

@@ -39,7 +39,8 @@ class TIDEGATE_API CancelGroup {
     std::chrono::steady_clock::time_point since{};
     long thread_id = 0;
   };
-  // Nobody waits any longer for the requests that are under way: they count as stuck.
+  // Requests that are under way and have not ended their statement are waited for no longer: they
+  // count as stuck.
   void give_up() noexcept;
   // Returns when no stuck request is under way any more, or at the deadline with those that are.
   // Throws: std::bad_alloc.
