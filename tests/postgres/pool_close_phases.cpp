@@ -143,7 +143,7 @@ TEST(ClosePhases, AreTheConfiguredOnesUnlessTheCallSaysOtherwise) {
   EXPECT_GE(report.drain, 20ms);
   EXPECT_EQ(report.force, 0ns);
   report = close_with_a_lease_out(
-      "pool_max_conns=1 pool_close_drain=1m pool_close_cancel=1m pool_close_force=1m",
+      "pool_max_conns=1 pool_close_drain=20s pool_close_cancel=20s pool_close_force=20s",
       {.drain = 1ms, .cancel = 0ms, .force = 0ms});
   EXPECT_LT(report.total, kPatience);
   EXPECT_EQ(report.cancel + report.force, 0ns);
