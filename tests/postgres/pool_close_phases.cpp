@@ -1,6 +1,4 @@
-// Close in phases: what each does to leases that do not come back, and who may shorten it.
-#include <csignal>
-
+// Close in phases: how long each takes, who may shorten it, and what is waited for no longer.
 #include <atomic>
 #include <future>
 #include <latch>
@@ -10,9 +8,7 @@
 
 #include <gmock/gmock.h>
 
-#include "pool_support.hpp"
-#include "pq_support.hpp"
-#include "support/companion.hpp"
+#include "close_support.hpp"
 #include "support/stuck_look_ups.hpp"
 
 namespace tidegate::test {
@@ -23,197 +19,57 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr auto kLong = 60s;
-// A bound that nothing here comes near to unless it hangs.
-constexpr auto kPatience = 30s;
-
-// A thread that holds a lease in a statement that does not end, and tells how it ended.
-class Sleeper {
- public:
-  explicit Sleeper(Pool& pool) {
-    std::promise<int> pid;
-    auto started = pid.get_future();
-    thread_ = std::jthread([&pool, this, pid = std::move(pid)]() mutable {
-      Lease lease = pool.acquire();
-      pid.set_value(lease->backend_pid());
-      try {
-        lease->exec("select pg_sleep(3600)");
-      } catch (const QueryError& error) {
-        ended_.set_value(error.code());
-        return;
-      }
-      ended_.set_value(Errc::usage);
-    });
-    pid_ = started.get();
-    pq_test::wait_until_asleep(pid_);
-  }
-  int pid() const { return pid_; }
-  Errc ended_with() { return ended_.get_future().get(); }
-
- private:
-  int pid_ = 0;
-  std::promise<Errc> ended_;
-  std::jthread thread_;
-};
-
-// ---- cancel ----------------------------------------------------------------------------------
-
-TEST(CloseCancels, AStatementThatDoesNotEnd) {
-  Pool pool(PoolConfig{.max_size = 2});
-  Sleeper sleeper(pool);
-  const CloseReport report = pool.close({.drain = 0ms, .cancel = kLong, .reason = "SIGTERM"});
-  EXPECT_EQ(sleeper.ended_with(), Errc::canceled);
-  EXPECT_EQ(report.outcome, Outcome::drained_after_cancel);
-  EXPECT_EQ(report.cancels_sent, 1u);
-  EXPECT_EQ(report.cancels_failed, 0u);
-  ASSERT_EQ(report.remaining.size(), 1u);
-  EXPECT_TRUE(report.remaining[0].canceled);
-  EXPECT_EQ(report.remaining[0].ended_in, "cancel");
-  EXPECT_EQ(report.remaining[0].lease.backend_pid, sleeper.pid());
-  EXPECT_EQ(report.remaining[0].lease.statement, "select pg_sleep(3600)");
-  EXPECT_THAT(to_string(report), HasSubstr("drained_after_cancel"));
-}
-
-TEST(CloseCancels, AlsoAStatementThatBeginsInThatPhase) {
-  Pool pool(PoolConfig{.max_size = 1});
-  std::latch held(1);
-  std::latch closing(1);
-  std::jthread user([&] {
-    Lease lease = pool.acquire();
-    held.count_down();
-    closing.wait();
-    EXPECT_THROW(lease->exec("select pg_sleep(3600)"), QueryCanceled);
-  });
-  held.wait();
-  auto report =
-      std::async(std::launch::async, [&] { return pool.close({.drain = 0ms, .cancel = kLong}); });
-  ASSERT_TRUE(eventually([&] {
-    const auto refused = pool.try_acquire();
-    const auto* closed = refused ? nullptr : refused.error().as<PoolClosed>();
-    return closed != nullptr && closed->closer().phase == "cancel";
-  }));
-  closing.count_down();
-  EXPECT_EQ(report.get().outcome, Outcome::drained_after_cancel);
-}
-
-// Nothing runs on it that could be canceled; the report says so.
-TEST(CloseCancels, NotALeaseThatIsIdleInTransaction) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Lease lease = pool.acquire();
-  lease->exec("begin");
-  std::jthread([&] {
-    const CloseReport report = pool.close({.drain = 0ms, .cancel = 1ms, .force = 0ms});
-    EXPECT_EQ(report.outcome, Outcome::orphaned);
-    EXPECT_EQ(report.cancels_sent, 0u);
-    ASSERT_EQ(report.remaining.size(), 1u);
-    EXPECT_FALSE(report.remaining[0].canceled);
-    EXPECT_THAT(to_string(report), HasSubstr("in transaction"));
-    EXPECT_THAT(to_string(report), HasSubstr("no statement to cancel"));
-  }).join();
-  EXPECT_EQ(lease->query_value<int>("select 1"), 1) << "an orphan works on";
-}
-
-// ---- force -----------------------------------------------------------------------------------
-
-// By each kind of transport: the slot's own descriptor is shut down, and nothing of libpq.
-class CloseForces : public testing::TestWithParam<const char*> {
- protected:
-  std::string conninfo() {
-    const std::string kind = GetParam();
-    if (kind == "unix") return "";
-    if (kind == "tcp") return "host=" + pq_test::environment("TIDEGATE_PG_TCP_HOST");
-    server_.emplace(std::vector<std::string>{"--ssl"});
-    return "host=localhost port=" + server_->port() +
-           " user=postgres dbname=postgres sslmode=verify-full sslrootcert=" +
-           server_->certificate_authority();
-  }
-
- private:
-  std::optional<OwnServer> server_;
-};
-
-TEST_P(CloseForces, AStatementWhoseServerDoesNotAnswer) {
-  Pool pool(PoolConfig{.conninfo = conninfo(), .max_size = 1});
-  std::promise<int> pid;
-  std::atomic<bool> lost{false};
-  std::jthread user([&] {
-    Lease lease = pool.acquire();
-    pid.set_value(lease->backend_pid());
-    try {
-      lease->exec("select pg_sleep(3600)");
-    } catch (const ConnectionLost&) {
-      lost = true;
-    }
-  });
-  const Frozen frozen(pid.get_future().get());
-  ASSERT_TRUE(eventually([&] { return !pool.leases().empty() && pool.leases()[0].busy; }));
-  const CloseReport report = pool.close({.drain = 0ms, .cancel = 1ms, .force = kLong});
-  EXPECT_EQ(report.outcome, Outcome::drained_after_force);
-  ASSERT_EQ(report.remaining.size(), 1u);
-  EXPECT_TRUE(report.remaining[0].forced);
-  EXPECT_EQ(report.remaining[0].ended_in, "force");
-  user.join();
-  EXPECT_TRUE(lost);
-}
-
-INSTANTIATE_TEST_SUITE_P(Over, CloseForces, testing::Values("unix", "tcp", "tls"),
-                         [](const auto& transport) { return std::string(transport.param); });
-
-TEST(CloseForces, WithoutACancelBeforeIt) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Sleeper sleeper(pool);
-  const CloseReport report = pool.close({.drain = 0ms, .cancel = 0ms, .force = kLong});
-  EXPECT_EQ(report.outcome, Outcome::drained_after_force);
-  EXPECT_EQ(report.cancels_sent, 0u);
-  EXPECT_EQ(sleeper.ended_with(), Errc::connection_lost);
-}
-
-TEST(CloseForces, NotAThreadThatMakesNoCall) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Lease lease = pool.acquire();
-  std::jthread([&] {
-    const CloseReport report = pool.close({.drain = 0ms, .cancel = 1ms, .force = 1ms});
-    EXPECT_EQ(report.outcome, Outcome::orphaned);
-    EXPECT_EQ(report.leases_orphaned, 1u);
-    ASSERT_EQ(report.remaining.size(), 1u);
-    EXPECT_TRUE(report.remaining[0].forced);
-    EXPECT_EQ(report.remaining[0].ended_in, "");
-    EXPECT_THAT(to_string(report), HasSubstr("no call is on it that could fail"));
-  }).join();
-  EXPECT_THROW(lease->exec("select 1"), ConnectionLost);
-}
-
 // ---- bounds and callers ----------------------------------------------------------------------
 
+// One lease is in a statement whose server process is stopped, the other is not given back: each
+// phase takes its whole time, and no more. Seen failing with phases a hundred times as long, and
+// with a drain that ends at once.
 TEST(ClosePhases, TakeNoLongerThanTheirSumWhateverTheServerDoes) {
   Pool pool(PoolConfig{.max_size = 2});
-  auto leases = lease_all(pool);
-  const int frozen_pid = leases[0]->backend_pid();
-  const Frozen frozen(frozen_pid);
+  const Lease kept = pool.acquire();
+  BusyLease busy(pool);
+  const Frozen frozen(busy.pid());
   std::jthread([&] {
-    const CloseReport report = pool.close({.drain = 10ms, .cancel = 10ms, .force = 10ms});
-    EXPECT_LT(report.total, kPatience);
-    EXPECT_EQ(report.leases_orphaned, 2u);
+    const CloseReport report = pool.close({.drain = 50ms, .cancel = 50ms, .force = 50ms});
+    EXPECT_GE(report.drain, 50ms);
+    EXPECT_GE(report.cancel, 50ms);
+    EXPECT_GE(report.force, 50ms);
+    EXPECT_LT(report.total, 5s);
+    EXPECT_EQ(report.leases_orphaned, 1u);
   }).join();
 }
 
+// Drain looks up once per second by itself. So one that is cut short at its beginning ends within
+// that second when it is woken, and after it when it is not. A machine may stand still for that
+// long, but not each time; one that sits out its bound is not tried again.
+template <class Attempt>
+CloseReport first_prompt_of_five(Attempt&& attempt) {
+  CloseReport report = attempt();
+  for (int i = 1; i < 5 && report.drain >= 1s && report.drain < kPatience; ++i) report = attempt();
+  return report;
+}
+
+// Seen failing with a later call that changes nothing, and with one that does not wake the first.
 TEST(ClosePhases, AreShortenedByALaterCallAndNeverProlonged) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Lease lease = pool.acquire();
-  auto first = std::async(std::launch::async, [&] {
-    return pool.close({.drain = kLong, .cancel = kLong, .force = kLong, .reason = "first"});
+  const CloseReport report = first_prompt_of_five([] {
+    Pool pool(PoolConfig{.max_size = 1});
+    Lease lease = pool.acquire();
+    auto first = std::async(std::launch::async, [&] {
+      return pool.close({.drain = kLong, .cancel = kLong, .force = kLong, .reason = "first"});
+    });
+    EXPECT_TRUE(await_phase(pool, "drain"));
+    auto second = std::async(std::launch::async, [&] {
+      return pool.close({.drain = 0ms, .cancel = 0ms, .force = 0ms, .reason = "second"});
+    });
+    const CloseReport ended = first.get();
+    EXPECT_EQ(second.get().total, ended.total) << "the same report";
+    return ended;
   });
-  ASSERT_TRUE(eventually([&] { return pool.closed(); }));
-  auto second = std::async(std::launch::async, [&] {
-    return pool.close({.drain = 0ms, .cancel = 0ms, .force = 0ms, .reason = "second"});
-  });
-  const CloseReport report = first.get();
-  EXPECT_LT(report.total, kPatience);
+  EXPECT_LT(report.drain, 1s);
   EXPECT_EQ(report.outcome, Outcome::orphaned);
   EXPECT_EQ(report.closer.reason, "first");
   ASSERT_EQ(report.later_callers.size(), 1u);
   EXPECT_EQ(report.later_callers[0].reason, "second");
-  EXPECT_EQ(second.get().total, report.total) << "the same report";
 }
 
 TEST(ClosePhases, AreNotProlongedByALaterCall) {
@@ -242,24 +98,55 @@ TEST(ClosePhases, EightClosersWithDifferentDeadlinesGetOneReport) {
   for (std::size_t i = 1; i < 8; ++i) EXPECT_EQ(reports[i].get().total, first.total);
 }
 
+// Seen failing with a hurry that nobody hears, with one that does not wake the drain, and with one
+// that cuts the cancel phase short, too.
 TEST(ClosePhases, HurryEndsTheDrainAndLeavesCancelItsTime) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Sleeper sleeper(pool);
-  std::stop_source hurry;
-  auto closing = std::async(std::launch::async, [&] {
-    return pool.close({.drain = kLong, .cancel = kLong, .hurry = hurry.get_token()});
+  const CloseReport report = first_prompt_of_five([] {
+    Pool pool(PoolConfig{.max_size = 1});
+    Sleeper sleeper(pool);
+    std::stop_source hurry;
+    auto closing = std::async(std::launch::async, [&] {
+      return pool.close({.drain = kLong, .cancel = kLong, .hurry = hurry.get_token()});
+    });
+    EXPECT_TRUE(await_phase(pool, "drain"));
+    hurry.request_stop();
+    return closing.get();
   });
-  ASSERT_TRUE(eventually([&] { return pool.closed(); }));
-  hurry.request_stop();
-  const CloseReport report = closing.get();
+  EXPECT_LT(report.drain, 1s);
   EXPECT_EQ(report.outcome, Outcome::drained_after_cancel);
-  EXPECT_LT(report.drain, kPatience);
 }
 
+// The defaults, which are not zero, would end these otherwise. Seen failing with each phase by its
+// default, and with a call that is not heard.
 TEST(ClosePhases, AreTheConfiguredOnesUnlessTheCallSaysOtherwise) {
-  Pool pool("pool_max_conns=1 pool_close_drain=0 pool_close_cancel=1m pool_close_force=0");
-  Sleeper sleeper(pool);
-  EXPECT_EQ(pool.close().outcome, Outcome::drained_after_cancel);
+  {
+    Pool pool("pool_max_conns=1 pool_close_drain=0 pool_close_cancel=1m pool_close_force=0");
+    Sleeper sleeper(pool);
+    const CloseReport report = pool.close();
+    EXPECT_EQ(report.outcome, Outcome::drained_after_cancel);
+    EXPECT_LT(report.drain, 5s);
+  }
+  {
+    Pool pool("pool_max_conns=1 pool_close_drain=0 pool_close_cancel=0 pool_close_force=1m");
+    Sleeper sleeper(pool);
+    const CloseReport report = pool.close();
+    EXPECT_EQ(report.outcome, Outcome::drained_after_force);
+    EXPECT_EQ(report.cancel, 0ns);
+  }
+  const auto close_with_a_lease_out = [](const char* conninfo, const CloseOptions& options) {
+    Pool pool(conninfo);
+    const Lease lease = pool.acquire();
+    return std::async(std::launch::async, [&] { return pool.close(options); }).get();
+  };
+  CloseReport report = close_with_a_lease_out(
+      "pool_max_conns=1 pool_close_drain=20ms pool_close_cancel=0 pool_close_force=0", {});
+  EXPECT_GE(report.drain, 20ms);
+  EXPECT_EQ(report.force, 0ns);
+  report = close_with_a_lease_out(
+      "pool_max_conns=1 pool_close_drain=20s pool_close_cancel=20s pool_close_force=20s",
+      {.drain = 1ms, .cancel = 0ms, .force = 0ms});
+  EXPECT_LT(report.total, kPatience);
+  EXPECT_EQ(report.cancel + report.force, 0ns);
 }
 
 TEST(ClosePhases, RefuseToBeNegative) {
@@ -292,63 +179,6 @@ TEST(ClosePhases, ThatWaitTellHowItGoes) {
   EXPECT_THAT(listener->phases, ElementsAre("fence", "drain", "cancel", "force", "orphaned"));
   EXPECT_EQ(listener->told, 1);
   EXPECT_EQ(listener->outcome, Outcome::orphaned);
-}
-
-// ---- request_close ---------------------------------------------------------------------------
-
-Pool* signalled = nullptr;
-
-TEST(RequestClose, FromASignalHandlerSetsTheFenceAndThePoolDoesTheRest) {
-  Pool pool(PoolConfig{.name = "orders", .max_size = 2});
-  pool.exec("select 1");
-  signalled = &pool;
-  struct sigaction action{};
-  action.sa_handler = [](int) { signalled->request_close("SIGUSR1"); };
-  struct sigaction before{};
-  ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
-  errno = 4711;
-  ::raise(SIGUSR1);
-  EXPECT_EQ(errno, 4711) << "a handler leaves errno as it was";
-  ::sigaction(SIGUSR1, &before, nullptr);
-  EXPECT_TRUE(pool.closed());
-  const auto refused = pool.try_acquire(Deadline::never());
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().as<PoolClosed>()->closer().reason, "SIGUSR1");
-  EXPECT_THAT(refused.error().what(), HasSubstr("pool_close_phases.cpp"));
-  EXPECT_TRUE(eventually([&] {
-    const Stats stats = pool.stats();
-    return stats.idle + stats.retiring == 0;
-  })) << "without anybody calling close()";
-}
-
-TEST(RequestClose, IsJoinedByALaterClose) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Lease lease = pool.acquire();
-  pool.request_close("the first");
-  std::jthread([&] {
-    const CloseReport report = pool.close({.drain = 1ms, .cancel = 1ms, .force = 1ms});
-    EXPECT_EQ(report.closer.reason, "the first");
-    EXPECT_EQ(report.outcome, Outcome::orphaned);
-  }).join();
-}
-
-TEST(RequestClose, TellsWhoWaits) {
-  Pool pool(PoolConfig{.max_size = 1});
-  Lease lease = pool.acquire();
-  auto waiter = std::async(std::launch::async, [&] {
-    const auto refused = pool.try_acquire(Deadline::never());
-    return refused ? Errc::usage : refused.error().code();
-  });
-  ASSERT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
-  pool.request_close();
-  EXPECT_EQ(waiter.get(), Errc::closed);
-}
-
-TEST(RequestClose, OfAClosedPoolDoesNothing) {
-  Pool pool(PoolConfig{.max_size = 1});
-  pool.close({.reason = "mine"});
-  pool.request_close("too late");
-  EXPECT_EQ(pool.try_acquire().error().as<PoolClosed>()->closer().reason, "mine");
 }
 
 // ---- what the errors say ---------------------------------------------------------------------

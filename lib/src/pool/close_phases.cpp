@@ -7,6 +7,7 @@
 #include <tidegate/core/resource_core.hpp>
 
 #include "attached_users.hpp"
+#include "close_progress.hpp"
 #include "closing.hpp"
 #include "events.hpp"
 #include "lease_table.hpp"
@@ -22,11 +23,6 @@ constexpr std::size_t kHoldersShown = 3;
 constexpr auto kLookEvery = 50ms;
 // Beyond the last phase: for threads that are on their way out but for the processor.
 constexpr auto kGrace = 30ms;
-
-// When drain tells how it goes: after 1 s, 5 s, and then every 10 s.
-std::chrono::seconds next_progress(std::chrono::seconds last) {
-  return last == 0s ? 1s : last == 1s ? 5s : last == 5s ? 10s : last + 10s;
-}
 
 }  // namespace
 
@@ -91,11 +87,10 @@ bool Closing::drain() {
 
   draining_.store(true, std::memory_order_relaxed);
   enter("drain", &Plan::drain);
-  std::chrono::seconds told = 0s;
+  CloseProgress progress;
   const bool drained = await(1s, [&] {
     const auto spent = Clock::now() - began_;
-    if (spent < next_progress(told)) return;
-    told = next_progress(told);
+    if (!progress.due(spent)) return;
     tell(parts_.config.observer, [&](Observer& o) {
       o.close_waits(std::chrono::duration_cast<std::chrono::nanoseconds>(spent),
                     leases_of(parts_.core));
@@ -157,6 +152,7 @@ bool Closing::cancel() {
   cancel_busy();
   const bool drained = await(kLookEvery, cancel_busy);
   note_ended("cancel");
+  if (!drained) parts_.cancels.give_up();
   result_.cancel = Clock::now() - began;
   result_.cancels_sent = parts_.cancels.sent() - sent;
   result_.cancels_failed = parts_.cancels.failed() - failed;
@@ -233,6 +229,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   const auto began = Clock::now();
   const bool maintenance_ended = end_by_itself(end) || parts_.maintenance.stop(end, give_up);
   const bool openers_ended = core.openers().stop(give_up);
+  const auto hanging = parts_.cancels.hanging(earlier(give_up, Deadline(kGrace)));
   const auto now = Clock::now();
   // Counted into the phase in which the leases came back.
   (result_.force.count() > 0    ? result_.force
@@ -253,6 +250,12 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
                                        .thread_id = stuck.thread_id});
     }
     core.openers().leave_behind(keep.lock());
+  }
+  for (const auto& request : hanging) {  // its thread is the process's, and ends by itself
+    result_.stuck_threads.push_back({.role = "canceller",
+                                     .in = "a cancel request",
+                                     .stuck = now - request.since,
+                                     .thread_id = request.thread_id});
   }
   if (maintenance_ended && openers_ended) {
     // A connect that was too far to be aborted has ended after maintenance did.

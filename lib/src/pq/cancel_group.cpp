@@ -20,6 +20,21 @@ std::uint64_t CancelGroup::stuck() const noexcept {
   return books_->stuck.load(std::memory_order_relaxed);
 }
 
+// Null: no request was ever made.
+std::shared_ptr<Canceller> CancelGroup::used() noexcept {
+  const std::lock_guard lock(mutex_);
+  return canceller_;
+}
+
+void CancelGroup::give_up() noexcept {
+  if (const auto canceller = used()) canceller->give_up(*books_);
+}
+
+std::vector<CancelGroup::Hanging> CancelGroup::hanging(Deadline deadline) {
+  const auto canceller = used();
+  return canceller ? canceller->hanging(*books_, deadline) : std::vector<Hanging>();
+}
+
 Canceller& CancelGroup::canceller() {
   const std::lock_guard lock(mutex_);
   if (!canceller_) canceller_ = Canceller::shared();

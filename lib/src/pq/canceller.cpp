@@ -1,6 +1,7 @@
 #include "pq/canceller.hpp"
 
 #include <libpq-fe.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -63,7 +64,9 @@ struct Canceller::State {
   std::deque<std::shared_ptr<CancelTarget>> queue{};
   struct Worker {
     std::thread thread{};
-    bool sending = false;
+    CancelTarget* sending = nullptr;  // what is under way here
+    Clock::time_point since{};        // of that
+    long thread_id = 0;
   };
   std::array<Worker, kThreads> workers{};
   unsigned started = 0;
@@ -71,7 +74,18 @@ struct Canceller::State {
   bool stopping = false;
 
   bool anybody_sends() const noexcept {
-    return std::any_of(workers.begin(), workers.end(), [](const Worker& w) { return w.sending; });
+    return std::any_of(workers.begin(), workers.end(),
+                       [](const Worker& w) { return w.sending != nullptr; });
+  }
+  // visit(Worker&) for each that is at a request of the group.
+  template <class Visit>
+  void for_each_sending(const CancelBooks& books, Visit&& visit) {
+    for (Worker& worker : workers) {
+      if (worker.sending != nullptr && worker.sending->books_.get() == &books) visit(worker);
+    }
+  }
+  static void count_stuck(CancelTarget& target) noexcept {
+    if (!std::exchange(target.overdue_, true)) target.books_->stuck.fetch_add(1);
   }
   // The oldest request that its group's rate allows; or when one will be, in `next`.
   std::shared_ptr<CancelTarget> take(std::optional<Clock::time_point>& next) noexcept {
@@ -134,7 +148,7 @@ Canceller::~Canceller() {
     for (unsigned i = 0; i < kThreads; ++i) {
       State::Worker& worker = state_->workers[i];
       if (!worker.thread.joinable()) continue;
-      if (worker.sending) {
+      if (worker.sending != nullptr) {
         worker.thread.detach();
       } else {
         ended[i] = std::move(worker.thread);
@@ -187,15 +201,38 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
   if (deadline.is_never()) {
     state_->done.wait(lock, over);
   } else if (!state_->done.wait_until(lock, deadline.at(), over)) {
-    const bool sending = (target.word_.load() & CancelTarget::kSending) != 0;
-    if (sending && !std::exchange(target.overdue_, true)) target.books_->stuck.fetch_add(1);
+    if ((target.word_.load() & CancelTarget::kSending) != 0) State::count_stuck(target);
     return false;
   }
   return true;
 }
 
+void Canceller::give_up(const CancelBooks& books) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  state_->for_each_sending(books, [](State::Worker& w) {
+    const bool runs = (w.sending->word_.load() & CancelTarget::kRunning) != 0;
+    if (runs) State::count_stuck(*w.sending);
+  });
+}
+
+std::vector<CancelGroup::Hanging> Canceller::hanging(const CancelBooks& books, Deadline deadline) {
+  std::vector<CancelGroup::Hanging> requests;
+  const auto none_hangs = [&] {
+    requests.clear();
+    state_->for_each_sending(books, [&](const State::Worker& w) {
+      if (w.sending->overdue_) requests.push_back({.since = w.since, .thread_id = w.thread_id});
+    });
+    return requests.empty();
+  };
+  std::unique_lock lock(state_->mutex);
+  state_->done.wait_until(lock, deadline.at(), none_hangs);
+  return requests;
+}
+
 void Canceller::serve(const std::shared_ptr<State>& state, unsigned worker) noexcept {
   std::unique_lock lock(state->mutex);
+  State::Worker& self = state->workers[worker];
+  self.thread_id = ::gettid();
   std::optional<Clock::time_point> next;
   while (!state->stopping) {
     const std::shared_ptr<CancelTarget> target = state->take(next);
@@ -210,7 +247,8 @@ void Canceller::serve(const std::shared_ptr<State>& state, unsigned worker) noex
     target->word_.fetch_or(CancelTarget::kSent);
     target->books_->sent.fetch_add(1, std::memory_order_relaxed);
     target->overdue_ = false;
-    state->workers[worker].sending = true;
+    self.sending = target.get();
+    self.since = Clock::now();
     lock.unlock();
     Delivery delivery = Delivery::doubtful;
     try {
@@ -218,7 +256,7 @@ void Canceller::serve(const std::shared_ptr<State>& state, unsigned worker) noex
     } catch (...) {  // doubtful
     }
     lock.lock();
-    state->workers[worker].sending = false;
+    self.sending = nullptr;
     if (delivery != Delivery::delivered) {
       target->books_->failed.fetch_add(1, std::memory_order_relaxed);
     }

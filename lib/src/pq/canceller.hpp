@@ -7,8 +7,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include <tidegate/base/deadline.hpp>
+#include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/session_state.hpp>
 
 struct pg_cancel;  // libpq's PGcancel
@@ -70,7 +72,8 @@ class CancelTarget {
   const bool pooled_;
   // The default order is no cost here: two read-modify-writes per statement, by its own thread.
   std::atomic<std::uint32_t> word_{0};
-  bool overdue_ = false;  // the canceller's mutex: the request in flight was counted as stuck
+  // The canceller's mutex.
+  bool overdue_ = false;  // the request in flight was counted as stuck
 };
 
 // Up to kThreads requests at once, each by a blocking call on a thread of its own, so that one that
@@ -106,6 +109,9 @@ class Canceller {
   void withdraw(const CancelTarget& target) noexcept;
   // Waits until no request for it is on its way; false at the deadline: it counts as stuck.
   bool wait(CancelTarget& target, Deadline deadline) noexcept;
+  // For a group, as CancelGroup says.
+  void give_up(const CancelBooks& books) noexcept;
+  std::vector<CancelGroup::Hanging> hanging(const CancelBooks& books, Deadline deadline);
 
  private:
   struct State;

@@ -9,6 +9,8 @@
 
 #include <gmock/gmock.h>
 
+#include <tidegate/base/thread.hpp>
+
 namespace tidegate::pq_test {
 
 using namespace std::chrono_literals;
@@ -23,6 +25,8 @@ constexpr auto kLong = 30s;
 
 class CancellerTest : public testing::Test {
  protected:
+  void TearDown() override { let_go(); }
+
   using TargetPtr = std::shared_ptr<CancelTarget>;
 
   // A session with a statement under way.
@@ -111,7 +115,7 @@ TEST_F(CancellerTest, AStuckRequestDelaysNobodyAndIsCounted) {
   for (int i = 0; i < 20; ++i) {
     const auto other = running(books);
     canceller_->request(other);
-    EXPECT_TRUE(ends(other));
+    ASSERT_TRUE(ends(other));
   }
   EXPECT_FALSE(canceller_->wait(*stuck, 1ms));
   EXPECT_FALSE(canceller_->wait(*stuck, 1ms));
@@ -139,8 +143,10 @@ TEST_F(CancellerTest, AtMostFourAreSentAtOnceAndWhatStillWaitsCanBeTakenBack) {
   EXPECT_THAT(sending_, testing::Not(testing::Contains(last.get())));
 }
 
+// Seen failing with one request too many per second, and with a queue in which others stand behind
+// those that have to wait.
 TEST_F(CancellerTest, AGroupSendsNoMoreThanItsRateAllowsInAnySecondAndOthersDoNotWaitForIt) {
-  const auto books = std::make_shared<CancelBooks>(2);
+  const auto books = std::make_shared<CancelBooks>(1);
   const auto began = std::chrono::steady_clock::now();
   std::vector<TargetPtr> targets;
   for (int i = 0; i < 3; ++i) {
@@ -149,11 +155,42 @@ TEST_F(CancellerTest, AGroupSendsNoMoreThanItsRateAllowsInAnySecondAndOthersDoNo
   }
   const auto other = running();
   canceller_->request(other);
-  EXPECT_TRUE(ends(other));
-  const bool at_once = std::chrono::steady_clock::now() - began < 1s;
-  EXPECT_TRUE(!at_once || targets[2]->trace() == CancelTrace::pending);
-  for (const auto& target : targets) EXPECT_TRUE(ends(target));
+  ASSERT_TRUE(ends(other));
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_THAT(sending_, testing::Not(testing::Contains(targets[2].get())));
+  }
+  ASSERT_TRUE(ends(targets[1]));
   EXPECT_GE(std::chrono::steady_clock::now() - began, 1s);
+}
+
+// Seen failing with requests that are not counted, with those of other groups, with one that has
+// had its effect, and with all that are under way.
+TEST_F(CancellerTest, WhatAGroupGivesUpCountsAsStuckAndIsNamedUntilItEnds) {
+  const auto books = std::make_shared<CancelBooks>(100);
+  const auto stuck = running(books);
+  const auto later = running(books);
+  const auto ended = running(books);
+  const auto stranger = running();
+  for (const auto& target : {stuck, ended, stranger}) {
+    hold(target);
+    canceller_->request(target);
+  }
+  hold(later);
+  await_sending(3);
+  EXPECT_TRUE(ended->end_statement());
+  EXPECT_TRUE(canceller_->hanging(*books, Deadline::now()).empty()) << "nobody has given it up";
+  canceller_->give_up(*books);
+  canceller_->give_up(*books);
+  EXPECT_EQ(books->stuck, 1u) << "once per request";
+  canceller_->request(later);
+  await_sending(4);
+  const auto hanging = canceller_->hanging(*books, Deadline(1ms));
+  ASSERT_EQ(hanging.size(), 1u);
+  EXPECT_EQ(detail::thread_name(hanging[0].thread_id), "tidegate-cancel");
+  EXPECT_LE(hanging[0].since, std::chrono::steady_clock::now());
+  let_go();
+  EXPECT_TRUE(canceller_->hanging(*books, kLong).empty());
 }
 
 TEST_F(CancellerTest, AServerThatWasNotReachedCanStrikeNobody) {

@@ -43,7 +43,7 @@ struct CloseReport {
   };
   // A thread of the pool that did not come back from what it was in; it was left behind.
   struct StuckThread {
-    std::string role{};  // "opener", "maintenance"
+    std::string role{};  // "opener", "maintenance", "canceller"
     std::string in{};    // "hook after_connect", ...
     std::chrono::nanoseconds stuck{};
     long thread_id = 0;

@@ -1,10 +1,13 @@
 // CancelGroup: what the connections of one user, a pool for example, share about their cancels.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
+#include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
 
 namespace tidegate::pq {
@@ -31,6 +34,18 @@ class TIDEGATE_API CancelGroup {
   // Of those: somebody waited for the end of the request in vain.
   std::uint64_t stuck() const noexcept;
 
+  // A request that counts as stuck, and whose thread is still at it.
+  struct Hanging {
+    std::chrono::steady_clock::time_point since{};
+    long thread_id = 0;
+  };
+  // Requests that are under way and have not ended their statement are waited for no longer: they
+  // count as stuck.
+  void give_up() noexcept;
+  // Returns when no stuck request is under way any more, or at the deadline with those that are.
+  // Throws: std::bad_alloc.
+  std::vector<Hanging> hanging(Deadline deadline);
+
   // ---- For the session. ----------------------------------------------------------------------
   const std::shared_ptr<CancelBooks>& books() const noexcept { return books_; }
   // The process's canceller, from the first call on kept until the group is gone.
@@ -38,6 +53,8 @@ class TIDEGATE_API CancelGroup {
   Canceller& canceller();
 
  private:
+  std::shared_ptr<Canceller> used() noexcept;
+
   const std::shared_ptr<CancelBooks> books_;
   std::mutex mutex_;
   std::shared_ptr<Canceller> canceller_;  // mutex_
