@@ -26,9 +26,8 @@ class Rounds {
         max_size_(max_size),
         act_(std::move(act)),
         self_(run.threads(), Random::stream(run.seed(), run.threads())),
-        team_(run.threads(), run.seed(), [this](Actor& me) {
-          in_vain_ ? wait_in_vain(me) : act_(*pool_, me, turns_);
-        }) {}
+        team_(run.threads(), run.seed(),
+              [this](Actor& me) { in_vain_ ? wait_in_vain(me) : act_(*pool_, me, turns_); }) {}
 
   void pass() {
     pool_.emplace(Shape::random(run_.random, max_size_), run_.seed(), run_.threads() + 1);
@@ -81,8 +80,8 @@ void play_rounds(Run& run, std::uint32_t max_size, Act act) {
   while (run.next_pass()) rounds.pass();
 }
 
-// A grant and the end of a deadline, as close together as can be. Seen failing: with a granted waiter
-// that looks at its deadline first, and loses the slot (I2).
+// A grant and the end of a deadline, as close together as can be. Seen failing: with a granted
+// waiter that looks at its deadline first, and loses the slot (I2).
 void timeouts_race_grants(Run& run) {
   play_rounds(run, run.pool(), [](LedgerPool<>& pool, Actor& me, auto&) {
     for (int i = 0; i < 16; ++i) {

@@ -1,5 +1,6 @@
 // Walkers take idle slots aside, as maintenance does, while waiters come and go: what they put back
-// must reach whoever waits (I3). Seen failing: with slots that are put back past the waiters (hang).
+// must reach whoever waits (I3). Seen failing: with slots that are put back past the waiters
+// (hang).
 #include <atomic>
 #include <optional>
 #include <thread>

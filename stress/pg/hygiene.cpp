@@ -128,8 +128,8 @@ void late_cancel(Run& run) {
 // ---- hooks -----------------------------------------------------------------------------------
 
 // Each hook throws, refuses or blocks now and then, or uses its own pool: no slot is lost by it. It
-// goes on until each has been in every mood twice. Seen failing: with keep_and_fail that does not give the
-// slot back (I9: timeout).
+// goes on until each has been in every mood twice. Seen failing: with keep_and_fail that does not
+// give the slot back (I9: timeout).
 enum Hook : std::size_t {
   before_connect,
   after_connect,

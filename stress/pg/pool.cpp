@@ -306,8 +306,8 @@ void PgPool::audit_at_rest(Actor& actor) {
           to_string(stats));
   compare(stats);
   check_sessions();
-  require(pool_->leases().empty(), "I6", "nobody has a lease, and there are records: ",
-          to_string(stats));
+  require(pool_->leases().empty(), "I6",
+          "nobody has a lease, and there are records: ", to_string(stats));
 }
 
 void PgPool::audit_and_close(Actor& actor, bool sessions) {

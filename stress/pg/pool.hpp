@@ -26,8 +26,9 @@ class Proxy;
 //   I1  never more than max_size connections: in the pool's own figures and, when it connects
 //       through a proxy, by the proxy's count of sessions that live
 //   I2  never two owners of a server process, and the one that answers is the one that was leased
-//   I6  a lease has one record, which tells its thread and its session; without a lease there is none
-//   I8  each acquire and each statement ends within its deadline (plus what a loaded machine may
+//   I6  a lease has one record, which tells its thread and its session; without a lease there is
+//   none I8  each acquire and each statement ends within its deadline (plus what a loaded machine
+//   may
 //       cost; and a statement, the time for which the answer to its cancel is awaited)
 //   I9  and each acquire and each statement in a way that the scenario allows, for a reason that is
 //       there

@@ -124,10 +124,10 @@ void down(Run& run) {
   }
 }
 
-// Nobody new gets in, and whoever is in is served as ever, also while connects hang. Those in the pool
-// can be replaced by a reset, and then there is nobody to serve. Seen failing: with a reset that
-// replaces nothing (I5), and with finished connects that look for a waiter only where there is one
-// (I9: timeout).
+// Nobody new gets in, and whoever is in is served as ever, also while connects hang. Those in the
+// pool can be replaced by a reset, and then there is nobody to serve. Seen failing: with a reset
+// that replaces nothing (I5), and with finished connects that look for a waiter only where there is
+// one (I9: timeout).
 void frozen_postmaster(Run& run) {
   Server& server = Server::instance();
   while (run.next_pass()) {

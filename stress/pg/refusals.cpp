@@ -22,9 +22,8 @@ using namespace std::chrono_literals;
 void require_steps(const PgPool& pool, std::uint64_t connects,
                    std::chrono::steady_clock::time_point began) {
   const PoolConfig& config = pool.pool().config();
-  const auto steps =
-      (std::chrono::steady_clock::now() - began) / (config.connect_backoff_min / 2) +
-      config.max_size;
+  const auto steps = (std::chrono::steady_clock::now() - began) / (config.connect_backoff_min / 2) +
+                     config.max_size;
   require(connects <= static_cast<std::uint64_t>(steps), "I13", connects,
           " connects in the time of ", steps, " steps");
 }

@@ -20,7 +20,8 @@ bool replace(int fd, int by) noexcept {
 
 bool cut_off_socket(int fd) noexcept {
   std::array<int, 2> ends{};
-  if (fd < 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return false;
+  if (fd < 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return false;
   ::close(ends[1]);
   return replace(fd, ends[0]);
 }

@@ -1,5 +1,5 @@
-// Descriptors that are taken from their user: in a child after fork(), whose parent uses them, and of
-// a session that is given up.
+// Descriptors that are taken from their user: in a child after fork(), whose parent uses them, and
+// of a session that is given up.
 #pragma once
 
 namespace tidegate::pq {

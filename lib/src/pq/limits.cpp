@@ -98,9 +98,9 @@ void Session::ask_to_cancel() noexcept {
   if (!cancel()) give_up("no thread could be created to cancel the statement");
 }
 
-// libpq finds the session ended at once, and so does whoever waits for its socket. The server is told
-// that we say no more. When it ends its side still shows on a duplicate (Farewell): the process that
-// has not answered may live on, so the socket itself must not look as if it had ended.
+// libpq finds the session ended at once, and so does whoever waits for its socket. The server is
+// told that we say no more. When it ends its side still shows on a duplicate (Farewell): the
+// process that has not answered may live on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
   given_up_ = true;
   set_broken(why);

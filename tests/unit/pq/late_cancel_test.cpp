@@ -145,8 +145,8 @@ TEST_F(SilentServer, AServerThatDoesNotAnswerTheCancelIsGivenUp) {
   EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
 }
 
-// The process that has not answered may live on, and counts until it ends: a pool looks for that at the
-// duplicate (Farewell). Seen failing: with a socket that is shut down in both directions.
+// The process that has not answered may live on, and counts until it ends: a pool looks for that at
+// the duplicate (Farewell). Seen failing: with a socket that is shut down in both directions.
 TEST_F(SilentServer, ASessionThatIsGivenUpHasNotEndedUntilTheServerEndsIt) {
   EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
   const auto read = [this] {
