@@ -134,6 +134,14 @@ std::string replay_command(const Arguments& a) {
          " --scenario " + a.scenario + " --repeat " + std::to_string(a.repeat);
 }
 
+void print_tally(const Watchdog::Tally& tally, std::chrono::duration<double> took) {
+  std::printf("%llu acquires, %llu leases, %llu closes in use; %.1f s\n",
+              static_cast<unsigned long long>(tally.acquires),
+              static_cast<unsigned long long>(tally.leases),
+              static_cast<unsigned long long>(tally.closes), took.count());
+  std::fflush(stdout);
+}
+
 void play(const Scenario& scenario, std::uint64_t seed, const Arguments& a,
           std::chrono::nanoseconds share) {
   const auto began = std::chrono::steady_clock::now();
@@ -147,15 +155,13 @@ void play(const Scenario& scenario, std::uint64_t seed, const Arguments& a,
            .until = began + share,
            .at_full_length = a.seconds >= kFullLength},
           scenario.name);
-  const std::uint64_t before = Watchdog::instance().acquires_before();
+  const Watchdog::Tally before = Watchdog::instance().tally();
   scenario.play(run);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  const std::uint64_t acquires = Watchdog::instance().acquires_before() - before;
-  std::printf("%s: %llu passes, %llu acquires in %.1f s\n", name.c_str(),
-              static_cast<unsigned long long>(run.passes()),
-              static_cast<unsigned long long>(acquires), took.count());
-  std::fflush(stdout);
-  passed_in_report(run.passes(), acquires, took);
+  const Watchdog::Tally tally = Watchdog::instance().tally() - before;
+  std::printf("%s: %llu passes, ", name.c_str(), static_cast<unsigned long long>(run.passes()));
+  print_tally(tally, took);
+  passed_in_report(run.passes(), tally, took);
 }
 
 int run(const Arguments& a, const std::vector<Scenario>& scenarios) {
@@ -168,9 +174,12 @@ int run(const Arguments& a, const std::vector<Scenario>& scenarios) {
   Watchdog::instance().start(std::chrono::seconds(a.stall));
   const auto share = std::chrono::nanoseconds(std::chrono::seconds(a.seconds)) /
                      (scenarios.size() * std::size_t{a.repeat});
+  const auto began = std::chrono::steady_clock::now();
   for (std::uint32_t i = 0; i < a.repeat; ++i) {
     for (const Scenario& scenario : scenarios) play(scenario, a.seed + i, a, share);
   }
+  std::printf("in all: ");
+  print_tally(Watchdog::instance().tally(), std::chrono::steady_clock::now() - began);
   Watchdog::instance().stop();
   print_pass();
   return 0;

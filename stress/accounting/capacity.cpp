@@ -1,4 +1,6 @@
 // One slot, whose resource is gone, or cannot be made, just when somebody comes to wait for it.
+// Seen failing: with a making that fails, one that is given up, and a slot that is retired, each of
+// which asks for no other making (hang).
 #include <algorithm>
 #include <optional>
 

@@ -1,5 +1,5 @@
-// Threads that the system stops at the worst moment: nobody else may need them to go on, and
-// nothing may break when they do.
+// Threads that the system stops at the worst moment. Where a release takes no lock nobody else may
+// need it to go on; elsewhere nothing may break, and all goes on when they do.
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>

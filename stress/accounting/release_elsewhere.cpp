@@ -1,4 +1,5 @@
 // Leases come back on threads that live for nothing else: to the pool they are all strangers.
+// Seen failing: with a record that is kept of every thread (I11).
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -17,6 +18,7 @@ using Held = LedgerPool<>::Held;
 
 constexpr std::uint32_t kThreadsPerRound = 250;  // of each actor
 constexpr std::uint64_t kWarmUp = 4000;          // threads, until nothing grows any more
+constexpr std::uint64_t kMeasured = 4000;        // and so many at least after that
 constexpr std::uint64_t kGrowthKib = 2048;       // what malloc's own bookkeeping may take
 
 // An actor may find that it holds every lease itself, as far as the pool knows (would_deadlock);
@@ -47,7 +49,8 @@ void play(Run& run) {
   std::optional<LedgerPool<>> pool;
   Actor self(size, Random::stream(run.seed(), size));
   Team team(size, run.seed(), [&](Actor& me) { lend_out(*pool, me); });
-  // One pool for all passes: what it keeps per thread would add up.
+  // One pool for all passes: what it keeps per thread would add up. A sanitizer's memory says
+  // nothing of ours.
   run.next_pass();
   Shape shape = Shape::random(run.random, run.pool());
   shape.sampled = false;
@@ -58,11 +61,11 @@ void play(Run& run) {
     team.round();
     threads += size * kThreadsPerRound;
     if (before == 0 && threads >= kWarmUp) before = resident_kib();
-  } while (run.next_pass());
+  } while (run.next_pass() || (!kSanitized && threads < kWarmUp + kMeasured));
   const std::uint64_t after = resident_kib();
   pool->audit_at_rest(self);
   pool->audit_and_close(self);
-  if (before == 0 || kSanitized) return;
+  if (kSanitized) return;
   require(after < before + kGrowthKib, "I11", "memory grew from ", before, " to ", after,
           " KiB over ", threads - kWarmUp, " threads");
 }

@@ -55,7 +55,10 @@ void black_hole_idle(Run& run) {
   }
 }
 
-// Leased: a statement ends at its deadline, a second later at most (the cancel gets nowhere).
+// Leased: a statement ends at its deadline, a second later at most (the cancel gets nowhere). The
+// fault lasts until nobody is in a statement any more, so what waits for its end does so in vain.
+// Seen failing: with statements that take no notice of their deadline, and with those that wait for
+// the answer to their cancel without end (I8).
 void black_hole_leased(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
@@ -68,27 +71,37 @@ void black_hole_leased(Run& run) {
       pause(100ms);
       proxy.set(self.random.chance(1, 2) ? Direction::to_server : Direction::to_client,
                 {.black_hole = true});
-      pause(600ms);
+      require(comes_true(8s,
+                         [&] {
+                           return pool.statements_failed(Errc::timeout) > 0 &&
+                                  pool.pool().leases().empty();
+                         }),
+              "I8", "statements with a deadline still wait for their answer");
       proxy.heal();
     });
     audit_recovered(pool, self);
   }
 }
 
-// Released dirty: the laundry waits for each no longer than for a ping, and for all at once.
-void black_hole_released(Run& run) {
+// Released dirty: the laundry waits for each no longer than for a ping, and for all at once. With
+// `discards` the server does its DISCARD ALL, and the word of it does not come back. Seen failing:
+// with a laundry that waits without end (I8).
+void black_hole_released(Run& run, bool discards) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
     MainActor self(run);
-    PgPool pool(impatient("black-hole-released", run, proxy), {}, &proxy);
+    PoolConfig config = impatient("black-hole-released", run, proxy);
+    if (discards) config.reset = ResetPolicy::discard_all;
+    PgPool pool(std::move(config), {}, &proxy);
     std::vector<PgPool::Held> all;
     for (std::uint32_t i = 0; i < run.pool(); ++i) {
       all.push_back(std::move(*pool.acquire(self, Deadline(8s))));
-      pool.exec(self, all.back(), "begin");
+      pool.exec(self, all.back(), discards ? "listen gossip" : "begin");
     }
-    proxy.set({.black_hole = true});
+    proxy.set(Direction::to_client, {.black_hole = true});
+    if (!discards) proxy.set(Direction::to_server, {.black_hole = true});
     for (PgPool::Held& held : all) pool.release(self, std::move(held));
-    require(comes_true(3s, [&] { return pool.pool().stats().checking == 0; }), "I10",
+    require(comes_true(3s, [&] { return pool.pool().stats().checking == 0; }), "I8",
             "the laundry does not give up: ", to_string(pool.pool().stats()));
     require(pool.pool().stats().destroyed.reset == run.pool(), "I10",
             "what could not be washed was kept: ", to_string(pool.pool().stats()));
@@ -244,7 +257,9 @@ const Registered registered[] = {
     network_scenario("server.black-hole-leased", "nothing passes in the middle of statements",
                      black_hole_leased),
     network_scenario("server.black-hole-released", "nothing passes when dirty leases come back",
-                     black_hole_released),
+                     [](Run& run) { black_hole_released(run, false); }),
+    network_scenario("server.black-hole-discarding", "nothing passes in the middle of DISCARD ALL",
+                     [](Run& run) { black_hole_released(run, true); }),
     network_scenario("server.black-hole-resetting", "nothing passes when sessions are to end",
                      black_hole_resetting),
     network_scenario("server.slow-connects", "connects take longer than anybody waits",

@@ -1,5 +1,6 @@
 #include "pg/pool.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <vector>
@@ -33,6 +34,18 @@ std::size_t entries_of(const char* folder) {
 }
 
 auto patience() { return Watchdog::instance().limit() / 2; }
+
+// How long the answer to a statement's cancel is awaited (ConnectOptions::drain_bound).
+constexpr auto kDrainBound = 1s;
+
+// `grace`: what may be added to the deadline, beside what a loaded machine may cost.
+void require_in_time(const char* what, Deadline deadline, std::chrono::milliseconds grace = 0ms) {
+  if (deadline.is_never() || deadline == Deadline::now()) return;
+  const auto late = std::chrono::steady_clock::now() - deadline.at();
+  require(late < grace + patience(), "I8", what, " ended ",
+          std::chrono::duration_cast<std::chrono::milliseconds>(late).count(),
+          " ms after its deadline");
+}
 
 }  // namespace
 
@@ -74,6 +87,7 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
       require(s.idle + s.leased + s.connecting + s.checking + s.retiring <= max_size_, "I1",
               to_string(s));
       check_sessions();
+      check_records();
       seen_[0] = s.leased;
       seen_[1] = s.idle;
       seen_[2] = s.waiting;
@@ -84,7 +98,8 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
 
 PgPool::~PgPool() {
   stop_sampling();
-  Watchdog::instance().add_acquires(attempts_);
+  Watchdog::instance().count(
+      {.acquires = attempts_, .leases = ended_, .closes = closed_in_use_ ? 1U : 0U});
 }
 
 void PgPool::check_sessions() {
@@ -96,6 +111,16 @@ void PgPool::check_sessions() {
           max_size_, " are allowed, ", abandoned, " were abandoned");
 }
 
+// Never more records than connections, nor two of one session (I6).
+void PgPool::check_records() const {
+  std::vector<int> pids;
+  for (const LeaseInfo& lease : pool_->leases()) pids.push_back(lease.backend_pid);
+  require(pids.size() <= max_size_, "I6", pids.size(), " leases of ", max_size_, " connections");
+  std::sort(pids.begin(), pids.end());
+  const auto twice = std::adjacent_find(pids.begin(), pids.end());
+  require(twice == pids.end(), "I6", "two leases of session ", twice == pids.end() ? 0 : *twice);
+}
+
 // ---- verbs -----------------------------------------------------------------------------------
 
 std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
@@ -105,12 +130,7 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
     const Actor::InCall call(actor, "acquire");
     return pool_->try_acquire(deadline, stop);
   }();
-  if (!deadline.is_never() && deadline != Deadline::now()) {
-    const auto late = std::chrono::steady_clock::now() - deadline.at();
-    require(late < patience(), "I8", "an acquire ended ",
-            std::chrono::duration_cast<std::chrono::milliseconds>(late).count(),
-            " ms after its deadline");
-  }
+  require_in_time("an acquire", deadline);
   if (lease) {
     ++acquired_;
     Held held{std::move(*lease), 0};
@@ -119,6 +139,12 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
         actor.index + 1, std::memory_order_relaxed);
     require(before == 0, "I2", "session ", held.pid, " of actor ", before - 1,
             " was leased to actor ", actor.index);
+    const LeaseInfo record = held.lease.info();
+    require(record.thread_id == actor.thread_id() && record.backend_pid == held.pid, "I6",
+            "the record of a lease of session ", held.pid, " tells of session ", record.backend_pid,
+            ", thread ", record.thread_id);
+    require(held.lease->transaction_status() == TransactionStatus::idle, "I10",
+            "a lease begins in a transaction");
     return held;
   }
   const Errc code = lease.error().code();
@@ -149,8 +175,10 @@ std::optional<Errc> PgPool::exec(Actor& actor, Held& held, const char* sql,
     const Actor::InCall call(actor, "exec");
     held.lease->exec(options, sql);
   } catch (const Error& error) {
+    require_in_time("a statement", options.by, kDrainBound);
     return failed_statement(error);
   }
+  require_in_time("a statement", options.by, kDrainBound);
   ++answered_;
   return std::nullopt;
 }
@@ -161,8 +189,10 @@ std::optional<Errc> PgPool::ask(Actor& actor, Held& held, const ExecOptions& opt
     const Actor::InCall call(actor, "ask");
     pid = held.lease->query_value<int>(options, "select pg_backend_pid()");
   } catch (const Error& error) {
+    require_in_time("a statement", options.by, kDrainBound);
     return failed_statement(error);
   }
+  require_in_time("a statement", options.by, kDrainBound);
   require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
   ++answered_;
   return std::nullopt;
@@ -196,9 +226,9 @@ std::optional<Errc> PgPool::use(Actor& actor, Deadline deadline, const ExecOptio
   return failed;
 }
 
-void PgPool::fill(Actor& actor) {
+void PgPool::fill(Actor& actor, std::uint32_t count) {
   std::vector<Held> all;
-  while (all.size() < max_size_) {
+  while (all.size() < count) {
     auto held = acquire(actor, Deadline(patience()));
     require(held.has_value(), "the server", "it is well, and there is no session to be had");
     all.push_back(std::move(*held));
@@ -214,6 +244,10 @@ void PgPool::recurse() {
   } else {
     ++acquire_failed_[static_cast<std::size_t>(lease.error().code())];
   }
+}
+
+void PgPool::expect_close() noexcept {
+  if (!closing_.exchange(true)) closed_in_use_ = attempts_ > ended_ + acquires_failed();
 }
 
 CloseReport PgPool::close(Actor& actor, const CloseOptions& options) {
@@ -272,6 +306,8 @@ void PgPool::audit_at_rest(Actor& actor) {
           to_string(stats));
   compare(stats);
   check_sessions();
+  require(pool_->leases().empty(), "I6",
+          "nobody has a lease, and there are records: ", to_string(stats));
 }
 
 void PgPool::audit_and_close(Actor& actor, bool sessions) {
@@ -305,7 +341,7 @@ Watchdog::Progress PgPool::progress() const {
     if (acquire_failed_[i] > 0) text += ", " + code + ' ' + std::to_string(acquire_failed_[i]);
     if (failed_[i] > 0) text += ", statements " + code + ' ' + std::to_string(failed_[i]);
   }
-  return {Watchdog::instance().acquires_before() + attempts_, text};
+  return {Watchdog::instance().tally().acquires + attempts_, text};
 }
 
 }  // namespace tidegate::stress

@@ -26,9 +26,13 @@ class Proxy;
 //   I1  never more than max_size connections: in the pool's own figures and, when it connects
 //       through a proxy, by the proxy's count of sessions that live
 //   I2  never two owners of a server process, and the one that answers is the one that was leased
-//   I8  each acquire ends within its deadline (plus what a loaded machine may cost)
+//   I6  a lease has one record, which tells its thread and its session; without a lease there is
+//   none I8  each acquire and each statement ends within its deadline (plus what a loaded machine
+//   may
+//       cost; and a statement, the time for which the answer to its cancel is awaited)
 //   I9  and each acquire and each statement in a way that the scenario allows, for a reason that is
 //       there
+//   I10 each lease begins outside any transaction
 // and at the end
 //   I7  its books and the pool's are the same, and the server has as many sessions as the pool
 //   I11 nothing is left: sessions, threads, descriptors
@@ -66,14 +70,17 @@ class PgPool {
   void discard(Actor& actor, Held held);
   // acquire, ask, release: how it failed, if it did.
   std::optional<Errc> use(Actor& actor, Deadline deadline, const ExecOptions& options = {});
-  // Opens every connection there may be, and leaves them idle. The server is well.
-  void fill(Actor& actor);
+  // Opens that many connections, or every one there may be, and leaves them idle. The server is
+  // well.
+  void fill(Actor& actor) { fill(actor, max_size_); }
+  void fill(Actor& actor, std::uint32_t count);
   // An acquire and release out of a hook, on whichever thread that is; how it ends does not matter.
   void recurse();
   CloseReport close(Actor& actor, const CloseOptions& options = {});
   // Before anything that closes the pool by another way.
-  void expect_close() noexcept { closing_ = true; }
+  void expect_close() noexcept;
   Pool& pool() noexcept { return *pool_; }
+  const Pool& pool() const noexcept { return *pool_; }
   // For when the pool is to be alone: nobody looks at it all the time any more.
   void stop_sampling() { sampler_ = {}; }
   // The pool's destructor.
@@ -102,6 +109,7 @@ class PgPool {
   void end(Actor& actor, Held& held, const char* verb);
   void compare(const Stats& stats) const;
   void check_sessions();
+  void check_records() const;
   Watchdog::Progress progress() const;
 
   const std::string name_;
@@ -113,6 +121,7 @@ class PgPool {
   std::size_t files_before_ = 0;
 
   std::atomic<bool> closing_{false};
+  std::atomic<bool> closed_in_use_{false};
   Count attempts_{0};
   Count acquired_{0};
   Count ended_{0};

@@ -17,15 +17,30 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// "Not now": whoever waits goes on waiting, and is served when it is over.
+// Connects that fail keep to the steps of the backoff, none of which is shorter than half of the
+// least (I13). `connects`: since `began`.
+void require_steps(const PgPool& pool, std::uint64_t connects,
+                   std::chrono::steady_clock::time_point began) {
+  const PoolConfig& config = pool.pool().config();
+  const auto steps = (std::chrono::steady_clock::now() - began) / (config.connect_backoff_min / 2) +
+                     config.max_size;
+  require(connects <= static_cast<std::uint64_t>(steps), "I13", connects,
+          " connects in the time of ", steps, " steps");
+}
+
+// "Not now": whoever waits goes on waiting, and is served when it is over. Seen failing: with 57P03
+// and 53300 taken for rejections (I9), and without backoff (I13).
 void not_now(Run& run, const char* sqlstate, const char* text) {
   Proxy proxy(Server::instance().folder(), Server::instance().port());
   while (run.next_pass()) {
     MainActor self(run);
     PgPool pool(PgPool::quick("not-now", run.pool(), proxy), {}, &proxy);
     proxy.answer(error_response(sqlstate, text));
+    const std::uint64_t before = proxy.accepted();
+    const auto began = std::chrono::steady_clock::now();
     under_load(run, pool, {}, [&] {
       pause(300ms);
+      require_steps(pool, proxy.accepted() - before, began);
       require(pool.pool().stats().create_errors > 0 && pool.answered() == 0, "I9",
               "nobody was refused: ", to_string(pool.pool().stats()));
       proxy.heal();
@@ -72,9 +87,7 @@ void wrong_password(Run& run) {
     under_load(run, pool, {}, [] { pause(300ms); });
     require(pool.acquires_failed(Errc::rejected) > run.threads(), "I9",
             "those that are refused wait: ", to_string(pool.pool().stats()));
-    const auto steps = (std::chrono::steady_clock::now() - began) / 5ms + run.pool();
-    require(proxy.accepted() - before <= static_cast<std::uint64_t>(steps), "I13",
-            proxy.accepted() - before, " connects in the time of ", steps, " steps");
+    require_steps(pool, proxy.accepted() - before, began);
     proxy.heal();
     pool.pool().reset();  // forgets the verdict
     require(!pool.use(self, Deadline(8s)), "I9", "still refused");
@@ -84,7 +97,8 @@ void wrong_password(Run& run) {
 }
 
 // The password changes while sessions are leased: they are good as ever, growth is suspended, and
-// before_connect brings the new one. Nobody is told anything.
+// before_connect brings the new one. Nobody is told anything. Seen failing: with a rejected connect
+// that is told to waiters though sessions are open (I9).
 void password_rotated(Run& run) {
   Server& server = Server::instance();
   server.run("drop role if exists careful");
@@ -107,13 +121,15 @@ void password_rotated(Run& run) {
       params.set("password", "p" + std::to_string(known));
     };
     PgPool pool(std::move(config), {});
-    pool.use(self, Deadline(8s));  // one is open, the others have to come
+    pool.fill(self, (run.pool() + 1) / 2);  // the others have to come
     auto kept = pool.acquire(self, Deadline(8s));
     server.run("alter role careful password 'p1'");
     // Not all of the pool can be had now; what is there serves.
-    pool.release(self, std::move(*kept));
     under_load(run, pool, {}, [&] {
       pause(200ms);
+      pool.ask(self, *kept);
+      pool.release(self, std::move(*kept));
+      pause(50ms);
       known = 1;
       const std::uint64_t answered = pool.answered();
       require(comes_true(8s,

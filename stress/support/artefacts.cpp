@@ -90,15 +90,17 @@ void begin_in_report(std::string_view scenario) {
   write_report("INTERRUPTED", -1, "");
 }
 
-void passed_in_report(std::uint64_t passes, std::uint64_t acquires,
+void passed_in_report(std::uint64_t passes, const Watchdog::Tally& tally,
                       std::chrono::duration<double> took) {
   if (head_size == 0) return;  // no artefacts are wanted
   std::array<char, 256> line;
   const int size = std::snprintf(
       line.data(), line.size(),
-      "%s\n  {\"name\": \"%s\", \"passes\": %llu, \"acquires\": %llu, \"seconds\": %.3f}",
+      "%s\n  {\"name\": \"%s\", \"passes\": %llu, \"acquires\": %llu, \"leases\": %llu, "
+      "\"closes\": %llu, \"seconds\": %.3f}",
       head[head_size - 1] == '[' ? "" : ",", running.c_str(),
-      static_cast<unsigned long long>(passes), static_cast<unsigned long long>(acquires),
+      static_cast<unsigned long long>(passes), static_cast<unsigned long long>(tally.acquires),
+      static_cast<unsigned long long>(tally.leases), static_cast<unsigned long long>(tally.closes),
       took.count());
   if (head_size + static_cast<std::size_t>(size) < head.size()) append(line.data());
   running.clear();

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/watchdog.hpp"
+
 namespace tidegate::stress {
 
 // From here on artefacts go to this folder, which exists. Empty: there are none. Before threads
@@ -16,10 +18,10 @@ void set_artefacts(const std::string& folder, std::uint64_t seed, const std::str
 // For the end of a run: "artefacts: stress-results/4711\n", or nothing.
 std::string artefacts_line();
 
-// A scenario begins; the one before has passed, with so many passes and acquires. The report on
-// disk is always that of a run which is cut off now. Main thread only.
+// A scenario begins; the one before has passed, with so many passes. The report on disk
+// is always that of a run which is cut off now. Main thread only.
 void begin_in_report(std::string_view scenario);
-void passed_in_report(std::uint64_t passes, std::uint64_t acquires,
+void passed_in_report(std::uint64_t passes, const Watchdog::Tally& tally,
                       std::chrono::duration<double> took);
 // The last word. Allocates nothing: it may come out of a signal handler.
 void write_report(std::string_view verdict, int status, std::string_view what) noexcept;

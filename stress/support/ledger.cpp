@@ -150,11 +150,23 @@ void Ledger::ended(std::uint32_t acquirer, std::uint32_t who, End how) {
   line(acquirer).held.fetch_sub(1, std::memory_order_relaxed);
 }
 
+void Ledger::aside(Actor& actor, Thing& thing) {
+  const std::uint32_t before =
+      thing.body().owner.exchange(actor.index + 1, std::memory_order_relaxed);
+  require(before == 0, "I2", "a thing of actor ", before - 1, " was set aside for a look");
+  use(actor, thing);
+}
+
+void Ledger::looked_at(Actor& actor, Thing& thing) {
+  const std::uint32_t before = thing.body().owner.exchange(0, std::memory_order_relaxed);
+  require(before == actor.index + 1, "I2", "a thing that was set aside went to actor ", before - 1);
+}
+
 // ---- close
 // ---------------------------------------------------------------------------------------
 
 void Ledger::closing(Actor& closer) {
-  closing_.store(true, std::memory_order_relaxed);
+  if (!closing_.exchange(true, std::memory_order_relaxed)) closed_in_use_ = in_use();
   closer.raises = &fence_;
 }
 
@@ -188,6 +200,13 @@ std::uint64_t Ledger::failed(Errc code) const noexcept {
     total += books_[i].failed[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
   }
   return total;
+}
+
+// Somebody is in an acquire, or has a lease.
+bool Ledger::in_use() const noexcept {
+  std::uint64_t over = sum(&Books::ended);
+  for (std::size_t i = 0; i < kErrcCount; ++i) over += failed(static_cast<Errc>(i));
+  return sum(&Books::attempts) > over;
 }
 
 void Ledger::compare(const core::ResourceStats& stats, bool done) const {
@@ -231,7 +250,11 @@ void Ledger::nothing_left() const {
 // ---- progress
 // ------------------------------------------------------------------------------------
 
-Ledger::~Ledger() { Watchdog::instance().add_acquires(sum(&Books::attempts)); }
+Ledger::~Ledger() {
+  Watchdog::instance().count({.acquires = sum(&Books::attempts),
+                              .leases = sum(&Books::ended),
+                              .closes = closed_in_use_ ? 1U : 0U});
+}
 
 void Ledger::note(const PoolCounts& counts) noexcept {
   const std::uint32_t parts[] = {counts.leased, counts.idle, counts.connecting, counts.checking,
@@ -253,7 +276,7 @@ Watchdog::Progress Ledger::progress() const {
     const auto code = static_cast<Errc>(i);
     if (const std::uint64_t n = failed(code)) text << ", " << to_string(code) << ' ' << n;
   }
-  return {Watchdog::instance().acquires_before() + sum(&Books::attempts), text.str()};
+  return {Watchdog::instance().tally().acquires + sum(&Books::attempts), text.str()};
 }
 
 }  // namespace tidegate::stress

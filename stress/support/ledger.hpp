@@ -62,6 +62,10 @@ class Ledger {
   void ending(std::uint32_t acquirer, Thing& thing, End how);
   void ended(std::uint32_t acquirer, std::uint32_t line, End how);
 
+  // The actor has it aside for a look, as maintenance does: under no lease, and nobody else's (I2).
+  void aside(Actor& actor, Thing& thing);
+  void looked_at(Actor& actor, Thing& thing);
+
   // A caller may have a thing in hand for which close() does not wait: in create_resource, in
   // reset.
   class Holding {
@@ -109,6 +113,7 @@ class Ledger {
   static void add(Count& count) noexcept { count.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t sum(Count Books::* count) const noexcept;
   std::uint64_t failed(Errc code) const noexcept;
+  bool in_use() const noexcept;
   Books& line(std::uint32_t index) noexcept { return books_[index < lines_ ? index : lines_]; }
   void check_in_time(const Attempt& attempt) const;
 
@@ -119,6 +124,7 @@ class Ledger {
 
   std::atomic<bool> closing_{false};
   std::atomic<bool> fence_{false};
+  bool closed_in_use_ = false;  // written once, by the first closer
   std::atomic<int> holding_{0};
 
   Count live_{0};

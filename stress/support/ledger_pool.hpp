@@ -140,6 +140,18 @@ class LedgerPool {
     const Ledger::Holding holding(ledger_);
     return pool_->create_resource(deadline, stop);
   }
+  // Everything that is idle is looked at; `is_fit` says what becomes of each.
+  template <class F>
+  void check_idle(Actor& actor, F&& is_fit) {
+    const Actor::InCall call(actor, "check_idle");
+    const Ledger::Holding holding(ledger_);
+    pool_->check_idle([&](Thing& thing) {
+      ledger_.aside(actor, thing);
+      const bool fit = is_fit();
+      ledger_.looked_at(actor, thing);
+      return fit;
+    });
+  }
   void reset(Actor& actor) {
     const Actor::InCall call(actor, "reset");
     const Ledger::Holding holding(ledger_);
@@ -188,9 +200,16 @@ class LedgerPool {
         "I2", ledger_.live(), " things exist at rest, ", all.size(), " can be had");
     for (Held& held : all) release(std::move(held), &actor);
   }
-  // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11).
+  // Closes, waits for what is out, and compares the books for the last time (I5, I7, I11). Where
+  // the scenario has closed the pool already, nothing may be left for this to sweep up.
   void audit_and_close(Actor& actor) {
     stop_sampler();
+    if (ledger_.fence_stands()) {
+      const Actor::InCall call(actor, "audit");
+      require(comes_true(Watchdog::instance().limit() / 2, [&] { return ledger_.live() == 0; }),
+              "I5", "the pool is closed, everything is back, and ", ledger_.live(),
+              " things live on");
+    }
     require(close(actor, Deadline::never()), "I7",
             "close without a deadline says it is not drained");
     ledger_.compare(pool_->stats(), true);

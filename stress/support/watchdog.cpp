@@ -77,9 +77,9 @@ void Watchdog::run() {
 
 void Watchdog::print_progress(int seconds) {
   const Progress progress = look_();
-  const std::uint64_t per_second = (progress.acquires - acquires_) * 1000 /
+  const std::uint64_t per_second = (progress.acquires - acquires_shown_) * 1000 /
                                    (kTurnsPerProgress * static_cast<std::uint64_t>(kTurn.count()));
-  acquires_ = progress.acquires;
+  acquires_shown_ = progress.acquires;
   std::printf("%4d s  %llu acquires/s; %s\n", seconds, static_cast<unsigned long long>(per_second),
               progress.text.c_str());
   std::fflush(stdout);

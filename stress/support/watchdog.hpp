@@ -29,12 +29,23 @@ class Watchdog {
   void add(Actor& actor);
   void remove(Actor& actor);
 
-  // Acquires of pools that are gone; those that live tell theirs by `look`.
-  void add_acquires(std::uint64_t count) noexcept {
-    acquires_before_.fetch_add(count, std::memory_order_relaxed);
+  // What befell pools that are gone; those that live tell their acquires by `look`.
+  struct Tally {
+    std::uint64_t acquires = 0;
+    std::uint64_t leases = 0;  // begun and ended
+    std::uint64_t closes = 0;  // of pools that were in use at that moment
+    Tally operator-(const Tally& before) const noexcept {
+      return {acquires - before.acquires, leases - before.leases, closes - before.closes};
+    }
+  };
+  void count(const Tally& more) noexcept {
+    acquires_.fetch_add(more.acquires, std::memory_order_relaxed);
+    leases_.fetch_add(more.leases, std::memory_order_relaxed);
+    closes_.fetch_add(more.closes, std::memory_order_relaxed);
   }
-  std::uint64_t acquires_before() const noexcept {
-    return acquires_before_.load(std::memory_order_relaxed);
+  Tally tally() const noexcept {
+    return {acquires_.load(std::memory_order_relaxed), leases_.load(std::memory_order_relaxed),
+            closes_.load(std::memory_order_relaxed)};
   }
 
   // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread
@@ -64,8 +75,10 @@ class Watchdog {
   bool stopped_ = false;
   std::vector<Watched> watched_;
   Look look_;
-  std::atomic<std::uint64_t> acquires_before_{0};
-  std::uint64_t acquires_ = 0;  // at the last progress line
+  std::atomic<std::uint64_t> acquires_{0};
+  std::atomic<std::uint64_t> leases_{0};
+  std::atomic<std::uint64_t> closes_{0};
+  std::uint64_t acquires_shown_ = 0;  // at the last progress line
   std::thread thread_;
 };
 

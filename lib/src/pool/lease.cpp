@@ -1,5 +1,6 @@
 #include <tidegate/pool/lease.hpp>
 
+#include <tidegate/base/assert.hpp>
 #include <tidegate/base/error.hpp>
 
 #include "events.hpp"
@@ -24,6 +25,10 @@ void refuse_inherited(detail::PoolCore& core, core::Ticket ticket, const char* v
       std::string("lease: ") + verb +
       " in a child after fork(): only the process that acquired it may use it\n  hint: make "
       "the pool after fork()");
+}
+[[maybe_unused]] bool is_idle(detail::PoolCore& core, core::Ticket ticket) noexcept {
+  const Connection& connection = core.resource(ticket.slot()).connection;
+  return connection.transaction_status() == TransactionStatus::idle;
 }
 
 }  // namespace
@@ -54,8 +59,10 @@ void Lease::adopt() noexcept {
   if (core_ != nullptr) core_->slots().slot(ticket_.slot()).adopt(core::current_thread_id());
 }
 
+// What goes back as it is, on the word of our own flags, is idle by libpq's word, too (I10).
 void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
   if (core.resource(ticket.slot()).connection.untouched()) {
+    TIDEGATE_DEBUG_ASSERT(I10, is_idle(core, ticket));
     return core.give_back(ticket);
   }
   give_back_used(core, ticket);
@@ -64,6 +71,7 @@ void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
 void Lease::give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept {
   detail::PooledConnection& pooled = core.resource(ticket.slot());
   if (pooled.connection.reusable() && !pooled.rules_concern_clean) [[likely]] {
+    TIDEGATE_DEBUG_ASSERT(I10, is_idle(core, ticket));
     return core.give_back(ticket);
   }
   give_back_by_rules(core, ticket);

@@ -10,18 +10,20 @@
 namespace tidegate::pq {
 namespace {
 
-void replace(int fd, int by) noexcept {
-  ::dup3(by, fd, O_CLOEXEC);
+bool replace(int fd, int by) noexcept {
+  const bool done = ::dup3(by, fd, O_CLOEXEC) >= 0;
   ::close(by);
+  return done;
 }
 
 }  // namespace
 
-void cut_off_socket(int fd) noexcept {
+bool cut_off_socket(int fd) noexcept {
   std::array<int, 2> ends{};
-  if (fd < 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
+  if (fd < 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return false;
   ::close(ends[1]);
-  replace(fd, ends[0]);
+  return replace(fd, ends[0]);
 }
 
 void cut_off_eventfd(int fd) noexcept {

@@ -14,6 +14,7 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/forked_descriptors.hpp"
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
@@ -97,11 +98,15 @@ void Session::ask_to_cancel() noexcept {
   if (!cancel()) give_up("no thread could be created to cancel the statement");
 }
 
-// The socket is shut down, which ends every wait for it at once: libpq finds the session ended.
+// libpq finds the session ended at once, and so does whoever waits for its socket. The server is
+// told that we say no more. When it ends its side still shows on a duplicate (Farewell): the
+// process that has not answered may live on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
   given_up_ = true;
   set_broken(why);
-  ::shutdown(PQsocket(native()), SHUT_RDWR);
+  const int socket = PQsocket(native());
+  ::shutdown(socket, SHUT_WR);
+  if (!cut_off_socket(socket)) ::shutdown(socket, SHUT_RDWR);  // no descriptor left
   drained_by_ = ask_again_ = Deadline::never();
 }
 

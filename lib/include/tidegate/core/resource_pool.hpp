@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -128,7 +129,13 @@ class ResourcePool {
                                 return create(std::move(stop), deadline);
                               },
                           .retire_wanted = [this] { keeper_.wake(); },
-                          .no_thread = [this] { keeper_.soon(); },
+                          .no_thread =
+                              [this] {
+                                // [no-thread] release; pairs with keep(). Carries: the slot that is
+                                // empty again.
+                                lacks_thread_.store(true, std::memory_order_release);
+                                keeper_.soon();
+                              },
                           .destroy = std::move(config.destroy),
                           .unfit = unfit(std::move(config.is_reusable))})),
         keeper_("tidegate-keep", kTickPeriod, [this] { return keep(); }) {}
@@ -195,7 +202,26 @@ class ResourcePool {
     core_->slots().next_generation();
     core_->slots().clear_rejection();
     core_->openers().reset_backoff();
-    retire_stale_idle();
+    check_idle([](T&) { return true; });
+  }
+  // Takes each resource that is idle aside for a look. It goes to whoever waits, or is idle again,
+  // when `is_fit(T&)` says so; else it is destroyed, as are those that a reset has called back.
+  // `is_fit` runs on the calling thread and must not throw.
+  template <class F>
+  void check_idle(F&& is_fit) noexcept {
+    auto& slots = core_->slots();
+    const auto check = [&](std::uint32_t slot) {
+      const bool fresh = core_->fresh(slot);
+      if (fresh && is_fit(core_->resource(slot))) return slots.put_back(slot);
+      core_->count_retired(slot, fresh ? Retired::broken : core_->stale_reason(slot));
+      slots.retire_checked(slot);
+    };
+    for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
+      if (const auto slot = slots.try_check_docked(g)) check(*slot);
+    }
+    for (std::uint32_t slot = 0; slot < slots.limits().max_size; ++slot) {
+      if (slots.try_check(slot)) check(slot);
+    }
   }
   // Fences off new acquires, tells every waiter, ends what is idle, and waits for the leases until
   // `drain`. True: all came back. False: those that are still out keep working, and what they hold
@@ -268,26 +294,12 @@ class ResourcePool {
   bool keep() noexcept {
     core_->slots().set_tick(Sync::now().time_since_epoch().count());
     finish_retiring();
-    core_->slots().grow_to(0);
+    if (lacks_thread_.exchange(false, std::memory_order_acquire)) core_->slots().grow_to(0);
     const PoolCounts counts = core_->slots().counts();
     return counts.leased + counts.idle + counts.connecting + counts.waiting > 0;
   }
   void finish_retiring() noexcept {
     while (const auto slot = core_->slots().take_to_retire()) core_->finish(*slot);
-  }
-  void retire_stale_idle() noexcept {
-    auto& slots = core_->slots();
-    const auto retire_if_stale = [&](std::uint32_t slot) {
-      if (core_->fresh(slot)) return slots.put_back(slot);
-      core_->count_retired(slot, core_->stale_reason(slot));
-      slots.retire_checked(slot);
-    };
-    for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
-      if (const auto slot = slots.try_check_docked(g)) retire_if_stale(*slot);
-    }
-    for (std::uint32_t slot = 0; slot < slots.limits().max_size; ++slot) {
-      if (slots.try_check(slot)) retire_if_stale(slot);
-    }
   }
 
   struct Unref {
@@ -295,6 +307,7 @@ class ResourcePool {
   };
 
   std::unique_ptr<Core, Unref> core_;
+  std::atomic<bool> lacks_thread_{false};  // an opening is to be asked for again
   Keeper keeper_;
   std::once_flag closed_;
 };

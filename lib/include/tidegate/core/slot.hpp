@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include <tidegate/base/assert.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/core/sync.hpp>
 
@@ -30,6 +31,7 @@ class alignas(kCacheLine) Slot {
 
   // The lease record (I6): exactly one while leased, none otherwise.
   void begin_lease(std::int32_t thread, Location site, Tick now) noexcept {
+    TIDEGATE_DEBUG_ASSERT(I6, !leased());
     store_site(site);
     since_.store(now, std::memory_order_relaxed);
     holder_.store(thread, std::memory_order_relaxed);

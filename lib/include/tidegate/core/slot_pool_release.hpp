@@ -92,6 +92,7 @@ void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
+  TIDEGATE_DEBUG_ASSERT(I6, !slots_[slot].leased());
   std::unique_lock lock(mutex_);
   states_.move(slot, from, SlotState::retiring);
   ++retiring_;
