@@ -1,4 +1,5 @@
-// Many waiters on one slot are served in the order in which they came.
+// Many waiters on one slot are served in the order in which they came. Seen failing: with a list
+// that serves the newest waiter first (I8).
 #include <atomic>
 #include <condition_variable>
 #include <memory>

@@ -1,5 +1,7 @@
 // Threads that the system stops at the worst moment. Where a release takes no lock nobody else may
-// need it to go on; elsewhere nothing may break, and all goes on when they do.
+// need it to go on; elsewhere nothing may break, and all goes on when they do. Seen failing: the
+// first with a releaser that leaves its gate before its slot is idle (I3), the second with waiters
+// that park without a last look (hang).
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>

@@ -1,4 +1,5 @@
-// Far more threads than slots, and holds of every length.
+// Far more threads than slots, and holds of every length. Seen failing: with `waiting` cleared at
+// every grant, not at the last (hang).
 #include <optional>
 
 #include "scenario.hpp"

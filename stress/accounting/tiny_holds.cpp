@@ -1,4 +1,5 @@
-// Holds of nothing: releases meet waiters on their way to sleep all the time.
+// Holds of nothing: releases meet waiters on their way to sleep all the time. Seen failing: with
+// waiters that park without a last look (hang).
 #include <optional>
 
 #include "scenario.hpp"

@@ -24,6 +24,7 @@ Shape shape_of(Run& run) {
   return shape;
 }
 
+// Seen failing: with a sweep that looks into the docks only (I5).
 void no_leases(Run& run) {
   Actor self(0, Random::stream(run.seed(), 0));
   while (run.next_pass()) {
@@ -36,7 +37,8 @@ void no_leases(Run& run) {
   }
 }
 
-// Everybody has a lease when the close comes, and gives it back when it likes.
+// Everybody has a lease when the close comes, and gives it back when it likes. Seen failing: with a
+// last lease that wakes nobody (hang).
 void leases_return(Run& run) {
   const std::uint32_t size = std::min(run.threads(), run.pool());
   std::optional<LedgerPool<>> pool;
@@ -60,6 +62,7 @@ void leases_return(Run& run) {
   }
 }
 
+// Seen failing: with a drain that takes no notice of its deadline (hang).
 void lease_never_returns(Run& run) {
   Actor self(0, Random::stream(run.seed(), 0));
   while (run.next_pass()) {

@@ -1,4 +1,5 @@
-// A storm of acquires, before, during and after close(): everybody is told, and told Closed.
+// A storm of acquires, before, during and after close(): everybody is told, and told Closed. Seen
+// failing: with acquires that go to wait after all have been told (hang).
 #include <optional>
 
 #include "scenario.hpp"

@@ -61,6 +61,7 @@ constexpr const char* kTraces =
     "+ (current_user <> session_user)::int";
 
 // Seen failing, but for discard_all: with leases that end without a look at what they did (I10).
+// That one: with a wash that ends at its look at the transaction.
 void dirty_releases(Run& run, ResetPolicy policy) {
   while (run.next_pass()) {
     MainActor self(run);
@@ -98,7 +99,8 @@ void dirty_releases(Run& run, ResetPolicy policy) {
 // ---- late cancels ----------------------------------------------------------------------------
 
 // Deadlines that race with the answer, and cancels on their way for up to 7 ms. Whoever has the
-// session next is not told of the cancel (57014).
+// session next is not told of the cancel (57014). Seen failing: with statements that end without a
+// word of the cancel that is on its way (I9: 57014).
 void late_cancel(Run& run) {
   Proxy proxy(Server::instance().folder(), Server::instance().port());
   while (run.next_pass()) {
@@ -213,7 +215,7 @@ void refuses(const char* what, F&& use) {
 }
 
 // Leases that are released twice, used when they are over, or moved from: refused, and nobody else
-// notices.
+// notices. Seen failing: with a release() that leaves its lease full (I2).
 void misuse(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);

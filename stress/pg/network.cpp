@@ -36,7 +36,8 @@ void audit_recovered(PgPool& pool, Actor& self) {
 
 // ---- black holes -----------------------------------------------------------------------------
 
-// Idle: the ping finds it out; acquires end at their deadlines.
+// Idle: the ping finds it out; acquires end at their deadlines. Seen failing: with pings of
+// acquirers that wait without end (hang).
 void black_hole_idle(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
@@ -134,7 +135,8 @@ void black_hole_resetting(Run& run) {
 // ---- other weather ---------------------------------------------------------------------------
 
 // Connects take longer than anybody waits. They are not given up for that: the sessions come, and
-// stay (pgx 1259: canceled dials that never become a session).
+// stay (pgx 1259: canceled dials that never become a session). Seen failing: with connects that are
+// given up after 100 ms (I9: unavailable).
 void slow_connects(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {
@@ -183,6 +185,7 @@ void flapping(Run& run) {
 }
 
 // Answers in pieces, and cut off in the middle: what arrives is right, or the connection is lost.
+// Seen failing: with a lost connection that is told as an error of the statement (I9).
 void sliced_and_cut(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
   while (run.next_pass()) {

@@ -36,7 +36,8 @@ void idle_terminated(Run& run) {
   }
 }
 
-// One lost lease at most for each process that is terminated, and no failed acquire.
+// One lost lease at most for each process that is terminated, and no failed acquire. Seen failing:
+// with a lost connection that is told as an error of the statement (I9).
 void leased_terminated(Run& run) {
   Server& server = Server::instance();
   while (run.next_pass()) {
@@ -60,7 +61,8 @@ void leased_terminated(Run& run) {
   }
 }
 
-// Leases that are out are lost; who wants one waits, and gets it.
+// Leases that are out are lost; who wants one waits, and gets it. Seen failing: with a probe that
+// fails and keeps its turn (I3).
 void restart(Run& run, Server::How how) {
   Server& server = Server::instance();
   while (run.next_pass()) {
@@ -162,7 +164,8 @@ void frozen_postmaster(Run& run) {
 }
 
 // A server process that does not run looks well from outside. Who has it leased is told at the
-// deadline of the statement; idle, it is found by the ping.
+// deadline of the statement; idle, it is found by the ping. Seen failing: with statements that wait
+// for the answer to their cancel without end (hang).
 void frozen_backend(Run& run) {
   Server& server = Server::instance();
   while (run.next_pass()) {
@@ -181,7 +184,8 @@ void frozen_backend(Run& run) {
   }
 }
 
-// A pool for the primary follows it to the standby that is promoted, under load.
+// A pool for the primary follows it to the standby that is promoted, under load. Seen failing: with
+// connects that try the first host only (I9: unavailable).
 void standby_promoted(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
