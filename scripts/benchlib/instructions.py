@@ -73,7 +73,7 @@ def judge(row, counted, known):
         return False, f"more than {LIMIT}"
     if known is None:
         return True, f"at most {LIMIT}; no baseline for this compiler, so that is all"
-    change = counted / known - 1
+    change = round(counted / known - 1, 3) + 0.0  # what rounds to nothing has no sign
     if counted > known * TOLERANCE:
         return False, f"{change:+.1%} of the baseline, {known:.2f}; {TOLERANCE - 1:.0%} are allowed"
     better = "; --update makes it the new one" if counted * TOLERANCE < known else ""

@@ -37,6 +37,11 @@ class Judging(unittest.TestCase):
     def test_the_limit_holds_whatever_the_baseline_says(self):
         self.assertFalse(instructions.judge("core", 151.0, 151.0)[0])
 
+    # The last hundredth of an instruction comes and goes; it was printed as -0.0% at times.
+    def test_next_to_no_change_has_no_sign(self):
+        self.assertIn("+0.0% of", instructions.judge("core", 91.01, 91.02)[1])
+        self.assertIn("+0.0% of", instructions.judge("core", 91.02, 91.01)[1])
+
     def test_a_gain_is_pointed_out(self):
         self.assertIn("--update", instructions.judge("core", 90.0, 100.0)[1])
 
