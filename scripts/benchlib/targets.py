@@ -91,8 +91,10 @@ def micro():
         for other in ("mutex_vector", "plain", "soci"):
             yield Target(f"{peer}, acquired here, released there: throughput, in {other}",
                          f"handover/{peer}/real_time", AT_LEAST, 1, f"handover/{other}/real_time")
-    yield Target("time with an observer, in that without", "observer/on/real_time", AT_MOST, 1.05,
-                 "observer/off/real_time", of_rates=False)
+    for row, words in (("on", "an observer of everything"),
+                       ("on_but_leases", "one that wants no leases")):
+        yield Target(f"time with {words}, in that without", f"observer/{row}/real_time", AT_MOST,
+                     1.05, "observer/off/real_time", of_rates=False)
 
     fence, last = (f"close/{row}/manual_time" for row in ("fence/iterations:5",
                                                           "last_release/iterations:200"))

@@ -13,7 +13,7 @@ namespace tidegate::test {
 namespace {
 
 // Counts, by name.
-class Recorder final : public tidegate::Observer {
+class Recorder : public tidegate::Observer {
  public:
   int count(const std::string& event) const {
     const std::lock_guard lock(mutex_);
@@ -36,6 +36,7 @@ class Recorder final : public tidegate::Observer {
     note("acquire ended");
     note(event.error ? "acquire: " + std::string(to_string(*event.error)) : "acquired");
     EXPECT_GE(event.took, 0ns);
+    if (event.took > 0ns) note("took time");
     EXPECT_EQ(event.where.file(), "postgres/pool_observer.cpp");
   }
   void waited(Location, std::chrono::nanoseconds) override { note("waited"); }
@@ -118,6 +119,50 @@ TEST_F(Observed, AnAcquireAndItsRelease) {
   EXPECT_EQ(count("connected"), 1);
   EXPECT_EQ(count("retired: shutdown"), 1);
   EXPECT_TRUE(recorder_->balanced());
+}
+
+// From the warm path, which reads no clock; a pool whose acquires are slow for another reason does.
+TEST_F(Observed, AnAcquireOfADockedConnectionTookNoTimeAndBothFormsTellIt) {
+  Pool pool(config());
+  pool.exec("select 1");
+  const int ended = count("acquire ended");
+  const int timed = count("took time");
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(pool.acquire());
+    EXPECT_TRUE(pool.try_acquire());
+  }
+  EXPECT_EQ(count("acquire ended") - ended, 10);
+  EXPECT_EQ(count("took time"), timed);
+  EXPECT_TRUE(recorder_->balanced());
+}
+
+TEST_F(Observed, WhoWantsNoLeasesIsToldOfAllElse) {
+  struct AllButLeases final : Recorder {
+    bool wants_leases() const noexcept override { return false; }
+  };
+  const auto recorder = std::make_shared<AllButLeases>();
+  PoolConfig quiet = config();
+  quiet.observer = recorder;
+  {
+    Pool pool(quiet);
+    std::stop_source stopped;
+    stopped.request_stop();
+    EXPECT_THROW(pool.acquire(stopped.get_token()), AcquireCanceled);
+    pool.exec("select 1");
+    EXPECT_TRUE(pool.acquire(30s));
+    EXPECT_TRUE(pool.try_acquire());
+    EXPECT_FALSE(pool.acquire_all_idle().empty());
+    pool.acquire()->exec("begin");
+    EXPECT_TRUE(eventually([&] { return recorder->count("washed") == 1; }));
+    pool.acquire().discard();
+  }
+  for (const char* event : {"acquire started", "acquire ended", "released clean", "released dirty"}) {
+    EXPECT_EQ(recorder->count(event), 0) << event;
+  }
+  EXPECT_EQ(recorder->count("connected"), 1);
+  EXPECT_GE(recorder->count("waited"), 1);  // for the connect
+  EXPECT_EQ(recorder->count("retired: broken"), 1);
+  EXPECT_TRUE(recorder->balanced());
 }
 
 TEST_F(Observed, EveryWayInWhichAnAcquireFailsHasOneEnd) {

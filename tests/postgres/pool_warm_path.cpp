@@ -29,6 +29,15 @@ TEST(PoolWarmPath, AllocatesAndLocksNothing) {
   EXPECT_EQ(counter.locks(), 0u);
 }
 
+TEST(PoolWarmPath, AllocatesAndLocksNothingForAnObserver) {
+  Pool pool(PoolConfig{.max_size = 4, .observer = std::make_shared<tidegate::Observer>()});
+  warm_up(pool);
+  const CallCounter counter;
+  cycle(pool, 10'000);
+  EXPECT_EQ(counter.allocations(), 0u);
+  EXPECT_EQ(counter.locks(), 0u);
+}
+
 TEST(PoolWarmPath, ReleaseAfterAQueryAllocatesAndLocksNothing) {
   Pool pool(PoolConfig{.max_size = 1});
   warm_up(

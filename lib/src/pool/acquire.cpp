@@ -21,6 +21,16 @@ constexpr std::chrono::nanoseconds kLookAfter = 20ms;
 
 }  // namespace
 
+void PoolImpl::tell_started(Location where) const noexcept {
+  if (!tells_leases_ || inherited()) return;
+  tell(config_.observer, [&](Observer& o) { o.acquire_started(where); });
+}
+
+void PoolImpl::tell_served(Location where) const noexcept {
+  if (!tells_leases_) return;
+  tell(config_.observer, [&](Observer& o) { o.acquire_ended({.where = where}); });
+}
+
 Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wish) {
   if (inherited()) return inherited_error(wish.where);
   Search search;
@@ -33,7 +43,6 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   } else if (config_.acquire_timeout.count() > 0) {
     search.deadline = Deadline(search.began) + config_.acquire_timeout;
   }
-  tell(config_.observer, [&](Observer& o) { o.acquire_started(wish.where); });
   bool waited = false;
   const std::vector<LeaseInfo> held = leases_of_nested(entered);
   auto ticket = !held.empty() && config_.nested_acquire == NestedAcquire::fail
@@ -43,6 +52,7 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   tell(config_.observer, [&](Observer& o) {
     const auto took = std::chrono::steady_clock::now() - search.began;
     if (waited) o.waited(wish.where, took);
+    if (!tells_leases_) return;
     o.acquire_ended({.where = wish.where,
                      .error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code()),
                      .took = took,
@@ -238,10 +248,10 @@ ErrorValue PoolImpl::refuse_stopped(const AcquireWish& wish) {
   if (inherited()) return inherited_error(wish.where);
   const Errc error = core_->slots().closed() ? Errc::closed : Errc::canceled;
   core_->count_failed({error, {}, false});
-  tell(config_.observer, [&](Observer& o) {
-    o.acquire_started(wish.where);
-    o.acquire_ended({.where = wish.where, .error = error});
-  });
+  if (tells_leases_) {
+    tell(config_.observer,
+         [&](Observer& o) { o.acquire_ended({.where = wish.where, .error = error}); });
+  }
   Search search;
   search.began = std::chrono::steady_clock::now();
   return explain(error, wish, search);

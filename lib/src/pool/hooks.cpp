@@ -24,6 +24,7 @@ void ConnectParams::set(std::string_view keyword, std::string value) {
 }
 
 Observer::~Observer() = default;
+bool Observer::wants_leases() const noexcept { return true; }
 void Observer::acquire_started(Location) {}
 void Observer::acquire_ended(const AcquireEnded&) {}
 void Observer::waited(Location, std::chrono::nanoseconds) {}

@@ -31,6 +31,16 @@ void refuse_inherited(detail::PoolCore& core, core::Ticket ticket, const char* v
   return connection.transaction_status() == TransactionStatus::idle;
 }
 
+void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean) noexcept {
+  const detail::PooledConnection& pooled = core.resource(ticket.slot());
+  if (!pooled.rules->tells_releases) return;
+  detail::tell(pooled.rules->observer, [&](Observer& o) {
+    o.released({.acquired = core.slots().slot(ticket.slot()).record().site,
+                .backend_pid = pooled.connection.backend_pid(),
+                .clean = clean});
+  });
+}
+
 }  // namespace
 
 // No call on the warm path of the next two, other than as their last step: so they need no frame.
@@ -82,11 +92,7 @@ void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noex
   if (is_inherited(core, ticket)) return;
   detail::PooledConnection& pooled = core.resource(ticket.slot());
   const detail::Release release = detail::plan_release(pooled);
-  detail::tell(pooled.rules->observer, [&](Observer& o) {
-    o.released({.acquired = core.slots().slot(ticket.slot()).record().site,
-                .backend_pid = pooled.connection.backend_pid(),
-                .clean = release.clean});
-  });
+  tell_release(core, ticket, release.clean);
   if (release.how == How::discard) return core.discard(ticket, release.reason);
   if (release.how == How::give_back) return core.give_back(ticket);
   if (!core.fresh(ticket.slot())) return core.discard_stale(ticket);
@@ -99,11 +105,7 @@ void Lease::discard() noexcept {
   if (is_inherited(core, ticket_)) return;
   detail::PooledConnection& pooled = core.resource(ticket_.slot());
   pooled.connection.leave_transaction();
-  detail::tell(pooled.rules->observer, [&](Observer& o) {
-    o.released({.acquired = core.slots().slot(ticket_.slot()).record().site,
-                .backend_pid = pooled.connection.backend_pid(),
-                .clean = false});
-  });
+  tell_release(core, ticket_, false);
   core.discard(ticket_, core::Retired::broken);
 }
 

@@ -8,6 +8,7 @@
 
 #include "events.hpp"
 #include "hook_scope.hpp"
+#include "pool_impl.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -75,7 +76,8 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
       rules_(std::make_shared<const ReleaseRules>(
           ReleaseRules{.reset = config.reset,
                        .after_release = static_cast<bool>(config.hooks.after_release),
-                       .observer = config.observer})) {
+                       .observer = config.observer,
+                       .tells_releases = pool.tells_leases()})) {
   std::string session_attrs = default_of("target_session_attrs");
   auto parsed = pq::parse_conninfo(config.conninfo);
   // It is valid: so memory ran out, and going on would mean to connect to libpq's default.

@@ -36,7 +36,7 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
 Pool::Pool(PoolConfig config, Location where)
     : impl_(std::make_shared<detail::PoolImpl>(std::move(config), where)),
       core_(&impl_->core()),
-      warm_core_(impl_->every_acquire_is_slow() ? nullptr : core_) {}
+      warm_core_(impl_->every_acquire_is_slow() || impl_->tells_leases() ? nullptr : core_) {}
 
 Pool::~Pool() { detail::PoolImpl::end(std::move(impl_)); }
 
@@ -52,8 +52,18 @@ Lease Pool::acquire(Location where) {
   return acquire_slowly({Entry::docked, ticket}, where);
 }
 
-// Out of line, to keep the warm path short.
-Lease Pool::acquire_slowly(Location where) { return acquire_slowly(core_->slots().enter(), where); }
+// Out of line, to keep the warm path short; and where an observer is told of every lease, the warm
+// path again, between the two calls for that.
+Lease Pool::acquire_slowly(Location where) {
+  impl_->tell_started(where);
+  core::Ticket ticket;
+  if (!impl_->is_warm_but_tells() || !core_->slots().try_enter_docked(ticket)) {
+    return acquire_slowly(core_->slots().enter(), where);
+  }
+  if (!begin_if_ready(*core_, ticket, where)) return acquire_slowly({Entry::docked, ticket}, where);
+  impl_->tell_served(where);
+  return Lease(core_, ticket);
+}
 
 Lease Pool::acquire_slowly(core::Entered entered, Location where) {
   auto ticket = impl_->acquire(entered, {.where = where});
@@ -63,6 +73,7 @@ Lease Pool::acquire_slowly(core::Entered entered, Location where) {
 
 Lease Pool::acquire(std::stop_token stop, Location where) {
   const detail::AcquireWish wish{.stop = std::move(stop), .where = where};
+  impl_->tell_started(where);
   if (wish.stop.stop_requested()) impl_->refuse_stopped(wish).raise();
   auto ticket = impl_->acquire(core_->slots().enter(), wish);
   impl_->begin_lease(ticket.value(), where);
@@ -79,11 +90,15 @@ Expected<Lease> Pool::try_acquire(Location where) {
 
 Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Location where) {
   const detail::AcquireWish wish{.deadline = deadline, .stop = std::move(stop), .where = where};
+  if (warm_core_ == nullptr) [[unlikely]] {
+    impl_->tell_started(where);
+  }
   if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
   PoolCore& core = *core_;
   const auto entered = core.slots().enter();
-  if (warm_core_ != nullptr && entered.entry == Entry::docked &&
+  if ((warm_core_ != nullptr || impl_->is_warm_but_tells()) && entered.entry == Entry::docked &&
       begin_if_ready(core, entered.ticket, where)) [[likely]] {
+    impl_->tell_served(where);
     return Lease(&core, entered.ticket);
   }
   auto ticket = impl_->acquire(entered, wish);

@@ -16,6 +16,7 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/observer.hpp>
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/stats.hpp>
 
@@ -42,9 +43,15 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   PoolCore& core() noexcept { return *core_; }
   // Some of what the configuration asks for is done at every acquire: none may take the warm path.
   bool every_acquire_is_slow() const noexcept {
-    return config_.hooks.prepare || config_.hooks.should_ping || config_.observer ||
-           config_.capture_stack || config_.nested_acquire != NestedAcquire::off;
+    return config_.hooks.prepare || config_.hooks.should_ping || config_.capture_stack ||
+           config_.nested_acquire != NestedAcquire::off;
   }
+  // An observer is told of every acquire. Each is begun with tell_started(); acquire() tells the
+  // end, tell_served() that of one from the warm path.
+  bool tells_leases() const noexcept { return tells_leases_; }
+  bool is_warm_but_tells() const noexcept { return tells_leases_ && !every_acquire_is_slow(); }
+  void tell_started(Location where) const noexcept;
+  void tell_served(Location where) const noexcept;
   const PoolConfig& config() const noexcept { return config_; }
   // This process is a child, after fork(), of the one that made the pool. Only config() and the
   // next two may be used there; locks may be held for ever.
@@ -129,6 +136,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // Fixed after construction.
   const PoolConfig config_;
   const std::string name_;
+  const bool tells_leases_ = config_.observer && config_.observer->wants_leases();
   const std::uint32_t forks_ = ForkHook::forks();
   const std::shared_ptr<pq::CancelGroup> cancels_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();

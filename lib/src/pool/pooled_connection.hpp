@@ -21,13 +21,14 @@ struct ReleaseRules {
   ResetPolicy reset = ResetPolicy::rollback;
   bool after_release = false;  // the hook is set
   std::shared_ptr<Observer> observer{};
+  bool tells_releases = false;  // to the observer
   std::uint32_t forks = ForkHook::forks();
 
   // This process is a child of the one that has the pool: the end of a lease is none there.
   bool inherited() const noexcept { return forks != ForkHook::forks(); }
   // Clean connections, too, are more than given back.
   bool concern_clean() const noexcept {
-    return reset == ResetPolicy::discard_all || after_release || observer != nullptr;
+    return reset == ResetPolicy::discard_all || after_release || tells_releases;
   }
 };
 

@@ -75,7 +75,7 @@ class TIDEGATE_API Lease {
   // Out of line: inlined, its call would cost give_back() a frame.
   [[gnu::noinline]] static void give_back_used(detail::PoolCore& core,
                                                core::Ticket ticket) noexcept;
-  [[gnu::cold]] static void give_back_by_rules(detail::PoolCore& core,
+  [[gnu::noinline]] static void give_back_by_rules(detail::PoolCore& core,
                                                core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
 

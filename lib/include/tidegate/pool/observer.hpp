@@ -19,7 +19,7 @@ namespace tidegate {
 struct AcquireEnded {
   Location where{};
   std::optional<Errc> error{};  // nothing: there is a lease
-  std::chrono::nanoseconds took{};
+  std::chrono::nanoseconds took{};  // 0: at once, from the warm path, which reads no clock
   bool waited = false;
 };
 struct LeaseReleased {
@@ -55,6 +55,10 @@ class TIDEGATE_API Observer {
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
   virtual ~Observer();
+
+  // Whether it is to be told of each acquire and release: acquire_started, acquire_ended, released.
+  // Asked once, when the pool is made. A warm lease costs the three calls more then; false: nothing.
+  virtual bool wants_leases() const noexcept;
 
   virtual void acquire_started(Location where);
   virtual void acquire_ended(const AcquireEnded& event);

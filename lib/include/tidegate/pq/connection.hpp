@@ -201,7 +201,9 @@ class TIDEGATE_API Connection {
   // mode and doom are looked at. No system call, and no call of libpq unless the lease used it.
   // Promises: when true, blocking mode and libpq's callbacks are as the library keeps them, also
   //           after native_handle(), and the lease's notice handler is gone.
-  bool reusable() noexcept { return untouched() || (state_ != nullptr && end_touched_lease()); }
+  bool reusable() noexcept {
+    return state_ != nullptr && (state_->end_unused_lease() || end_touched_lease());
+  }
   // The cheap half of it: the lease did nothing to the connection, so the next one may have it.
   bool untouched() noexcept { return state_ != nullptr && state_->end_untouched_lease(); }
   // For other threads, in place of activity() and cancel() where the connection may be closed or

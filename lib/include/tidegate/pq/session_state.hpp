@@ -58,6 +58,11 @@ class SessionState {
     mark_use();
     return (flags_ & ~bit(Flag::pooled)) == 0;
   }
+  // As that, but that every end is looked at does not matter.
+  bool end_unused_lease() noexcept {
+    mark_use();
+    return (flags_ & ~(bit(Flag::pooled) | bit(Flag::inspected))) == 0;
+  }
   // The Connection that owns it, wherever that was moved to.
   void belongs_to(Connection* connection) noexcept { connection_ = connection; }
   Connection& connection() const noexcept { return *connection_; }
