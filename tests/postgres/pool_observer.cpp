@@ -156,7 +156,8 @@ TEST_F(Observed, WhoWantsNoLeasesIsToldOfAllElse) {
     EXPECT_TRUE(eventually([&] { return recorder->count("washed") == 1; }));
     pool.acquire().discard();
   }
-  for (const char* event : {"acquire started", "acquire ended", "released clean", "released dirty"}) {
+  for (const char* event :
+       {"acquire started", "acquire ended", "released clean", "released dirty"}) {
     EXPECT_EQ(recorder->count(event), 0) << event;
   }
   EXPECT_EQ(recorder->count("connected"), 1);

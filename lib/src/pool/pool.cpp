@@ -31,6 +31,17 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
   return true;
 }
 
+// Enters, and where the dock is empty looks into the queue and the other docks: what is found there
+// is as if it had been docked here.
+inline core::Entered enter_and_look(PoolCore& core) noexcept {
+  const core::Entered entered = core.slots().enter();
+  if (entered.entry != Entry::admitted) return entered;
+  const auto found = core.slots().try_find(entered.ticket.gate());
+  if (!found) return entered;
+  if (found->error) return {Entry::closed, {}};  // the admission is given back
+  return {Entry::docked, found->ticket};
+}
+
 }  // namespace
 
 Pool::Pool(PoolConfig config, Location where)
@@ -52,17 +63,21 @@ Lease Pool::acquire(Location where) {
   return acquire_slowly({Entry::docked, ticket}, where);
 }
 
-// Out of line, to keep the warm path short; and where an observer is told of every lease, the warm
-// path again, between the two calls for that.
+// Out of line, to keep the warm path short. What needs no more than a look is lukewarm: the dock
+// was empty, and the queue was not; or an observer is told of every lease, between these two calls.
 Lease Pool::acquire_slowly(Location where) {
   impl_->tell_started(where);
-  core::Ticket ticket;
-  if (!impl_->is_warm_but_tells() || !core_->slots().try_enter_docked(ticket)) {
-    return acquire_slowly(core_->slots().enter(), where);
+  const auto entered = enter_and_look(*core_);
+  if (!may_be_warm() || entered.entry != Entry::docked ||
+      !begin_if_ready(*core_, entered.ticket, where)) {
+    return acquire_slowly(entered, where);
   }
-  if (!begin_if_ready(*core_, ticket, where)) return acquire_slowly({Entry::docked, ticket}, where);
   impl_->tell_served(where);
-  return Lease(core_, ticket);
+  return Lease(core_, entered.ticket);
+}
+
+bool Pool::may_be_warm() const noexcept {
+  return warm_core_ != nullptr || impl_->is_warm_but_tells();
 }
 
 Lease Pool::acquire_slowly(core::Entered entered, Location where) {
@@ -95,8 +110,8 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   }
   if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
   PoolCore& core = *core_;
-  const auto entered = core.slots().enter();
-  if ((warm_core_ != nullptr || impl_->is_warm_but_tells()) && entered.entry == Entry::docked &&
+  const auto entered = enter_and_look(core);
+  if (may_be_warm() && entered.entry == Entry::docked &&
       begin_if_ready(core, entered.ticket, where)) [[likely]] {
     impl_->tell_served(where);
     return Lease(&core, entered.ticket);

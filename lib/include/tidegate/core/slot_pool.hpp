@@ -118,6 +118,9 @@ class SlotPool {
   // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
   // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
   Found find(std::uint32_t gate, Search& search) noexcept;
+  // The first look of find(): a slot from the queue or a dock, or closed. None: nothing was there
+  // at a first look, and the admission stays.
+  std::optional<Found> try_find(std::uint32_t gate) noexcept;
   // As find(), but never waits and asks for nothing: a slot that is idle or docked now, or none
   // (then the admission is given back).
   std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;

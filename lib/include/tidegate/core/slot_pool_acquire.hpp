@@ -66,6 +66,13 @@ Found SlotPool<Sync>::leave_with(std::uint32_t gate, Errc error, bool waited) no
 }
 
 template <class Sync>
+std::optional<Found> SlotPool<Sync>::try_find(std::uint32_t gate) noexcept {
+  std::uint32_t slot = 0;
+  if (!look(gate, slot)) return std::nullopt;
+  return settle(gate, slot, false);
+}
+
+template <class Sync>
 std::optional<Ticket> SlotPool<Sync>::find_idle(std::uint32_t gate) noexcept {
   std::uint32_t slot = 0;
   if (look(gate, slot) || scan(slot)) {

@@ -18,7 +18,7 @@ namespace tidegate {
 // The events, as plain data. Text is valid during the call only.
 struct AcquireEnded {
   Location where{};
-  std::optional<Errc> error{};  // nothing: there is a lease
+  std::optional<Errc> error{};      // nothing: there is a lease
   std::chrono::nanoseconds took{};  // 0: at once, from the warm path, which reads no clock
   bool waited = false;
 };
@@ -57,7 +57,8 @@ class TIDEGATE_API Observer {
   virtual ~Observer();
 
   // Whether it is to be told of each acquire and release: acquire_started, acquire_ended, released.
-  // Asked once, when the pool is made. A warm lease costs the three calls more then; false: nothing.
+  // Asked once, when the pool is made. A warm lease costs the three calls more then; false:
+  // nothing.
   virtual bool wants_leases() const noexcept;
 
   virtual void acquire_started(Location where);

@@ -207,6 +207,7 @@ class TIDEGATE_API Pool {
   // acquire(), ended also by what bounds the statement it is for.
   Lease acquire_within(Deadline by, const std::stop_token& stop, Location where);
   PooledTransaction begin_on(Lease lease, const TxOptions& options, Location where);
+  bool may_be_warm() const noexcept;
   [[gnu::noinline]] Lease acquire_slowly(Location where);
   [[gnu::cold, gnu::noinline]] Lease acquire_slowly(core::Entered entered, Location where);
 
