@@ -231,6 +231,13 @@ class SlotPool {
   // Gate words, slots, waiters and openings as text, a line each. Takes no lock: it can be had of a
   // pool that hangs. The parts are a moment apart.
   std::string describe() const;
+  // For audits of I1: the slots that hold a resource (idle, out, checking), as their states say and
+  // as the books of the wait mutex do. The same at any moment while the pool is open.
+  struct Census {
+    std::uint32_t by_state = 0;
+    std::uint32_t by_books = 0;
+  };
+  Census census() const noexcept;
   // Slots in `retiring`.
   std::uint32_t retiring() const noexcept;
   std::uint64_t openings() const noexcept { return openings_.load(std::memory_order_relaxed); }

@@ -233,6 +233,14 @@ PoolCounts SlotPool<Sync>::counts() const noexcept {
   return counts;
 }
 
+// Under the wait mutex no slot comes into or out of these three states, and each is looked at once.
+template <class Sync>
+typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
+  std::lock_guard lock(mutex_);
+  const PoolCounts now = places();
+  return {.by_state = now.idle + now.leased + now.checking, .by_books = open_count()};
+}
+
 template <class Sync>
 std::uint32_t SlotPool<Sync>::retiring() const noexcept {
   std::lock_guard lock(mutex_);
