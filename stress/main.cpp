@@ -1,6 +1,8 @@
 // tidegate-stress, tidegate-stress-pg: run scenarios on a pool, with the ledger watching.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +16,7 @@
 
 #include "scenario.hpp"
 #include "support/artefacts.hpp"
+#include "support/crowd.hpp"
 #include "support/delays.hpp"
 #include "support/sanitizers.hpp"
 #include "support/verdict.hpp"
@@ -127,11 +130,48 @@ std::optional<std::string> fault_in(const Arguments& a, const std::vector<Scenar
   return std::nullopt;
 }
 
+// The largest team: a scenario has up to four threads for each of --threads, and some of its own.
+constexpr std::uint32_t kTeamPerThread = 4;
+constexpr std::uint32_t kMoreThreads = 32;
+
+// Can the system give so many threads at once? Asked by taking them.
+std::optional<std::string> fault_in_threads(const Arguments& a,
+                                            const std::vector<Scenario>& scenarios) {
+  for (const Scenario& s : scenarios) {
+    const std::uint32_t had = threads_to_be_had(s.crowd, kCrowdStack);
+    if (had < s.crowd) {
+      return std::string(s.name) + " needs " + std::to_string(s.crowd) + " threads at once, and " +
+             std::to_string(had) + " can be had here (ulimit -u and -v, cgroup, pid_max)";
+    }
+  }
+  const std::uint32_t team = kTeamPerThread * a.threads + kMoreThreads;
+  const std::uint32_t had = threads_to_be_had(team, 0);
+  if (had == team) return std::nullopt;
+  return "--threads " + std::to_string(a.threads) + " needs up to " + std::to_string(team) +
+         " threads at once, and " + std::to_string(had) +
+         " can be had here (ulimit -u and -v, cgroup, pid_max)";
+}
+
 std::string replay_command(const Arguments& a) {
   return a.invoked_as + " --seconds " + std::to_string(a.seconds) + " --seed " +
          std::to_string(a.seed) + " --threads " + std::to_string(a.threads) + " --pool " +
          std::to_string(a.pool) + " --driver " + a.driver + " --faults " + a.faults +
-         " --scenario " + a.scenario + " --repeat " + std::to_string(a.repeat);
+         " --scenario " + a.scenario + " --repeat " + std::to_string(a.repeat) + " --stall " +
+         std::to_string(a.stall);
+}
+
+// What repeats one scenario of one round: its streams are the same alone and among others.
+std::string replay_alone(Arguments a, const Scenario& scenario, std::uint64_t seed,
+                         std::chrono::nanoseconds share) {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(share);
+  // What is long by its nature must be as long as it was.
+  const std::uint32_t least = a.seconds >= kFullLength ? kFullLength : 1;
+  a.seconds = std::max(static_cast<std::uint32_t>(seconds.count()), least);
+  a.seed = seed;
+  a.scenario = scenario.name;
+  a.driver = name_of(scenario.driver);
+  a.repeat = 1;
+  return replay_command(a);
 }
 
 void print_tally(const Watchdog::Tally& tally, std::chrono::duration<double> took) {
@@ -170,13 +210,19 @@ int run(const Arguments& a, const std::vector<Scenario>& scenarios) {
   std::fflush(stdout);
   set_artefacts(a.results, a.seed, replay_command(a), build_description());
   set_replay(a.seed, replay_command(a));
-  install_delays(a.seed);
   Watchdog::instance().start(std::chrono::seconds(a.stall));
   const auto share = std::chrono::nanoseconds(std::chrono::seconds(a.seconds)) /
                      (scenarios.size() * std::size_t{a.repeat});
   const auto began = std::chrono::steady_clock::now();
   for (std::uint32_t i = 0; i < a.repeat; ++i) {
-    for (const Scenario& scenario : scenarios) play(scenario, a.seed + i, a, share);
+    for (const Scenario& scenario : scenarios) {
+      const std::uint64_t seed = a.seed + i;
+      if (scenarios.size() * a.repeat > 1) {
+        set_replay_alone(seed, replay_alone(a, scenario, seed, share));
+      }
+      install_delays(seed);
+      play(scenario, seed, a, share);
+    }
   }
   std::printf("in all: ");
   print_tally(Watchdog::instance().tally(), std::chrono::steady_clock::now() - began);
@@ -235,7 +281,9 @@ int main_with(int argc, char** argv) {
     return 0;
   }
   const std::vector<Scenario> scenarios = chosen(a);
-  if (const auto fault = fault_in(a, scenarios)) {
+  auto fault = fault_in(a, scenarios);
+  if (!fault) fault = fault_in_threads(a, scenarios);
+  if (fault) {
     std::fprintf(stderr, "%s\n", fault->c_str());
     return kExitUsage;
   }

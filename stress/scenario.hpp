@@ -56,6 +56,7 @@ struct Scenario {
   void (*play)(Run&);
   Driver driver = Driver::fake;
   Breaks breaks = Breaks::nothing;
+  std::uint32_t crowd = 0;  // so many threads at once, on small stacks (support/crowd.hpp)
 
   std::string_view group() const noexcept { return name.substr(0, name.find('.')); }
   // Controls fail on purpose: they run only when named.

@@ -63,6 +63,10 @@ def run(command, tick=None, **options):
     return child.returncode, out, err
 
 
+# In front of a command's words: the kernel kills it when this script is gone, even by SIGKILL.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+
+
 def end_group(child):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)

@@ -16,17 +16,18 @@ using Held = LedgerPool<>::Held;
 
 class Mix {
  public:
-  explicit Mix(Run& run)
+  Mix(Run& run, std::uint32_t actors)
       : run_(run),
-        stops_(run.threads()),
-        self_(run.threads(), Random::stream(run.seed(), run.threads())),
-        team_(run.threads(), run.seed(), [this](Actor& me) { play(me); }) {}
+        actors_(actors),
+        stops_(actors),
+        self_(actors, Random::stream(run.seed(), actors)),
+        team_(actors, run.seed(), [this](Actor& me) { play(me); }) {}
 
   void pass() {
     Shape shape = Shape::random(run_.random, run_.pool());
     shape.weather = run_.random.chance(1, 2) ? kStormy : kFair;
-    if (run_.random.chance(1, 4)) shape.max_waiters = 1 + run_.random.below(run_.threads());
-    pool_.emplace(shape, run_.seed(), run_.threads() + 1);
+    if (run_.random.chance(1, 4)) shape.max_waiters = 1 + run_.random.below(actors_);
+    pool_.emplace(shape, run_.seed(), actors_ + 1);
     until_ = std::chrono::steady_clock::now() + 300ms;
     team_.round();
     pool_->audit_at_rest(self_);
@@ -48,7 +49,7 @@ class Mix {
       case 2:
         return void(pool_->create_resource(me, me.random.up_to(3000us), stops_.renew(me.index)));
       case 3: return nested(me);
-      case 4: return stops_.request(me.random.below(run_.threads()));
+      case 4: return stops_.request(me.random.below(actors_));
       case 5: return void(pool_->pool().stats());
       default: break;
     }
@@ -88,6 +89,7 @@ class Mix {
   }
 
   Run& run_;
+  const std::uint32_t actors_;
   Stops stops_;
   Actor self_;
   std::optional<LedgerPool<>> pool_;
@@ -95,11 +97,19 @@ class Mix {
   Team team_;
 };
 
-const Registered registered({"accounting.mix", "all verbs and outcomes, in fair and stormy weather",
-                             [](Run& run) {
-                               Mix mix(run);
-                               while (run.next_pass()) mix.pass();
-                             }});
+void play(Run& run, std::uint32_t actors) {
+  Mix mix(run, actors);
+  while (run.next_pass()) mix.pass();
+}
+
+// First of all what one actor can do alone: where that fails, nobody needs to look for a race. The
+// pool has threads of its own all the same.
+const Registered registered[] = {
+    Registered({"accounting.alone", "the mix by one actor; runs before the others",
+                [](Run& run) { play(run, 1); }}),
+    Registered({"accounting.mix", "all verbs and outcomes, in fair and stormy weather",
+                [](Run& run) { play(run, run.threads()); }}),
+};
 
 }  // namespace
 }  // namespace tidegate::stress

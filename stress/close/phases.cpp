@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 
 // A bound that nothing here comes near to unless it hangs.
 constexpr auto kPatience = 5s;
+constexpr std::uint32_t kWaiters = kSanitized ? 100 : 1000;  // of waiters_only
 
 Shape shape_of(Run& run) {
   Shape shape = Shape::random(run.random, run.pool());
@@ -82,11 +83,10 @@ void lease_never_returns(Run& run) {
 // Nothing is released: only the close itself can tell them. Seen failing: with a close that wakes
 // nobody (hang).
 void waiters_only(Run& run) {
-  const std::uint32_t wanted = kSanitized ? 100 : 1000;
   while (run.next_pass()) {
     Shape shape = shape_of(run);
     shape.max_size = 1;
-    Actor self(wanted, Random::stream(run.seed(), wanted));
+    Actor self(kWaiters, Random::stream(run.seed(), kWaiters));
     LedgerPool<> pool(shape, run.seed(), 1);
     std::atomic<std::uint32_t> told{0};
     auto held = pool.acquire(self);
@@ -97,11 +97,10 @@ void waiters_only(Run& run) {
         require(!mine && why == Errc::closed, "I9", "a waiter ended as ", to_string(why));
         ++told;
       });
-      const Actor::InCall in_call(self, "waiting for all to be told");
-      while (crowd.size() < wanted && crowd.add()) continue;
-      while (pool.pool().counts().waiting < crowd.size()) std::this_thread::yield();
+      while (crowd.size() < kWaiters) crowd.add();
+      Crowd::get_on(self, "queueing up", kWaiters, [&] { return pool.pool().places().waiting; });
       pool.close(self, Deadline(1ms));
-      while (told < crowd.size()) std::this_thread::yield();
+      Crowd::get_on(self, "waiting for all to be told", kWaiters, [&] { return told.load(); });
     }
     pool.release(std::move(*held), &self);
     pool.audit_and_close(self);
@@ -113,7 +112,10 @@ const Registered registered[] = {
     Registered({"close.leases-return", "leases come back over time", leases_return}),
     Registered({"close.lease-never-returns", "close gives up in time on one that stays out",
                 lease_never_returns}),
-    Registered({"close.waiters-only", "1,000 waiters and no release at all", waiters_only}),
+    Registered({.name = "close.waiters-only",
+                .story = "1,000 waiters (100 sanitized) and no release at all",
+                .play = waiters_only,
+                .crowd = kWaiters}),
 };
 
 }  // namespace

@@ -19,8 +19,9 @@ struct Freeze {
 // Known to the watchdog from construction to destruction, which both happen on its thread.
 class Actor {
  public:
-  // `index` is its line in the ledger's books.
-  Actor(std::uint32_t index, Random random);
+  // `index` is its line in the ledger's books. `is_watched`: false for one of thousands, that may
+  // wait for all the others; somebody else says then that they get on.
+  Actor(std::uint32_t index, Random random, bool is_watched = true);
   ~Actor();
   Actor(const Actor&) = delete;
   Actor& operator=(const Actor&) = delete;
@@ -66,6 +67,7 @@ class Actor {
   static thread_local constinit Actor* current_;
 
   const std::int32_t thread_id_;
+  const bool is_watched_;
   std::atomic<const char*> verb_{nullptr};
   std::atomic<std::uint64_t> calls_{0};
 };

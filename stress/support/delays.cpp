@@ -97,6 +97,7 @@ void delay(const char* name) noexcept {
 
 void install_delays(std::uint64_t seed) {
   run_seed.store(seed, std::memory_order_relaxed);
+  streams.store(0, std::memory_order_relaxed);
   detail::test_point_hook.store(delay, std::memory_order_release);
 }
 

@@ -256,20 +256,10 @@ Ledger::~Ledger() {
                               .closes = closed_in_use_ ? 1U : 0U});
 }
 
-void Ledger::note(const PoolCounts& counts) noexcept {
-  const std::uint32_t parts[] = {counts.leased, counts.idle, counts.connecting, counts.checking,
-                                 counts.waiting};
-  for (std::size_t i = 0; i < sampled_.size(); ++i) {
-    sampled_[i].store(parts[i], std::memory_order_relaxed);
-  }
-}
-
-Watchdog::Progress Ledger::progress() const {
-  static constexpr const char* kParts[] = {"leased", "idle", "making", "checking", "waiting"};
+Watchdog::Progress Ledger::progress(const PoolCounts& counts) const {
   std::ostringstream text;
-  for (std::size_t i = 0; i < sampled_.size(); ++i) {
-    text << kParts[i] << ' ' << sampled_[i].load(std::memory_order_relaxed) << ", ";
-  }
+  text << "leased " << counts.leased << ", idle " << counts.idle << ", making " << counts.connecting
+       << ", checking " << counts.checking << ", waiting " << counts.waiting << ", ";
   text << "things " << live() << " of " << max_size_ << "; acquired " << sum(&Books::acquired)
        << ", ended " << sum(&Books::ended);
   for (std::size_t i = 0; i < kErrcCount; ++i) {

@@ -83,6 +83,7 @@ class Ledger {
   void closing(Actor& closer);
   // `drained`: what close() said.
   void closed(Actor& closer, bool drained);
+  bool is_closing() const noexcept { return closing_.load(std::memory_order_relaxed); }
   bool fence_stands() const noexcept { return fence_.load(std::memory_order_acquire); }
 
   // ---- audits: nobody is in a verb
@@ -93,9 +94,8 @@ class Ledger {
   void nothing_left() const;
 
   std::uint64_t live() const noexcept { return live_.load(std::memory_order_relaxed); }
-  // For the progress line: counts as the sampler last saw them, and outcomes so far.
-  void note(const PoolCounts& counts) noexcept;
-  Watchdog::Progress progress() const;
+  // For the progress line: where the pool's slots are, and outcomes so far.
+  Watchdog::Progress progress(const PoolCounts& counts) const;
   std::uint32_t max_size() const noexcept { return max_size_; }
 
  private:
@@ -131,7 +131,6 @@ class Ledger {
   Count made_{0};
   Count destroyed_{0};
   std::array<Count, kErrcCount> not_made_{};
-  std::array<std::atomic<std::uint32_t>, 5> sampled_{};
 };
 
 }  // namespace tidegate::stress

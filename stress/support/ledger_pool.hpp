@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -69,7 +71,7 @@ class LedgerPool {
       : ledger_(shape.max_size, shape.max_waiters, actors),
         factory_(ledger_, shape.weather, seed),
         pool_(std::make_unique<Pool>(config_of(shape))),
-        status_([this] { return ledger_.progress(); }) {
+        status_([this] { return progress(); }, [this] { return describe(); }) {
     if (shape.sampled) start_sampler(actors, seed);
   }
   ~LedgerPool() {
@@ -172,6 +174,7 @@ class LedgerPool {
     ledger_.closing(actor);
     {
       const Actor::InCall call(actor, "~ResourcePool");
+      look_away();
       pool_.reset();
     }
     ledger_.closed(actor, false);
@@ -259,7 +262,10 @@ class LedgerPool {
     const std::uint64_t sum = std::uint64_t{c.leased} + c.idle + c.connecting + c.checking;
     require(sum <= ledger_.max_size(), "I1", "leased ", c.leased, " + idle ", c.idle,
             " + connecting ", c.connecting, " + checking ", c.checking, " of ", ledger_.max_size());
-    ledger_.note(c);
+    // All states together are max_size, exactly: what the states have and what the books have are
+    // read under the one mutex. Between the fence and the end of close() a slot may be in neither.
+    require(pool_->balances() || ledger_.is_closing(), "I1", "states and books differ:\n",
+            pool_->describe());
   }
   void stop_sampler() {
     if (sampler_.joinable()) {
@@ -268,9 +274,30 @@ class LedgerPool {
     }
   }
 
+  // ---- for the watchdog, on its thread: no lock of the pool's -----------------------------------
+  Watchdog::Progress progress() {
+    std::lock_guard lock(looking_);
+    return ledger_.progress(can_look_ ? pool_->places() : last_places_);
+  }
+  std::string describe() {
+    std::lock_guard lock(looking_);
+    return can_look_ ? pool_->describe() : "as its destructor began:\n" + last_description_;
+  }
+  // From here on the pool's memory may go.
+  void look_away() {
+    std::lock_guard lock(looking_);
+    last_places_ = pool_->places();
+    last_description_ = pool_->describe();
+    can_look_ = false;
+  }
+
   Ledger ledger_;
   Factory factory_;
   std::unique_ptr<Pool> pool_;
+  std::mutex looking_;  // guards the next three, and the pool from its end
+  bool can_look_ = true;
+  PoolCounts last_places_;
+  std::string last_description_;
   Status status_;
   std::jthread sampler_;
 };

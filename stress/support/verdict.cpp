@@ -14,8 +14,9 @@
 namespace tidegate::stress {
 namespace {
 
-// Written once before threads start; read in signal handlers.
+// Written while nobody else can fail; read in signal handlers.
 std::string last_lines;
+std::string alone;
 std::atomic<bool> ending{false};
 
 void write_out(std::string_view text) noexcept {
@@ -33,6 +34,7 @@ void write_out(std::string_view text) noexcept {
   }
   write_out(what);
   write_out("FAIL\n");
+  write_out(alone);
   write_out(last_lines);
   write_report("FAIL", status, what);
   // Not _exit(): under ThreadSanitizer that looks for threads that still run, and there are some.
@@ -42,9 +44,15 @@ void write_out(std::string_view text) noexcept {
 // The library's own assertions have printed what they saw.
 void on_abort(int) { end(kExitInvariant, "an assertion of the library failed (above)\n"); }
 
+// A sanitizer has a report of its own to make of these.
+void on_crash(int signal) {
+  end(kExitInvariant, signal == SIGBUS ? "SIGBUS: a crash\n" : "SIGSEGV: a crash\n");
+}
+
 void on_sanitizer_death() {
   if (ending.exchange(true)) return;
   write_out("FAIL\n");
+  write_out(alone);
   write_out(last_lines);
   write_report("FAIL", kThreadSanitizer ? kExitRace : kExitInvariant, "a sanitizer's finding");
 }
@@ -56,7 +64,16 @@ void set_replay(std::uint64_t seed, const std::string& command) {
   struct sigaction action{};
   action.sa_handler = on_abort;
   ::sigaction(SIGABRT, &action, nullptr);
+  if (!kSanitized) {
+    action.sa_handler = on_crash;
+    ::sigaction(SIGSEGV, &action, nullptr);
+    ::sigaction(SIGBUS, &action, nullptr);
+  }
   on_sanitizer_finding(on_sanitizer_death);
+}
+
+void set_replay_alone(std::uint64_t seed, const std::string& command) {
+  alone = "seed of this round " + std::to_string(seed) + "\nthis scenario alone: " + command + "\n";
 }
 
 void print_pass() {
@@ -70,5 +87,7 @@ void fail_invariant(std::string_view invariant, const std::string& what) {
 }
 
 void fail_hang(const std::string& what) { end(kExitHang, "hang: " + what + "\n"); }
+
+void fail_setup(const std::string& what) { end(kExitUsage, "this cannot be run: " + what + "\n"); }
 
 }  // namespace tidegate::stress

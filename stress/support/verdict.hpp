@@ -14,15 +14,19 @@ inline constexpr int kExitInvariant = 70;
 inline constexpr int kExitHang = 75;
 
 // The lines that every end of this run shows: seed, replay command, and where the artefacts are.
-// Also makes an assertion of the library and a finding of a sanitizer show them. Call it before
-// threads start.
+// Also makes an assertion of the library, a crash and a finding of a sanitizer show them.
 void set_replay(std::uint64_t seed, const std::string& command);
+// From here on a failure shows this seed, too, and the command that repeats just this scenario.
+// Not while another thread may fail.
+void set_replay_alone(std::uint64_t seed, const std::string& command);
 // "PASS", the seed, the replay command.
 void print_pass();
 
 // End the process on the spot, so that what went wrong is not covered by what follows from it.
 [[noreturn]] void fail_invariant(std::string_view invariant, const std::string& what);
 [[noreturn]] void fail_hang(const std::string& what);
+// The machine does not give what the scenario needs: no finding, and no half run either.
+[[noreturn]] void fail_setup(const std::string& what);
 
 // The ledger's assertion: an invariant of docs/design.md by name, and what was seen instead.
 template <class... Parts>

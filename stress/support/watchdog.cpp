@@ -20,14 +20,17 @@ constexpr int kTurnsPerProgress = 50;
 
 thread_local constinit Actor* Actor::current_ = nullptr;
 
-Actor::Actor(std::uint32_t its_index, Random its_random)
-    : index(its_index), random(its_random), thread_id_(core::current_thread_id()) {
+Actor::Actor(std::uint32_t its_index, Random its_random, bool is_watched)
+    : index(its_index),
+      random(its_random),
+      thread_id_(core::current_thread_id()),
+      is_watched_(is_watched) {
   current_ = this;
-  Watchdog::instance().add(*this);
+  if (is_watched_) Watchdog::instance().add(*this);
 }
 
 Actor::~Actor() {
-  Watchdog::instance().remove(*this);
+  if (is_watched_) Watchdog::instance().remove(*this);
   current_ = nullptr;
 }
 
@@ -60,9 +63,10 @@ void Watchdog::remove(Actor& actor) {
   std::erase_if(watched_, [&](const Watched& w) { return w.actor == &actor; });
 }
 
-void Watchdog::set_status(Look look) {
+void Watchdog::set_status(Look look, Dump dump) {
   std::lock_guard lock(mutex_);
   look_ = std::move(look);
+  dump_ = std::move(dump);
 }
 
 void Watchdog::run() {
@@ -112,6 +116,7 @@ void Watchdog::hang(const Watched& stuck) {
       text << verb << " for " << w.turns / 10 << '.' << w.turns % 10 << " s";
     }
   }
+  if (dump_) text << "\nthe pool:\n" << dump_();
   write_stacks();
   fail_hang(text.str());
 }

@@ -49,13 +49,15 @@ class Watchdog {
   }
 
   // What the run is at: acquires so far, and a text. `look` is called on the watchdog's thread
-  // until the next set_status(), and must not call into a pool, which may be what hangs.
+  // until the next set_status(), as is `dump` for the report of a hang: all that is known of the
+  // pool, over several lines. Neither may take a lock of a pool, which may be what hangs.
   struct Progress {
     std::uint64_t acquires;
     std::string text;
   };
   using Look = std::function<Progress()>;
-  void set_status(Look look);
+  using Dump = std::function<std::string()>;
+  void set_status(Look look, Dump dump = {});
 
  private:
   struct Watched {
@@ -75,6 +77,7 @@ class Watchdog {
   bool stopped_ = false;
   std::vector<Watched> watched_;
   Look look_;
+  Dump dump_;
   std::atomic<std::uint64_t> acquires_{0};
   std::atomic<std::uint64_t> leases_{0};
   std::atomic<std::uint64_t> closes_{0};
@@ -85,7 +88,9 @@ class Watchdog {
 // While it lives, the progress line and the report of a hang show what `look` says.
 class Status {
  public:
-  explicit Status(Watchdog::Look look) { Watchdog::instance().set_status(std::move(look)); }
+  explicit Status(Watchdog::Look look, Watchdog::Dump dump = {}) {
+    Watchdog::instance().set_status(std::move(look), std::move(dump));
+  }
   ~Status() { Watchdog::instance().set_status({}); }
   Status(const Status&) = delete;
   Status& operator=(const Status&) = delete;

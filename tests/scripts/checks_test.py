@@ -52,6 +52,9 @@ class Planted(unittest.TestCase):
         self.assertIn(words, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
+    def expect_caught_among(self, script, words):
+        self.assertIn(words, self.check(script).stderr)
+
     def expect_broken_rule(self, path, line, words):
         self.plant(path, line)
         self.expect_caught("check-includes", words)
@@ -166,6 +169,42 @@ class Docs(Planted):
     def test_a_suite_that_does_not_exist(self):
         self.plant("docs/pgxpool.md", "`Door.*` show it.")
         self.expect_caught("check-docs", "Door.*")
+
+    def test_scenarios_that_exist(self):
+        self.plant("stress/close/race.cpp", 'Registered({"close.race", "a story", play});')
+        self.plant("docs/guarantees.md", "| a | `close.race`, stress close, stress close.* (so) |\n"
+                   "See close.cpp and stress/close.hpp, which are files.")
+        self.assertEqual(self.check("check-docs").stderr, "")
+
+    def test_a_scenario_that_does_not_exist(self):
+        self.plant("stress/close/race.cpp", 'Registered({"close.race", "a story", play});')
+        for page, text in (("docs/stress.md", "| many | close.storm |"),
+                           ("docs/design.md", "`close.storm` shows it"),
+                           ("docs/guarantees.md", "| a | stress server.*, model x |"),
+                           ("docs/guarantees.md", "| a | stress close.*, server.down (so) |"),
+                           ("docs/guarantees.md", "| a | stress opening |")):
+            with self.subTest(text=text):
+                self.plant("stress/models/spin/x.pml", "")
+                self.plant(page, text)
+                self.expect_caught("check-docs", "names the scenario")
+                (self.root / page).unlink()
+
+    def test_a_model_that_does_not_exist(self):
+        self.plant("stress/models/spin/gate.pml", "#ifdef MUTANT_NO_PIN")
+        for text in ("| a | models core, gate, door |", "| `door` | a door | no-pin |"):
+            with self.subTest(text=text):
+                self.plant("docs/models.md", text)
+                self.expect_caught("check-docs", "names the model door")
+                (self.root / "docs/models.md").unlink()
+
+    def test_a_row_of_mutants_that_is_not_so(self):
+        self.plant("stress/models/spin/gate.pml", "#ifdef MUTANT_NO_PIN")
+        self.plant("docs/models.md", "| `gate` | all of it | no-pin |")
+        self.assertEqual(self.check("check-docs").stderr, "")
+        self.plant("stress/models/spin/gate.pml", "#ifdef MUTANT_NO_BIAS")
+        self.expect_caught("check-docs", "gate/no-bias: it is not in its row")
+        self.plant("docs/models.md", "| `gate` | all of it | no-pin, no-bias, no-hinge |")
+        self.expect_caught_among("check-docs", "gate/no-hinge: it does not exist")
 
 
 if __name__ == "__main__":

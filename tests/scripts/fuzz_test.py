@@ -22,6 +22,13 @@ BROKEN = "#!/bin/sh\necho cannot open shared object >&2; exit 127\n"
 ENDLESS = "#!/bin/sh\necho $$ > pid; exec sleep 600\n"
 
 
+def is_alive(pid):
+    try:
+        return pathlib.Path("/proc", pid, "stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
 class Fuzz(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -95,6 +102,19 @@ class Fuzz(unittest.TestCase):
         self.assertEqual(child.returncode, 128 + signal.SIGTERM)
         with self.assertRaises(ProcessLookupError):
             os.kill(int(pid_file.read_text()), 0)
+
+    def test_a_kill_ends_the_fuzzer_too(self):
+        self.plant("one", ENDLESS)
+        pid_file = self.root / "stress-results/fuzz/one/pid"
+        with self.start("--target", "one") as child:
+            while not pid_file.exists() or not pid_file.read_text().strip():
+                time.sleep(0.01)
+            child.kill()
+            child.communicate()
+        give_up = time.monotonic() + 60
+        while is_alive(pid_file.read_text().strip()) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        self.assertFalse(is_alive(pid_file.read_text().strip()))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ esac
 CAUGHT = "echo failed in run 7; exit 1"
 
 
+def is_alive(pid):
+    try:
+        return pathlib.Path("/proc", pid, "stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
 class Model(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -143,6 +150,27 @@ class Model(unittest.TestCase):
         with self.assertRaises(ProcessLookupError):
             os.kill(int(pid_file.read_text()), 0)
         self.assertEqual(list((self.root / "tmp").iterdir()), [])
+        self.assertEqual(list((self.root / "build/models-at-work").iterdir()), [])
+
+    def test_a_kill_ends_what_it_started_and_the_next_run_removes_its_files(self):
+        # The second of two commands, so that a shell stands between.
+        pid_file = self.root / "pid"
+        self.plant_program(mutant=f"echo $$ >{pid_file}.part; mv {pid_file}.part {pid_file}; "
+                                  "exec sleep 1000", model="exit 0")
+        script = subprocess.Popen(self.command("core/hole"), stdout=subprocess.DEVNULL,
+                                  env={**os.environ, "TMPDIR": str(self.root / "tmp")})
+        while not pid_file.exists() and script.poll() is None:
+            time.sleep(0.01)
+        script.kill()
+        script.wait()
+        give_up = time.monotonic() + 60
+        while is_alive(pid_file.read_text().strip()) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        self.assertFalse(is_alive(pid_file.read_text().strip()))
+        self.assertEqual(list((self.root / "tmp").iterdir()), [])
+        self.plant_program()
+        self.assertEqual(self.model("core").returncode, 0)
+        self.assertEqual(list((self.root / "build/models-at-work").iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ usage: stress_test.py TIDEGATE_STRESS TIDEGATE_STRESS_PG
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +52,12 @@ class WhatCannotBeRun(unittest.TestCase):
         self.refused("at least 2 threads", PG_PROGRAM, "--scenario", "hygiene", "--threads", "1",
                      "--check")
 
+    def test_more_threads_than_can_be_had(self):
+        limited = ["prlimit", "--as=900000000", PROGRAM, "--seconds", "0", "--scenario"]
+        self.refused("accounting.crowd needs 25000 threads at once", *limited, "accounting.crowd")
+        self.refused("--threads 1024 needs up to", *limited, "accounting.mix", "--threads", "1024")
+        self.refused("accounting.crowd needs", *limited, "accounting", "--check")
+
     def test_no_server(self):
         self.refused("scripts/with-postgres", PG_PROGRAM, "--scenario", "hygiene")
 
@@ -58,6 +66,112 @@ class WhatCannotBeRun(unittest.TestCase):
             done = run(str(SCRIPTS / "stress"), *words)
             self.assertEqual(done.returncode, 2)
             self.assertIn(words[1], done.stderr)
+
+
+CMAKE = '''#!/bin/sh
+[ "$1" = --build ] || exit 0
+echo built >> built
+for word; do case $word in tidegate-stress*) name=$word ;; esac; done
+mkdir -p "$2/stress"
+cp ../program "$2/stress/$name"
+'''
+# Stands in for the stress programs: says how it was called.
+PROGRAM_DOUBLE = '#!/bin/sh\necho "${0##*/} $*"\n'
+POSTGRES = '#!/bin/sh\n[ "$1" = --find ] && exit 0\necho with-postgres\nexec "$@"\n'
+
+
+class TheScript(unittest.TestCase):
+    """scripts/stress in a tree of its own, with a PATH of stand-ins."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.place = pathlib.Path(folder.name)
+        self.root = self.place / "tree"
+        for name in ("scripts", "stress/pg", "stress/close", "stress/accounting", "stress/control",
+                     "stress-results/7"):
+            (self.root / name).mkdir(parents=True)
+        (self.root / "stress-results/7/log").write_text("earlier")
+        (self.root / "stress/pg/a.cpp").write_text('"close.server-down" "server.down"')
+        (self.root / "stress/close/a.cpp").write_text('"close.race"')
+        for name in ("stress", "lib.bash"):
+            shutil.copy(SCRIPTS / name, self.root / "scripts")
+        self.plant("program", PROGRAM_DOUBLE)
+        self.plant("tree/scripts/with-postgres", POSTGRES)
+        for name in ("bash", "cat", "dirname", "env", "grep", "mkdir", "nproc", "rm", "cp", "sh", "tee",
+                     "od", "tr"):
+            (self.place / "bin").mkdir(exist_ok=True)
+            (self.place / "bin" / name).symlink_to(shutil.which(name))
+        self.plant("bin/cmake", CMAKE)
+        self.plant("bin/g++", "#!/bin/sh\nexit 0\n")
+        self.plant("bin/clang++", "#!/bin/sh\nexit 0\n")
+
+    def plant(self, name, text):
+        path = self.place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def stress(self, *words):
+        return subprocess.run([self.root / "scripts/stress", "--seed", "7", *words], text=True,
+                              env={"PATH": str(self.place / "bin")}, capture_output=True,
+                              timeout=PATIENCE, check=False)
+
+    def refused(self, text, *words):
+        done = self.stress(*words)
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn(text, done.stderr)
+        self.assertFalse((self.root / "built").exists(), "it was built before it was looked for")
+        self.assertEqual((self.root / "stress-results/7/log").read_text(), "earlier")
+
+    def test_without_clang(self):
+        (self.place / "bin/clang++").unlink()
+        self.refused("no clang++ is installed", "--compiler", "clang++", "--scenario", "close.race")
+
+    def test_without_a_compiler_at_all(self):
+        (self.place / "bin/g++").unlink()
+        self.refused("g++ is not installed", "--scenario", "close.race")
+
+    def test_without_the_runtime_of_a_sanitizer(self):
+        self.plant("bin/g++", "#!/bin/sh\ncase $* in *-fsanitize=*) exit 1 ;; esac\n")
+        for kind in ("--tsan", "--asan"):
+            self.refused("its runtime is missing", kind, "--scenario", "close.race")
+
+    def test_without_a_server_where_one_is_needed(self):
+        self.plant("tree/scripts/with-postgres", "#!/bin/sh\nexit 2\n")
+        for words in (["--scenario", "server.down"], ["--scenario", "close.server-down"],
+                      ["--driver", "pg"], ["--driver", "all", "--scenario", "close"],
+                      ["--faults", "all", "--scenario", "close"]):
+            self.refused("there is no PostgreSQL server here", *words)
+
+    def runs(self, program, *words):
+        done = self.stress("--seconds", "1", *words)
+        self.assertEqual(done.returncode, 0, done)
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[0].split()[0], f"{program}", done)  # the --check
+        self.assertTrue((self.root / "stress-results/7/log").exists())
+        return done
+
+    def test_a_scenario_finds_its_driver(self):
+        for scenario, program, driver in (("close.race", "tidegate-stress", "fake"),
+                                          ("close.server-down", "tidegate-stress-pg", "pg"),
+                                          ("server.down", "tidegate-stress-pg", "pg"),
+                                          ("server", "tidegate-stress-pg", "pg")):
+            done = self.runs(program, "--scenario", scenario)
+            self.assertIn(f"--driver {driver} --faults all --scenario {scenario}", done.stdout)
+            self.assertEqual("with-postgres" in done.stdout.splitlines(), driver == "pg", done)
+
+    def test_what_is_for_both_runs_both_where_there_is_a_server(self):
+        for words in ["--scenario", "close"], ["--scenario", "all"], []:
+            done = self.runs("tidegate-stress-pg", *words)
+            self.assertIn("--driver all", done.stdout)
+            self.assertIn("with-postgres", done.stdout.splitlines())
+
+    def test_what_is_for_both_runs_one_where_there_is_none_and_says_so(self):
+        self.plant("tree/scripts/with-postgres", "#!/bin/sh\nexit 2\n")
+        done = self.runs("tidegate-stress", "--scenario", "close")
+        self.assertIn("--driver fake", done.stdout)
+        self.assertIn("no PostgreSQL server is installed", done.stderr)
 
 
 class Artefacts(unittest.TestCase):
@@ -87,11 +201,36 @@ class Artefacts(unittest.TestCase):
         self.assertEqual(report["unfinished"], "control.leak")
         self.assertIn("broken", report["what"])
 
+    def test_of_a_crash_in_a_later_round_with_the_command_that_crashes_again(self):
+        done, report = self.play("control.crash", "--repeat", "64", "--stall", "77")
+        self.assertEqual((done.returncode, report["status"]), (70, 70), done.stdout)
+        self.assertIn("SIGSEGV", report["what"])
+        seed = int(re.search(r"seed of this round (\d+)", done.stdout)[1])
+        self.assertGreater(seed, 4711)
+        again = re.search(r"this scenario alone: \S+ (.*)", done.stdout)[1].split()
+        for words in (["--repeat", "1"], ["--stall", "77"], ["--seed", str(seed)]):
+            at = again.index(words[0])
+            self.assertEqual(again[at:at + 2], words)
+        done = run(PROGRAM, *again)
+        self.assertEqual(done.returncode, 70)
+        self.assertNotIn("this scenario alone", done.stdout)
+        self.assertIn("--repeat 64", report["replay"])
+
+    def test_the_single_actor_goes_first(self):
+        names = run(PROGRAM, "--list").stdout.split()
+        self.assertEqual([name for name in names if name.startswith("accounting.")][0],
+                         "accounting.alone")
+
     def test_of_a_hang_with_the_stacks_of_all_threads(self):
         done, report = self.play("control.lost-wakeup", "--stall", "1")
         self.assertEqual(done.returncode, 75)
         self.assertEqual(report["verdict"], "FAIL")
         self.assertIn("hang", report["what"])
+        # The pool as it is: nobody is told that a slot was granted, so it is out for ever.
+        for line in r"gate 0: open, waiting, leases \d+", r"slot 0: out", r"waiters \d+, of which":
+            self.assertRegex(done.stdout, line)
+        waiting = re.search(r"waiting (\d+), things 1 of 1", done.stdout)
+        self.assertGreater(int(waiting[1]), 0, done.stdout)
         self.assertIn("tidegate-keep", (self.folder / "stacks").read_text() + self.names())
 
     def names(self):

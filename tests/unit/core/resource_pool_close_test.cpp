@@ -1,6 +1,7 @@
 // Closing a ResourcePool, and what outlives it.
 #include <tidegate/core/resource_pool.hpp>
 
+#include <atomic>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -9,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include <support/fake_resources.hpp>
+#include <support/rendezvous.hpp>
+#include <support/test_points.hpp>
 
 namespace tidegate::core {
 namespace {
@@ -310,6 +313,64 @@ TEST_F(ResourcePoolClose, StormsOfAcquiresEndWithClosedAndTheBooksWithIt) {
     EXPECT_EQ(round_things.alive(), 0);
   }
 }
+
+// ---- an opening meets the fence, through the test points of Openers
+// ------------------------------
+
+#if defined(TIDEGATE_CHECKED)
+
+//     opener                               closer
+//     makes the resource
+//                                          fence; tells the waiter; sweeps; waits for the opener
+//     opened(): closed, hence retired
+// Planted: hand_off() without its look at closed_. The resource is idle, until a sweep comes by.
+TEST_F(ResourcePoolClose, AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished) {
+  Pool pool(things.config(1));
+  test::Hold made("open.after");
+  std::thread waiter([&] { EXPECT_EQ(pool.acquire().error, Errc::closed); });
+  made.await();
+  EXPECT_EQ(things.alive(), 1);
+  test::Hold sweeping("close.sweeping");
+  std::atomic<bool> closed{false};
+  std::thread closer([&] {
+    EXPECT_TRUE(pool.close());
+    closed = true;
+  });
+  waiter.join();
+  EXPECT_FALSE(closed) << "an opener is under way";
+  made.release();
+  test::await("the close", [&] { return closed || sweeping.reached(); });
+  EXPECT_FALSE(sweeping.reached()) << "it was idle in a closed pool";
+  sweeping.release();
+  closer.join();
+  EXPECT_EQ(things.created(), 1);
+  EXPECT_EQ(things.alive(), 0);
+  EXPECT_EQ(things.destroyers().size(), 1u);
+  const ResourceStats stats = pool.stats();
+  EXPECT_EQ(stats.created, 1u);
+  EXPECT_EQ(stats.acquired, 0u);
+  EXPECT_EQ(stats.counts.idle + stats.counts.leased + stats.counts.connecting, 0u);
+}
+
+// Planted: Openers::stop() that fires no stop.
+TEST_F(ResourcePoolClose, AnOpeningThatBeginsJustAfterTheFenceHearsOfTheStop) {
+  things.before_create([&](const std::stop_token& stop) -> std::optional<ErrorValue> {
+    test::await("the stop", [&] { return stop.stop_requested(); });
+    return test::error_value(Errc::unavailable);
+  });
+  Pool pool(things.config(1));
+  test::Hold before("open.before");
+  std::thread waiter([&] { EXPECT_EQ(pool.acquire().error, Errc::closed); });
+  before.await();
+  std::thread closer([&] { EXPECT_TRUE(pool.close()); });
+  waiter.join();
+  before.release();
+  closer.join();
+  EXPECT_EQ(things.created(), 0);
+  EXPECT_EQ(pool.counts().connecting, 0u);
+}
+
+#endif
 
 }  // namespace
 }  // namespace tidegate::core

@@ -229,6 +229,33 @@ TYPED_TEST(SlotPoolOpen, AnOpeningThatIsGivenUpPassesItsSlotOn) {
   }
 }
 
+// I1, with equality. Planted: open_failed() without --opening_, retired() without --retiring_.
+TYPED_TEST(SlotPoolOpen, StatesAndBooksHaveTheSameNumberOfResources) {
+  TestPool<TypeParam> pool({.max_size = 4, .gates = 1});
+  const auto expect = [&](std::uint32_t count) {
+    EXPECT_EQ(pool->census().by_state, count);
+    EXPECT_EQ(pool->census().by_books, count);
+  };
+  expect(0);
+  pool.open(3);
+  expect(3);
+  pool->grow_to(4);
+  expect(3);
+  pool.fail_one(OpenFailure::unavailable);
+  expect(3);
+  const Ticket lease = pool.take();
+  ASSERT_TRUE(pool->try_check(1));
+  expect(3);
+  pool->retire_checked(1);
+  expect(2);
+  pool->discard(lease);
+  expect(1);
+  pool.retire_all();
+  expect(1);
+  pool.open(3);
+  expect(4);
+}
+
 // ---- capacity --------------------------------------------------------------------------------
 
 // Planted: retired() without plan_openings(). The waiter sleeps while a slot is empty (I3).

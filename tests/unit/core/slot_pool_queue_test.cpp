@@ -5,6 +5,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -14,6 +15,10 @@ namespace {
 
 std::atomic<bool> refuses{false};  // as when all producers are busy, or their blocks used up
 std::atomic<bool> lies{false};     // says "empty" (moodycamel, issue 265)
+std::atomic<int> entries{0};
+// The next one to dequeue stops inside, with what it took in its hand, until it is `none` again.
+enum class Freeze { none, next, stands };
+std::atomic<Freeze> freeze{Freeze::none};
 
 }  // namespace
 
@@ -29,13 +34,21 @@ bool IdleQueue::try_enqueue(std::uint32_t slot, std::uint32_t) noexcept {
   if (refuses) return false;
   std::lock_guard lock(impl_->mutex);
   impl_->slots.push_back(slot);
+  ++entries;
   return true;
 }
 bool IdleQueue::try_dequeue(std::uint32_t& slot) noexcept {
-  std::lock_guard lock(impl_->mutex);
-  if (lies || impl_->slots.empty()) return false;
-  slot = impl_->slots.front();
-  impl_->slots.pop_front();
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (lies || impl_->slots.empty()) return false;
+    slot = impl_->slots.front();
+    impl_->slots.pop_front();
+    --entries;
+  }
+  Freeze expected = Freeze::next;
+  if (freeze.compare_exchange_strong(expected, Freeze::stands)) {
+    test::await("the end of a freeze", [] { return freeze == Freeze::none; });
+  }
   return true;
 }
 
@@ -47,8 +60,15 @@ using test::TestPool;
 template <class Sync>
 class SlotPoolQueue : public testing::Test {
  protected:
-  SlotPoolQueue() { refuses = lies = false; }
-  ~SlotPoolQueue() override { refuses = lies = false; }
+  SlotPoolQueue() { reset(); }
+  ~SlotPoolQueue() override { reset(); }
+
+ private:
+  static void reset() {
+    refuses = lies = false;
+    entries = 0;
+    freeze = Freeze::none;
+  }
 };
 TYPED_TEST_SUITE(SlotPoolQueue, test::AllSyncs, test::SyncNames);
 
@@ -146,6 +166,68 @@ TYPED_TEST(SlotPoolQueue, CloseSweepsWhatTheQueueDenies) {
   lies = true;
   pool->close();
   EXPECT_EQ(pool.slots_in(SlotState::retiring), 3u);
+}
+
+// ---- a dequeuer that the system stops inside the queue ------------------------------------------
+
+// Two slots are idle, and somebody who does not want to wait has taken the entry of slot 0 out of
+// the queue, and stands.
+template <class Sync>
+struct FrozenDequeuer {
+  FrozenDequeuer() {
+    pool.open(2);
+    freeze = Freeze::next;
+    thread.emplace(pool, Search{.deadline = Deadline::now()});
+    test::await("a dequeuer", [] { return freeze == Freeze::stands; });
+  }
+  Found go_on() {
+    freeze = Freeze::none;
+    return thread->end();
+  }
+  TestPool<Sync> pool{{.max_size = 2, .gates = 1}};
+  std::optional<Acquirer<Sync>> thread;
+};
+
+// Planted: a scan that finds nothing. The second of the others has nothing, either.
+TYPED_TEST(SlotPoolQueue, AFrozenDequeuerHoldsUpNobody) {
+  FrozenDequeuer<TypeParam> at;
+  for (int round = 0; round < 3; ++round) {  // by queue and scan, then by dock and scan
+    const Ticket first = at.pool.take();
+    const Ticket second = at.pool.take();
+    EXPECT_EQ(first.slot() + second.slot(), 1u) << "both, and each once";
+    Acquirer waiter(at.pool);
+    at.pool.await_waiting(1);
+    at.pool->release(first);
+    const Found served = waiter.end();
+    ASSERT_FALSE(served.error);
+    at.pool->release(served.ticket);
+    at.pool->release(second);
+  }
+  const Found found = at.go_on();
+  ASSERT_FALSE(found.error) << "one of them is idle";
+  at.pool->release(found.ticket);
+}
+
+// Planted: claim_dequeued() that keeps the entry's mark. The slot never comes into the queue again.
+TYPED_TEST(SlotPoolQueue, AFrozenDequeuerWhoseSlotIsOutDropsItsEntry) {
+  FrozenDequeuer<TypeParam> at;
+  const Ticket one = at.pool.take();
+  const Ticket other = at.pool.take();
+  EXPECT_EQ(at.go_on().error, Errc::timeout);
+  at.pool->release(one);  // to the dock
+  ASSERT_EQ(other.slot(), 0u) << "the one that was found by the scan";
+  at.pool->release(other);
+  EXPECT_EQ(entries, 1) << "its new one";
+  at.pool->release(at.pool.take());
+}
+
+TYPED_TEST(SlotPoolQueue, AFrozenDequeuerIsToldOfTheCloseThatHasSweptItsSlot) {
+  FrozenDequeuer<TypeParam> at;
+  at.pool->close();
+  EXPECT_EQ(at.pool.slots_in(SlotState::retiring), 2u);
+  EXPECT_FALSE(at.pool->drained()) << "somebody is inside";
+  EXPECT_EQ(at.go_on().error, Errc::closed);
+  EXPECT_TRUE(at.pool->await_drained(Deadline::never()));
 }
 
 }  // namespace

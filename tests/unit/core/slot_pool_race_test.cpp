@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <support/test_points.hpp>
@@ -335,6 +336,82 @@ TYPED_TEST(SlotPoolRace, ASlotThatMaintenanceRetiresInsteadBecomesANewOne) {
   before_park.release();
   ASSERT_TRUE(pool.open_one());
   pool->release(waiter.end().ticket);
+}
+
+// ---- an opening that fails -------------------------------------------------------------------
+
+//     waiter                               opener
+//     looks: all of it is being made
+//                                          fails, or gives up: the slot is empty, nobody waits
+//     in the list; asks for an opening
+// Planted: sleep() without plan_openings(). The waiter sleeps beside an empty slot.
+TYPED_TEST(SlotPoolRace, AnOpeningThatFailsBeforeTheWaiterIsInTheListIsAskedForByTheWaiter) {
+  for (const OpenFailure why : {OpenFailure::unavailable, OpenFailure::aborted}) {
+    TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
+    const auto slot = pool->reserve_to_open();
+    ASSERT_TRUE(slot.has_value());
+    Hold before_wait("acquire.before_wait");
+    Acquirer waiter(pool);
+    before_wait.await();
+    pool->open_failed(*slot, why);
+    EXPECT_EQ(pool.opens_wanted(), 0) << "nobody waits yet";
+    before_wait.release();
+    EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
+    if (!pool.open_one()) pool->close();
+    const Found found = waiter.end();
+    if (!found.error) pool->release(found.ticket);
+  }
+}
+
+//     waiter                               opener
+//     in the list; all of it is being made
+//                                          fails, or gives up: asks for another opening for it
+//     parks
+// Planted: open_failed() without plan_openings(). The waiter sleeps beside an empty slot.
+TYPED_TEST(SlotPoolRace, AnOpeningThatFailsWhenTheWaiterIsInTheListIsRepeatedForIt) {
+  for (const OpenFailure why : {OpenFailure::unavailable, OpenFailure::aborted}) {
+    TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
+    const auto slot = pool->reserve_to_open();
+    ASSERT_TRUE(slot.has_value());
+    Hold before_park("wait.before_park");
+    Acquirer waiter(pool);
+    before_park.await();
+    EXPECT_EQ(pool.opens_wanted(), 0) << "there is nothing to open";
+    pool->open_failed(*slot, why);
+    EXPECT_EQ(pool.opens_wanted_at_last(1), 1);
+    before_park.release();
+    if (!pool.open_one()) pool->close();
+    const Found found = waiter.end();
+    if (!found.error) pool->release(found.ticket);
+  }
+}
+
+// ---- looking on ------------------------------------------------------------------------------
+
+// A hang is looked into while somebody holds the wait mutex, perhaps for ever.
+// Planted: a describe() that takes it. It would wait for the waiter that waits for it.
+TYPED_TEST(SlotPoolRace, WhoOnlyLooksOnNeedsNoLock) {
+  DockTaken<TypeParam> at;
+  at.pool->release(at.out);  // idle and in the queue
+  const Ticket lease = at.pool.take();
+  const Ticket other = at.pool.take();
+  Hold armed("wait.armed");
+  Acquirer waiter(at.pool);
+  armed.await();
+  EXPECT_EQ(at.pool->places().waiting, 1u);
+  EXPECT_EQ(at.pool->places().leased, 2u);
+  EXPECT_EQ(at.pool->describe(),
+            "gate 0: open, waiting, leases 3\n"
+            "slot 0: out\n"
+            "slot 1: out\n"
+            "waiters 1, of which strict 1; openings 2, failed 0\n");
+  armed.release();
+  at.pool->release(lease);
+  at.pool->release(waiter.end().ticket);
+  EXPECT_THAT(at.pool->describe(), testing::HasSubstr("leases 1, slot 0 docked\n"));
+  at.pool->close();
+  EXPECT_THAT(at.pool->describe(), testing::HasSubstr("gate 0: closed, leases 1\n"));
+  at.pool->release(other);
 }
 
 //     waiter, in its barge window                  releaser

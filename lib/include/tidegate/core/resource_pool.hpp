@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -241,6 +242,15 @@ class ResourcePool {
   }
 
   PoolCounts counts() const noexcept { return core_->slots().counts(); }
+  // The same without a lock, and without oldest_wait: for who watches a pool that may hang.
+  PoolCounts places() const noexcept { return core_->slots().places(); }
+  // For audits of I1: are as many resources there as the pool's books have? True while it is open.
+  bool balances() const noexcept {
+    const auto census = core_->slots().census();
+    return census.by_state == census.by_books;
+  }
+  // What the pool looks like inside, gate by gate and slot by slot, for people. Takes no lock.
+  std::string describe() const { return core_->slots().describe(); }
   std::optional<ErrorValue> last_failure() const { return core_->last_failure(); }
   ResourceStats stats() const noexcept {
     const auto& slots = core_->slots();

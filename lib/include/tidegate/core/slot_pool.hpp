@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/error.hpp>
@@ -226,10 +227,20 @@ class SlotPool {
   Slot& slot(std::uint32_t index) noexcept { return slots_[index]; }
   const Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
   SlotState state(std::uint32_t index) const noexcept { return states_.get(index); }
-  // Counts of this moment, exact when nobody moves: where the slots are, without a lock; and with
-  // the wait mutex also who waits.
+  // Counts of this moment, exact when nobody moves: without a lock; and with the wait mutex also
+  // for how long the oldest waiter waits.
   PoolCounts places() const noexcept;
   PoolCounts counts() const noexcept;
+  // Gate words, slots, waiters and openings as text, a line each. Takes no lock: it can be had of a
+  // pool that hangs. The parts are a moment apart.
+  std::string describe() const;
+  // For audits of I1: the slots that hold a resource (idle, out, checking), as their states say and
+  // as the books of the wait mutex do. The same at any moment while the pool is open.
+  struct Census {
+    std::uint32_t by_state = 0;
+    std::uint32_t by_books = 0;
+  };
+  Census census() const noexcept;
   // Slots in `retiring`.
   std::uint32_t retiring() const noexcept;
   std::uint64_t openings() const noexcept { return openings_.load(std::memory_order_relaxed); }

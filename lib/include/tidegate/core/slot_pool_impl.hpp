@@ -12,6 +12,7 @@
 #include <tidegate/core/slot_pool.hpp>
 #include <tidegate/core/slot_pool_acquire.hpp>
 #include <tidegate/core/slot_pool_close.hpp>
+#include <tidegate/core/slot_pool_describe.hpp>
 #include <tidegate/core/slot_pool_release.hpp>
 
 namespace tidegate::core {
@@ -75,6 +76,17 @@ void SlotPool<Sync>::opened(std::uint32_t slot) noexcept {
   hand_off(slot, SlotState::opening);
 }
 
+// The slot is capacity again, and a waiter may be on its way into the list. Whoever takes the wait
+// mutex last asks for the next opening (I3):
+//     opener                          waiter
+//                                     looks: everything is being made
+//     slot := empty; finds nobody
+//                                     in the list; finds an empty slot: asks for an opening
+// or
+//                                     in the list; finds no empty slot: asks for nothing
+//     slot := empty; finds the waiter: asks for an opening
+// Walked by SlotPoolRace.AnOpeningThatFailsBeforeTheWaiterIsInTheListIsAskedForByTheWaiter and
+// ...WhenTheWaiterIsInTheListIsRepeatedForIt.
 template <class Sync>
 void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
                                  std::chrono::steady_clock::time_point next_attempt) noexcept {
@@ -208,6 +220,7 @@ PoolCounts SlotPool<Sync>::places() const noexcept {
   docked = std::min(docked, out);  // the two were not read in one instant
   counts.leased = out - docked;
   counts.idle += docked;
+  counts.waiting = waiters_.size();
   return counts;
 }
 
@@ -218,6 +231,14 @@ PoolCounts SlotPool<Sync>::counts() const noexcept {
   counts.waiting = waiters_.size();
   if (const Node* oldest = waiters_.oldest()) counts.oldest_wait = Sync::now() - oldest->since;
   return counts;
+}
+
+// Under the wait mutex no slot comes into or out of these three states, and each is looked at once.
+template <class Sync>
+typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
+  std::lock_guard lock(mutex_);
+  const PoolCounts now = places();
+  return {.by_state = now.idle + now.leased + now.checking, .by_books = open_count()};
 }
 
 template <class Sync>

@@ -63,7 +63,14 @@ void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
 }
 
 // The one way by which a slot comes free other than release(): under the wait mutex, so that a
-// waiter either finds the slot in its scan or is found here.
+// waiter either finds the slot in its scan or is found here. The closer takes it, too, between the
+// fence and its sweep, so what finishes just after the fence is either swept or retired here (I4):
+//     opener (or maintenance)         closer
+//     has made a resource
+//                                     closed on every gate
+//                                     closed_, under the wait mutex; its sweep finds nothing idle
+//     sees closed_: retires it
+// Walked by ResourcePoolClose.AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished.
 template <class Sync>
 void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
   std::unique_lock lock(mutex_);

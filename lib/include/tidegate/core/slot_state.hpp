@@ -49,6 +49,11 @@ class SlotStates {
     return state_of(cells_[slot].load(std::memory_order_acquire));
   }
 
+  // Does the idle queue hold an entry for it? For who looks on.
+  bool queued(std::uint32_t slot) const noexcept {
+    return (cells_[slot].load(std::memory_order_relaxed) & kQueued) != 0;
+  }
+
   // idle -> `to`, keeping the queue's entry. False: somebody else was faster, or it is not idle.
   bool claim(std::uint32_t slot, SlotState to) noexcept {
     std::uint8_t cell = cells_[slot].load(std::memory_order_relaxed);  // relaxed: the CAS decides

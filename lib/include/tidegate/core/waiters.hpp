@@ -1,6 +1,7 @@
 // Waiters: the FIFO of threads that found nothing, on their own stacks. Guarded by the wait mutex.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -35,15 +36,16 @@ struct WaitNode {
   std::chrono::steady_clock::time_point since{};  // when its acquire began to wait
 };
 
-// The list. Every member needs the wait mutex.
+// The list. Every member needs the wait mutex; size() and strict() may also be read without it, by
+// who only looks on.
 template <class Sync>
 class WaitList {
  public:
   using Node = WaitNode<Sync>;
 
   bool empty() const noexcept { return head_ == nullptr; }
-  std::uint32_t size() const noexcept { return size_; }
-  std::uint32_t strict() const noexcept { return strict_; }
+  std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  std::uint32_t strict() const noexcept { return strict_.load(std::memory_order_relaxed); }
   Node* oldest() const noexcept { return head_; }
 
   void push_back(Node& node) noexcept { link(node, tail_, nullptr); }
@@ -53,7 +55,7 @@ class WaitList {
   void mark_strict(Node& node) noexcept {
     if (node.strict) return;
     node.strict = true;
-    if (node.linked) ++strict_;
+    if (node.linked) change(strict_, 1);
   }
 
   void unlink(Node& node) noexcept {
@@ -62,8 +64,8 @@ class WaitList {
     (node.next != nullptr ? node.next->previous : tail_) = node.previous;
     node.next = node.previous = nullptr;
     node.linked = false;
-    --size_;
-    if (node.strict) --strict_;
+    change(size_, -1);
+    if (node.strict) change(strict_, -1);
   }
 
   // Takes nodes out, oldest first, until one accepts `word`; null when none does. The ones that
@@ -83,14 +85,21 @@ class WaitList {
     (previous != nullptr ? previous->next : head_) = &node;
     (next != nullptr ? next->previous : tail_) = &node;
     node.linked = true;
-    ++size_;
-    if (node.strict) ++strict_;
+    change(size_, 1);
+    if (node.strict) change(strict_, 1);
+  }
+
+  // One writer at a time, so no read-modify-write; relaxed: each is a number, and carries nothing.
+  using Count = std::atomic<std::uint32_t>;
+  static void change(Count& count, int by) noexcept {
+    count.store(count.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(by),
+                std::memory_order_relaxed);
   }
 
   Node* head_ = nullptr;
   Node* tail_ = nullptr;
-  std::uint32_t size_ = 0;
-  std::uint32_t strict_ = 0;
+  Count size_{0};
+  Count strict_{0};
 };
 
 }  // namespace tidegate::core
