@@ -207,8 +207,10 @@ def peers():
                          f"handover/{own}", AT_LEAST, 1, f"handover/{other}")
     for crowd in ("1_on_8", "8_on_8"):
         for other in (*OTHERS[1:], "pgbouncer"):
-            yield Target(f"prepared select, {crowd.replace('_', ' ')}: throughput, in {other}",
-                         f"select/{crowd}/pool", AT_LEAST, 1.2, f"select/{crowd}/{other}")
+            how, words = ("select_tcp", " over TCP") if other == "hikaricp" else ("select", "")
+            words = f"prepared select{words}, {crowd.replace('_', ' ')}"
+            yield Target(f"{words}: throughput, in {other}",
+                         f"{how}/{crowd}/pool", AT_LEAST, 1.2, f"{how}/{crowd}/{other}")
 
 
 MICRO = tuple(micro())
