@@ -180,6 +180,8 @@ def e2e():
     yield Limit("server restarted: failed connects beyond the backoff's steps", restart,
                 "beyond_steps", 4)
     yield Limit("server restarted: connects before their backoff was over", restart, "early", 0)
+    yield Limit("closed under load: requests neither answered nor told so",
+                "close_under_load/pool/iterations:20/manual_time", "broken", 0)
     for row in ("core/max:16384", "core/max:1024", "pool/max:64"):
         yield Limit(f"bytes per slot, {row.replace('/max:', ' of ')}",
                     f"memory/{row}/iterations:1", "bytes_per_slot", 1024)
