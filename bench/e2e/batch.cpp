@@ -1,7 +1,7 @@
 // Is a batch as fast as libpq's pipeline by hand, and how much faster than one by one? (E3)
 //
 // `raw` drops each result before it reads the next; `raw_kept` has all of them at once, as run()
-// does.
+// does. `batch_tcp`: not through the Unix socket.
 #include <tidegate/tidegate.hpp>
 
 #include <cstdlib>
@@ -13,14 +13,15 @@
 
 #include "e2e/raw.hpp"
 #include "e2e/rows.hpp"
+#include "e2e/tcp.hpp"
 
 namespace bench {
 namespace {
 
 constexpr int kStatements = 128;
 
-void batch_pool(benchmark::State& state) {
-  tidegate::Pool pool{"pool_max_conns=1"};
+void batch_pool(benchmark::State& state, const std::string& conninfo) {
+  tidegate::Pool pool{"pool_max_conns=1 " + conninfo};
   const auto run = [&pool] {
     tidegate::Batch batch;
     for (int i = 0; i < kStatements; ++i) batch.add("select $1::int4", i);
@@ -37,8 +38,8 @@ void batch_pool(benchmark::State& state) {
 }
 
 // `kept`: as run() has it, all results are there until the last one was read.
-void batch_by_hand(benchmark::State& state, bool kept) {
-  const RawConnection owner = raw_connect_and_prepare();
+void batch_by_hand(benchmark::State& state, const std::string& conninfo, bool kept) {
+  const RawConnection owner = raw_connect_and_prepare(conninfo);
   PGconn* const connection = owner.get();
   PQenterPipelineMode(connection);
   std::vector<RawResult> results;
@@ -69,11 +70,8 @@ void batch_by_hand(benchmark::State& state, bool kept) {
   state.SetItemsProcessed(state.iterations() * kStatements);
 }
 
-void batch_raw(benchmark::State& state) { batch_by_hand(state, false); }
-void batch_raw_kept(benchmark::State& state) { batch_by_hand(state, true); }
-
-void batch_one_by_one(benchmark::State& state) {
-  tidegate::Pool pool{"pool_max_conns=1"};
+void batch_one_by_one(benchmark::State& state, const std::string& conninfo) {
+  tidegate::Pool pool{"pool_max_conns=1 " + conninfo};
   pool.query_value<int>("select $1::int4", 0);
   for (auto _ : state) {
     for (int i = 0; i < kStatements; ++i) {
@@ -83,13 +81,22 @@ void batch_one_by_one(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kStatements);
 }
 
+void add(const std::string& suite, const std::string& conninfo) {
+  const auto row = [&suite](const char* name, auto body) {
+    benchmark::RegisterBenchmark((suite + name).c_str(), body)->UseRealTime();
+  };
+  using benchmark::State;
+  row("/pool", [conninfo](State& state) { batch_pool(state, conninfo); });
+  row("/raw", [conninfo](State& state) { batch_by_hand(state, conninfo, false); });
+  row("/raw_kept", [conninfo](State& state) { batch_by_hand(state, conninfo, true); });
+  row("/one_by_one", [conninfo](State& state) { batch_one_by_one(state, conninfo); });
+}
+
 }  // namespace
 
 void add_batch_rows() {
-  benchmark::RegisterBenchmark("batch/pool", &batch_pool)->UseRealTime();
-  benchmark::RegisterBenchmark("batch/raw", &batch_raw)->UseRealTime();
-  benchmark::RegisterBenchmark("batch/raw_kept", &batch_raw_kept)->UseRealTime();
-  benchmark::RegisterBenchmark("batch/one_by_one", &batch_one_by_one)->UseRealTime();
+  add("batch", {});
+  if (!tcp_conninfo().empty()) add("batch_tcp", tcp_conninfo());
 }
 
 }  // namespace bench

@@ -5,19 +5,15 @@
 // mutex and the vector answer in a closed loop of as many clients; the time counts from when they
 // were due. `window_us` is pool_barge_window: the curve from strict FIFO to windows that outlast a
 // request.
-#include <tidegate/tidegate.hpp>
-
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 
 #include <benchmark/benchmark.h>
 
+#include "e2e/ask.hpp"
 #include "e2e/rows.hpp"
-#include "support/by_hand_peer.hpp"
 #include "support/load.hpp"
 #include "support/options.hpp"
 
@@ -26,23 +22,6 @@ namespace {
 
 constexpr std::uint32_t kConnections = 8;
 constexpr double kShareOfCapacity = 0.7;
-
-// Asks the server for a number, through a pool that is warm.
-using Ask = std::function<int(int)>;
-
-Ask ask_by_hand() {
-  auto peer = std::make_shared<ByHandPeer>(PoolShape{.max_size = kConnections});
-  return [peer](int value) { return peer->select(value); };
-}
-
-Ask ask_pool(std::int64_t window_us) {
-  auto pool =
-      std::make_shared<tidegate::Pool>("pool_max_conns=" + std::to_string(kConnections) +
-                                       " pool_min_conns=" + std::to_string(kConnections) +
-                                       " pool_barge_window=" + std::to_string(window_us) + "us");
-  pool->warm_up(std::chrono::seconds(10));
-  return [pool](int value) { return pool->query_value<int>("select $1::int4", value); };
-}
 
 Load load_closed(const Ask& ask, int clients, std::chrono::duration<double> length) {
   return closed_loop(clients, length,
@@ -53,17 +32,9 @@ Load load_closed(const Ask& ask, int clients, std::chrono::duration<double> leng
 double capacity(int clients) {
   static std::map<int, double> known;
   double& rate = known[clients];
-  if (rate == 0) rate = load_closed(ask_by_hand(), clients, options.fixed_time / 2).per_second;
+  if (rate == 0)
+    rate = load_closed(ask_by_hand(kConnections), clients, options.fixed_time / 2).per_second;
   return rate;
-}
-
-void report(benchmark::State& state, const Load& load) {
-  state.counters["items_per_second"] = load.per_second;
-  for (const auto& [name, percent] :
-       {std::pair{"p50_us", 50.0}, std::pair{"p99_us", 99.0}, std::pair{"p999_us", 99.9}}) {
-    state.counters[name] = static_cast<double>(load.took.percentile(percent)) / 1e3;
-  }
-  state.counters["max_us"] = static_cast<double>(load.took.max()) / 1e3;
 }
 
 template <class Run>
@@ -78,14 +49,16 @@ void add(const char* load, Run run) {
   };
   const std::string name = load;
   benchmark::RegisterBenchmark((name + "/mutex_vector").c_str(),
-                               row([](benchmark::State&) { return ask_by_hand(); }))
+                               row([](benchmark::State&) { return ask_by_hand(kConnections); }))
       ->ArgName("clients")
       ->Arg(32)
       ->Arg(128)
       ->Iterations(1)
       ->UseRealTime();
   benchmark::RegisterBenchmark((name + "/pool").c_str(), row([](benchmark::State& state) {
-                                 return ask_pool(state.range(1));
+                                 return ask_pool(
+                                     kConnections, kConnections,
+                                     "pool_barge_window=" + std::to_string(state.range(1)) + "us");
                                }))
       ->ArgNames({"clients", "window_us"})
       ->ArgsProduct({{32, 128}, {0, 50, 200, 1000}})

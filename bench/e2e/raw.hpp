@@ -20,8 +20,8 @@ struct Clear {
 };
 using RawResult = std::unique_ptr<PGresult, Clear>;
 
-inline RawConnection raw_connect() {
-  RawConnection connection(PQconnectdb(""));
+inline RawConnection raw_connect(const std::string& conninfo = {}) {
+  RawConnection connection(PQconnectdb(conninfo.c_str()));
   if (PQstatus(connection.get()) != CONNECTION_OK) {
     throw std::runtime_error(PQerrorMessage(connection.get()));
   }
@@ -36,19 +36,22 @@ inline void raw_exec(PGconn* connection, const char* statement) {
   require(RawResult(PQexec(connection, statement)).get(), PGRES_COMMAND_OK);
 }
 
-// The statement of the select and batch rows, prepared as "one".
-inline RawConnection raw_connect_and_prepare() {
-  RawConnection connection = raw_connect();
-  require(RawResult(PQprepare(connection.get(), "one", "select $1::int4", 1, nullptr)).get(),
+// The statement of the select and batch rows, prepared under that name.
+inline void raw_prepare(PGconn* connection, const char* name) {
+  require(RawResult(PQprepare(connection, name, "select $1::int4", 1, nullptr)).get(),
           PGRES_COMMAND_OK);
+}
+inline RawConnection raw_connect_and_prepare(const std::string& conninfo = {}) {
+  RawConnection connection = raw_connect(conninfo);
+  raw_prepare(connection.get(), "one");
   return connection;
 }
 
-// Runs that statement. Needs raw_connect_and_prepare().
-inline int raw_select(PGconn* connection, int value) {
+// Runs that statement. Needs raw_prepare().
+inline int raw_select(PGconn* connection, int value, const char* name = "one") {
   const std::string text = std::to_string(value);
   const char* values[] = {text.c_str()};
-  const RawResult result(PQexecPrepared(connection, "one", 1, values, nullptr, nullptr, 0));
+  const RawResult result(PQexecPrepared(connection, name, 1, values, nullptr, nullptr, 0));
   require(result.get(), PGRES_TUPLES_OK);
   return static_cast<int>(std::strtol(PQgetvalue(result.get(), 0, 0), nullptr, 10));
 }

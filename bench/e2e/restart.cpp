@@ -8,6 +8,9 @@
 // pool_ms        until one of the eight does
 // in_recoveries  the second in the first: the median
 // connects       attempts that failed meanwhile
+// steps          of the backoff that the pool announced
+// beyond_steps   the first less the second, the worst restart's: at most those that were under way
+//                together when the server went
 // early          attempts that began before the backoff that the pool had announced was over
 #include <tidegate/tidegate.hpp>
 #include <unistd.h>
@@ -50,14 +53,22 @@ class Attempts final : public tidegate::Observer {
     if (event.error != nullptr) ++failed;
   }
   void backing_off(std::uint32_t, std::chrono::nanoseconds next_in) override {
-    not_before_ = (Clock::now() + next_in - kSlack).time_since_epoch().count();
+    const Clock::rep next = (Clock::now() + next_in - kSlack).time_since_epoch().count();
+    Clock::rep known = not_before_.load();
+    while (next > known && !not_before_.compare_exchange_weak(known, next)) {
+    }
+    if (next > known + Clock::duration(kSameStep).count()) ++steps;
   }
   std::atomic<int> failed{0};
   std::atomic<int> early{0};
+  std::atomic<int> steps{0};
 
  private:
   // It is told of a moment that began before it was told.
   static constexpr auto kSlack = milliseconds(5);
+  // Those that fail together all announce the end of one step; the next one's is at least half of
+  // connect_backoff_min later.
+  static constexpr auto kSameStep = milliseconds(25);
   std::atomic<Clock::rep> not_before_{0};
 };
 
@@ -130,11 +141,15 @@ double since(Clock::time_point began, Clock::time_point end) {
 }
 
 void restart(benchmark::State& state) {
-  const auto attempts = std::make_shared<Attempts>();
+  int connects = 0;
+  int steps = 0;
+  int early = 0;
+  int beyond_steps = 0;
   std::vector<double> server;
   std::vector<double> own;
   std::vector<double> ratios;
   for (auto _ : state) {
+    const auto attempts = std::make_shared<Attempts>();
     tidegate::PoolConfig config = tidegate::PoolConfig::parse("pool_max_conns=8 pool_min_conns=8");
     config.observer = attempts;
     tidegate::Pool pool(config);
@@ -159,12 +174,18 @@ void restart(benchmark::State& state) {
     own.push_back(since(began, *met));
     ratios.push_back(own.back() / server.back());
     state.SetIterationTime(own.back() / 1e3);
+    connects += attempts->failed;
+    steps += attempts->steps;
+    early += attempts->early;
+    beyond_steps = std::max(beyond_steps, attempts->failed - attempts->steps);
   }
   state.counters["server_ms"] = median(server);
   state.counters["pool_ms"] = median(own);
   state.counters["in_recoveries"] = median(ratios);
-  state.counters["connects"] = attempts->failed.load();
-  state.counters["early"] = attempts->early.load();
+  state.counters["connects"] = connects;
+  state.counters["steps"] = steps;
+  state.counters["beyond_steps"] = beyond_steps;
+  state.counters["early"] = early;
 }
 
 }  // namespace

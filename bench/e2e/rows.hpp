@@ -8,6 +8,9 @@ void add_batch_rows();
 void add_copy_rows();
 void add_oversubscribed_rows();
 void add_memory_rows();
+void add_spike_rows();
+void add_slow_connect_rows();
+void add_close_under_load_rows();
 void add_restart_rows();
 
 }  // namespace bench

@@ -1,31 +1,47 @@
 // What does a pool add to one small prepared statement? (E1)
 //
 // `pool` acquires, runs `select $1::int4` and releases, each time; `raw` is libpq with a connection
-// for each thread, which it never gives away. As many connections as threads in both.
+// for each thread, which it never gives away. Eight connections in both, also for one thread, all
+// of them open and prepared before the clock starts. `select_tcp`: not through the Unix socket.
 #include <tidegate/tidegate.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <benchmark/benchmark.h>
 
 #include "e2e/raw.hpp"
 #include "e2e/rows.hpp"
+#include "e2e/tcp.hpp"
+#include "e2e/warm_pool.hpp"
 #include "support/wall_clock.hpp"
 
 namespace bench {
 namespace {
 
-std::unique_ptr<tidegate::Pool> pool;
+constexpr std::uint32_t kConnections = 8;
 
-void make_pool(const benchmark::State& state) {
-  pool = std::make_unique<tidegate::Pool>("pool_max_conns=" + std::to_string(state.threads()));
-}
+std::unique_ptr<tidegate::Pool> pool;
+std::vector<RawConnection> raw;
+
+// Setup runs before every trial of a row, outside its clock.
+void make_pool(const benchmark::State&) { pool = warm_pool(kConnections); }
+void make_pool_tcp(const benchmark::State&) { pool = warm_pool(kConnections, tcp_conninfo()); }
 void end_pool(const benchmark::State&) { pool.reset(); }
 
+void connect_raw(const std::string& conninfo) {
+  for (std::uint32_t i = 0; i < kConnections; ++i) {
+    raw.push_back(raw_connect_and_prepare(conninfo));
+  }
+}
+void make_raw(const benchmark::State&) { connect_raw({}); }
+void make_raw_tcp(const benchmark::State&) { connect_raw(tcp_conninfo()); }
+void end_raw(const benchmark::State&) { raw.clear(); }
+
 void select_pool(benchmark::State& state) {
-  pool->query_value<int>("select $1::int4", 0);
   WallClock::run(state, [](std::int64_t n) {
     for (; n > 0; --n) {
       benchmark::DoNotOptimize(
@@ -35,25 +51,31 @@ void select_pool(benchmark::State& state) {
 }
 
 void select_raw(benchmark::State& state) {
-  const RawConnection connection = raw_connect_and_prepare();
-  WallClock::run(state, [&connection](std::int64_t n) {
-    for (; n > 0; --n) {
-      benchmark::DoNotOptimize(raw_select(connection.get(), static_cast<int>(n & 0xffff)));
-    }
+  PGconn* const own = raw[static_cast<std::size_t>(state.thread_index())].get();
+  WallClock::run(state, [own](std::int64_t n) {
+    for (; n > 0; --n) benchmark::DoNotOptimize(raw_select(own, static_cast<int>(n & 0xffff)));
   });
+}
+
+using Step = void (*)(const benchmark::State&);
+
+void add(const std::string& name, void (*row)(benchmark::State&), Step begin, Step end) {
+  benchmark::RegisterBenchmark(name.c_str(), row)
+      ->Setup(begin)
+      ->Teardown(end)
+      ->Threads(1)
+      ->Threads(8)
+      ->UseRealTime();
 }
 
 }  // namespace
 
 void add_select_rows() {
-  for (const int threads : {1, 8}) {
-    benchmark::RegisterBenchmark("select/pool", &select_pool)
-        ->Setup(&make_pool)
-        ->Teardown(&end_pool)
-        ->Threads(threads)
-        ->UseRealTime();
-    benchmark::RegisterBenchmark("select/raw", &select_raw)->Threads(threads)->UseRealTime();
-  }
+  add("select/pool", &select_pool, &make_pool, &end_pool);
+  add("select/raw", &select_raw, &make_raw, &end_raw);
+  if (tcp_conninfo().empty()) return;
+  add("select_tcp/pool", &select_pool, &make_pool_tcp, &end_pool);
+  add("select_tcp/raw", &select_raw, &make_raw_tcp, &end_raw);
 }
 
 }  // namespace bench

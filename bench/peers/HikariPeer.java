@@ -1,4 +1,5 @@
-// HikariCP over PostgreSQL's JDBC driver: the rows of peer_program.hpp, with its loop.
+// HikariCP over PostgreSQL's JDBC driver, which knows only TCP: the rows of peer_program.hpp, with
+// its loop.
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import java.nio.file.Files;
@@ -46,7 +47,7 @@ public final class HikariPeer {
     }
     add(rows, filter, "handover", HikariPeer::handover);
     for (int[] crowd : new int[][] {{1, 8}, {8, 8}}) {
-      add(rows, filter, "select/" + crowd[0] + "_on_" + crowd[1], () -> select(crowd[0], crowd[1]));
+      add(rows, filter, "select_tcp/" + crowd[0] + "_on_" + crowd[1], () -> select(crowd[0], crowd[1]));
     }
     String json = "{\"benchmarks\": [\n" + String.join(",\n", rows) + "\n]}\n";
     if (out != null) Files.writeString(out, json);

@@ -111,6 +111,9 @@ class AprPeer {
 
   Handle acquire() { return Handle(list_); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize(&*handle); }
+  static PGconn* native(Handle& handle) {
+    return static_cast<PGconn*>(apr_dbd_native_handle(driver(), (*handle).handle));
+  }
   int select(int value) {
     const Handle handle = acquire();
     const Connection& connection = *handle;

@@ -19,7 +19,10 @@ class LibpqxxPeer {
 
   using Handle = bench::MutexPool<Connection>::Handle;
 
-  explicit LibpqxxPeer(bench::PoolShape shape) : pool_(shape.made, &connect) {}
+  static constexpr bool kTakesConninfo = true;
+
+  explicit LibpqxxPeer(const bench::PoolShape& shape)
+      : pool_(shape.made, [&shape] { return connect(shape.conninfo); }) {}
 
   Handle acquire() { return pool_.acquire(); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize((*handle).get()); }
@@ -30,8 +33,8 @@ class LibpqxxPeer {
   }
 
  private:
-  static Connection connect() {
-    auto connection = std::make_unique<pqxx::connection>("");
+  static Connection connect(const std::string& conninfo) {
+    auto connection = std::make_unique<pqxx::connection>(conninfo);
     connection->prepare("one", "select $1::int4");
     return connection;
   }

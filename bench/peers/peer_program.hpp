@@ -8,6 +8,9 @@
 // lease/T_on_N     T threads acquire and release, N connections: no query
 // handover         one thread acquires, another one releases
 // select/T_on_N    acquire, `select $1::int4` prepared, release, as the peer's users would write it
+// select_tcp/...   the same over TCP, for those that can be told so
+// raw/T_on_N       the same query, made by the same calls of libpq for everybody that gives its
+//                  handle: the pools differ, and nothing above libpq does
 #pragma once
 
 #include <atomic>
@@ -26,6 +29,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include "e2e/raw.hpp"
+#include "e2e/tcp.hpp"
 #include "support/options.hpp"
 #include "support/peer.hpp"
 #include "support/program.hpp"
@@ -37,6 +42,12 @@ namespace bench {
 template <class P>
 concept Selects = requires(P& peer) {
   { peer.select(1) } -> std::same_as<int>;
+};
+
+// A peer whose users can have libpq's handle of what they hold.
+template <class P>
+concept GivesNative = Peer<P> && requires(typename P::Handle& handle) {
+  { P::native(handle) } -> std::same_as<PGconn*>;
 };
 
 namespace peers {
@@ -106,14 +117,35 @@ double handover_rate() {
   });
 }
 
-template <Selects P>
-double select_rate(Crowd crowd) {
-  P pool({.max_size = crowd.pool});
+// Each turn asks for another number, and looks at the answer.
+template <class Ask>
+double ask_rate(int threads, Ask&& ask) {
   std::atomic<int> next{0};
-  return rate(crowd.threads, [&] {
+  return rate(threads, [&] {
     thread_local int value = next.fetch_add(1 << 16);
     ++value;
-    if (pool.select(value) != value) throw std::runtime_error("the server gave another number");
+    if (ask(value) != value) throw std::runtime_error("the server gave another number");
+  });
+}
+
+template <Selects P>
+double select_rate(Crowd crowd, const std::string& conninfo) {
+  P pool({.max_size = crowd.pool, .conninfo = conninfo});
+  return ask_rate(crowd.threads, [&pool](int value) { return pool.select(value); });
+}
+
+template <GivesNative P>
+double raw_rate(Crowd crowd) {
+  constexpr const char* kStatement = "raw";  // "one" is the peer's own
+  P pool({.max_size = crowd.pool});
+  {
+    std::vector<typename P::Handle> all;
+    for (std::uint32_t i = 0; i < crowd.pool; ++i) all.push_back(pool.acquire());
+    for (auto& handle : all) raw_prepare(P::native(handle), kStatement);
+  }
+  return ask_rate(crowd.threads, [&pool](int value) {
+    auto handle = pool.acquire();
+    return raw_select(P::native(handle), value, kStatement);
   });
 }
 
@@ -148,7 +180,19 @@ void add_rows() {
   }
   if constexpr (Selects<P>) {
     for (const Crowd crowd : kSelectRows) {
-      add_row("select/" + on(crowd) + '/' + name, [crowd] { return select_rate<P>(crowd); });
+      add_row("select/" + on(crowd) + '/' + name, [crowd] { return select_rate<P>(crowd, {}); });
+    }
+  }
+  if constexpr (requires { P::kTakesConninfo; }) {
+    for (const Crowd crowd : kSelectRows) {
+      if (tcp_conninfo().empty()) break;
+      add_row("select_tcp/" + on(crowd) + '/' + name,
+              [crowd] { return select_rate<P>(crowd, tcp_conninfo()); });
+    }
+  }
+  if constexpr (GivesNative<P>) {
+    for (const Crowd crowd : kSelectRows) {
+      add_row("raw/" + on(crowd) + '/' + name, [crowd] { return raw_rate<P>(crowd); });
     }
   }
 }

@@ -1,17 +1,17 @@
 // Poco 1.11's SessionPool over Poco::Data::PostgreSQL.
-#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
-#include <semaphore>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <Poco/Data/PostgreSQL/Connector.h>
+#include <Poco/Data/PostgreSQL/Utility.h>
 #include <Poco/Data/Session.h>
 #include <Poco/Data/SessionPool.h>
 #include <Poco/Data/Statement.h>
+#include <Poco/Semaphore.h>
 
 #include "peers/peer_program.hpp"
 
@@ -29,8 +29,8 @@ std::string conninfo() {  // Poco does not read PG* itself
   return words + "password=none";
 }
 
-// get() throws when all sessions are out, so a semaphore stands in front, as its users would put
-// one. A statement cannot outlive its lease: it is made, and prepared, each time.
+// get() throws when all sessions are out, so Poco's semaphore stands in front, as its users would
+// put one. A statement cannot outlive its lease: it is made, and prepared, each time.
 class PocoPeer {
  public:
   static constexpr const char* kName = "poco";
@@ -50,13 +50,13 @@ class PocoPeer {
     ~Handle() {
       if (pool_ == nullptr) return;
       session_.reset();
-      pool_->free_.release();
+      pool_->free_.set();
     }
     Poco::Data::Session& operator*() noexcept { return *session_; }
 
    private:
     static Poco::Data::Session take(PocoPeer& pool) {
-      pool.free_.acquire();
+      pool.free_.wait();
       return pool.pool_.get();
     }
 
@@ -67,13 +67,16 @@ class PocoPeer {
   explicit PocoPeer(bench::PoolShape shape)
       : pool_(connector(), conninfo(), static_cast<int>(shape.made),
               static_cast<int>(shape.max_size)),
-        free_(static_cast<std::ptrdiff_t>(shape.max_size)) {
+        free_(static_cast<int>(shape.max_size)) {
     std::vector<Handle> held;  // together, so that each of them is a connection of its own
     for (std::uint32_t i = 0; i < shape.made; ++i) held.push_back(acquire());
   }
 
   Handle acquire() { return Handle(*this); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize(&*handle); }
+  static PGconn* native(Handle& handle) {
+    return *Poco::Data::PostgreSQL::Utility::handle(*handle);
+  }
   int select(int value) {
     using namespace Poco::Data::Keywords;
     Handle handle = acquire();
@@ -90,7 +93,7 @@ class PocoPeer {
   }
 
   Poco::Data::SessionPool pool_;
-  std::counting_semaphore<> free_;
+  Poco::Semaphore free_;
 };
 
 }  // namespace

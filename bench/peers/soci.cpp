@@ -53,15 +53,20 @@ class SociPeer {
     std::size_t position_;
   };
 
-  explicit SociPeer(bench::PoolShape shape) : pool_(shape.made) {
+  static constexpr bool kTakesConninfo = true;
+
+  explicit SociPeer(const bench::PoolShape& shape) : pool_(shape.made) {
     for (std::uint32_t i = 0; i < shape.made; ++i) {
-      pool_.at(i).open(soci::postgresql, "");
+      pool_.at(i).open(soci::postgresql, shape.conninfo);
       prepared_.push_back(std::make_unique<Prepared>(pool_.at(i)));
     }
   }
 
   Handle acquire() { return Handle(pool_); }
   static void touch(Handle& handle) { benchmark::DoNotOptimize(&*handle); }
+  static PGconn* native(Handle& handle) {
+    return static_cast<soci::postgresql_session_backend*>((*handle).get_backend())->conn_;
+  }
   int select(int value) {
     const Handle handle = acquire();
     Prepared& prepared = *prepared_[handle.position()];

@@ -19,10 +19,14 @@ class ByHandPeer {
 
   using Handle = MutexPool<RawConnection>::Handle;
 
-  explicit ByHandPeer(PoolShape shape) : pool_(shape.made, &raw_connect_and_prepare) {}
+  static constexpr bool kTakesConninfo = true;
+
+  explicit ByHandPeer(const PoolShape& shape)
+      : pool_(shape.made, [&shape] { return raw_connect_and_prepare(shape.conninfo); }) {}
 
   Handle acquire() { return pool_.acquire(); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize((*handle).get()); }
+  static PGconn* native(Handle& handle) noexcept { return (*handle).get(); }
   int select(int value) {
     Handle handle = acquire();
     return raw_select((*handle).get(), value);

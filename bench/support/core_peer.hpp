@@ -28,7 +28,8 @@ class CorePeer {
       : pool_({.create = [](std::stop_token, tidegate::Deadline) -> tidegate::Expected<Stub> {
                  return Stub();
                },
-               .max_size = shape.max_size}) {
+               .max_size = shape.max_size,
+               .gates = shape.gates}) {
     for (std::uint32_t i = 0; i < shape.made; ++i) {
       if (!pool_.create_resource()) throw std::runtime_error("a stub was not made");
     }

@@ -12,6 +12,8 @@ namespace bench {
 struct PoolShape {
   std::uint32_t max_size = 4;
   std::uint32_t made = max_size;
+  std::uint32_t gates = 0;  // of the core; 0 = as it is by default
+  std::string conninfo{};   // words for libpq beside PG*; only for peers with kTakesConninfo
 
   friend bool operator==(const PoolShape&, const PoolShape&) = default;
 };

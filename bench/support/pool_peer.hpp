@@ -29,7 +29,10 @@ class PoolPeer {
 
   using Handle = tidegate::Lease;
 
-  explicit PoolPeer(PoolShape shape) : pool_("pool_max_conns=" + std::to_string(shape.max_size)) {
+  static constexpr bool kTakesConninfo = true;
+
+  explicit PoolPeer(const PoolShape& shape)
+      : pool_("pool_max_conns=" + std::to_string(shape.max_size) + ' ' + shape.conninfo) {
     // Held together, so that each of them is a connection of its own.
     std::vector<Handle> held;
     held.reserve(shape.made);
@@ -38,6 +41,7 @@ class PoolPeer {
 
   Handle acquire() { return pool_.acquire(); }
   static void touch(Handle& handle) noexcept { benchmark::DoNotOptimize(&*handle); }
+  static pg_conn* native(Handle& handle) noexcept { return handle->native_handle(); }
   int select(int value) { return pool_.query_value<int>("select $1::int4", value); }
 
  private:

@@ -70,6 +70,7 @@ class Peer:
 PEERS = (
     Peer("pool", "tidegate::Pool"),
     Peer("core", "tidegate::core::ResourcePool, stubs"),
+    Peer("plain", "plain form: one state word and a queue, stubs"),
     Peer("mutex_vector", "mutex + vector + condition variable, libpq"),
     Peer("soci", "SOCI connection_pool", "libsoci-dev"),
     Peer("poco", "Poco SessionPool", "libpoco-dev"),

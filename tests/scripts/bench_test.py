@@ -63,6 +63,12 @@ class Judging(unittest.TestCase):
         self.assertTrue(met)
         self.assertIn("PASS", text)
 
+    # Planted: HikariCP's select over TCP against ours over the Unix socket.
+    def test_a_peer_is_held_against_our_row_of_the_same_kind(self):
+        for target in targets.PEERS:
+            self.assertEqual(target.row.rpartition("/")[0], target.against.rpartition("/")[0])
+        self.assertIn("select_tcp/1_on_8/hikaricp", [target.against for target in targets.PEERS])
+
     def test_a_ratio_beyond_it_is_a_miss(self):
         met, text = self.report(self.FASTER, {"fast": 19, "slow": 10})
         self.assertFalse(met)
