@@ -71,7 +71,7 @@ bool Session::await_room(short& seen) noexcept {
   return false;
 }
 
-// For data that comes so fast that nobody waits for it.
+// For data that comes so fast that nobody waits for it. Reads no clock where there is no deadline.
 void Session::strike_if_over() noexcept {
   if (struck_ != Limit::none) return;
   if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {

@@ -169,7 +169,8 @@ class Session final : public SessionState {
     RowSink sink;
     void* context;
     Result& row;
-    bool left = false;
+    bool left = false;  // by the sink: it wants no more
+    bool cut = false;   // by a limit: the sink did not get all
   };
 
   // query.cpp
@@ -208,6 +209,7 @@ class Session final : public SessionState {
   PingResult ping_until(Deadline deadline, int bell) noexcept;
   void await_answer() noexcept;
   void await_socket(short events) noexcept;
+  void keep_to_limits() noexcept;
   void strike(Limit why) noexcept;
   void ask_to_cancel() noexcept;
   void give_up(std::string_view why) noexcept;

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -19,6 +20,7 @@
 #include <gtest/gtest.h>
 
 #include <support/rendezvous.hpp>
+#include <tidegate/base/deadline.hpp>
 #include <tidegate/pq/connect.hpp>
 
 namespace tidegate::pq_test {
@@ -59,6 +61,16 @@ inline std::string one_value(std::string_view value) {
          message('C', c_string("SELECT 1")) + message('Z', "I");
 }
 inline std::string empty_answer() { return message('I', "") + message('Z', "I"); }
+// What comes before the rows of a statement that was not prepared, and one of them.
+inline std::string one_column() {
+  const std::string column = c_string("value") + int32(0) + int16(0) + int32(25) + int16(0xffff) +
+                             int32(0xffffffff) + int16(0);
+  return message('1', "") + message('2', "") + message('T', int16(1) + column);
+}
+inline std::string one_row(std::string_view value) {
+  return message('D',
+                 int16(1) + int32(static_cast<std::uint32_t>(value.size())) + std::string(value));
+}
 // The answer to a statement without rows, and to one that was canceled.
 inline std::string done(const char* tag = "SET") {
   return message('1', "") + message('2', "") + message('n', "") + message('C', c_string(tag)) +
@@ -124,6 +136,14 @@ class ScriptedServer {
     char bytes[4096];
     EXPECT_GT(::recv(client_.get(), bytes, sizeof bytes, 0), 0)
         << "the client hung up, or is silent";
+  }
+  // Says that over and over, until it is told to stop or nobody takes it any more.
+  void stream(const std::string& bytes, const std::stop_token& stop) {
+    const Deadline end = test::patience() / 4;
+    while (!stop.stop_requested() && !end.passed()) {
+      if (::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) <= 0) return;
+    }
+    if (end.passed()) hang_up();
   }
   // Takes the connection of a cancel request, and the request. Closing it ends the request.
   pq::FileDescriptor accept_cancel() {
