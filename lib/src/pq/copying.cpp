@@ -22,7 +22,7 @@ void Session::start_copy(const Sql& sql, const ExecOptions& options, int directi
   begin(sql, options);
   try {
     const NonBlocking mode(native());
-    mid_answer_ = false;
+    begin_statement();
     if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
     await_answer();
     const ResultPtr first(PQgetResult(native()));

@@ -78,6 +78,12 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
     throw_usage("another command is already in progress, started through native_handle()");
   }
+}
+
+// It can be canceled from here on, so end_statement() has to follow. Not before its parameters are
+// bound, which may throw.
+void Session::begin_statement() noexcept {
+  mid_answer_ = false;
   target_->begin_statement();
   shared_->mirror.begin(statement_);
 }

@@ -132,7 +132,7 @@ class Session final : public SessionState {
   class Running {
    public:
     explicit Running(Session& session) noexcept : mode_(session.native()), session_(session) {
-      session_.mid_answer_ = false;
+      session_.begin_statement();
     }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
@@ -175,6 +175,7 @@ class Session final : public SessionState {
 
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
+  void begin_statement() noexcept;
   void end_statement() noexcept;
   Answer execute(Stream* rows);
   void send(bool row_by_row);

@@ -121,6 +121,19 @@ TEST_F(LateCancel, ACancelWithoutAStatementSendsNothing) {
   EXPECT_TRUE(connection_.reusable());
 }
 
+// Nothing was sent, so there is nothing to cancel, and a request would strike the next statement.
+TEST_F(LateCancel, AStatementWhoseParametersCannotBeBoundIsNotUnderWay) {
+  EXPECT_THROW(connection_.exec("select $1", std::string("a\0b", 3)), UsageError);
+  EXPECT_FALSE(connection_.activity().busy);
+  ASSERT_FALSE(connection_.cancel());
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.send(done("NEXT"));
+  });
+  EXPECT_EQ(connection_.exec("set x = 1").command_tag(), "NEXT");
+}
+
 // It came before the statement did, and a server that is idle forgets it. Seen failing where it is
 // made once only.
 TEST_F(LateCancel, ARequestThatHadNoEffectIsMadeAgain) {
