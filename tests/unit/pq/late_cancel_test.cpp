@@ -201,6 +201,66 @@ TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
   EXPECT_FALSE(connection_.reusable());
 }
 
+// Names of what is prepared on the server, where a limit is reached meanwhile.
+class PreparedLate : public testing::Test {
+ protected:
+  void cancel_and_answer(const std::string& answer) {
+    server_.receive_message();
+    server_.accept_cancel();
+    server_.send(answer);
+    server_.receive_message();
+    server_.send(empty_answer());  // which settles the cancel
+  }
+  // What comes next, up to that name, is all that matters.
+  std::string last_words(const char* name) {
+    std::string said;
+    for (int pieces = 0; pieces < 3 && said.find(name) == std::string::npos; ++pieces) {
+      said += server_.receive_message();
+    }
+    server_.hang_up();
+    return said;
+  }
+
+  ScriptedServer server_{{welcome()}};
+  pq::ConnectOutcome outcome_ =
+      server_.connect("disable", {.statement_cache = 1, .drain_bound = 30s});
+  Connection& connection_ = outcome_.connection;
+};
+
+// Seen failing with a name that was forgotten, and stayed on the server for the connection's life.
+TEST_F(PreparedLate, AStatementThatWasPreparedAtItsDeadlineIsRunByThatNameLater) {
+  std::string said;
+  std::jthread server([&] {
+    cancel_and_answer(prepared());
+    said = last_words("tidegate_");
+  });
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+  EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
+  server.join();
+  EXPECT_THAT(said, testing::StartsWith("B")) << "bound, and not parsed again";
+  EXPECT_THAT(said, HasSubstr("tidegate_1"));
+}
+
+// Seen failing with names that were forgotten before their DEALLOCATE was known to have been run.
+TEST_F(PreparedLate, ADeallocateThatWasCanceledIsMadeAgain) {
+  std::string said;
+  std::jthread server([&] {
+    for (int i = 0; i < 2; ++i) {
+      server_.receive_message();
+      server_.send(prepared());
+    }
+    cancel_and_answer(canceled() + prepared());
+    said = last_words("tidegate_4");
+  });
+  connection_.prepare("set x = 1");
+  connection_.prepare("set x = 2");
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 3"), QueryTimeout);
+  EXPECT_THROW(connection_.prepare("set x = 4"), ConnectionLost);
+  server.join();
+  EXPECT_THAT(said, HasSubstr("DEALLOCATE tidegate_1"));
+  EXPECT_THAT(said, HasSubstr("DEALLOCATE tidegate_2"));
+}
+
 // A pooler's key: its EOF proves nothing.
 TEST(PooledKey, ACancelThroughAPoolerIsDoubtful) {
   ScriptedServer server(

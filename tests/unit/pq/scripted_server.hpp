@@ -76,6 +76,10 @@ inline std::string done(const char* tag = "SET") {
   return message('1', "") + message('2', "") + message('n', "") + message('C', c_string(tag)) +
          message('Z', "I");
 }
+// The answer to Parse and Describe of a statement without parameters and rows.
+inline std::string prepared() {
+  return message('1', "") + message('t', int16(0)) + message('n', "") + message('Z', "I");
+}
 inline std::string canceled() {
   return report('E', "ERROR", "57014", "canceling statement due to user request") +
          message('Z', "I");
@@ -131,11 +135,13 @@ class ScriptedServer {
     EXPECT_EQ(::recv(client_.get(), bytes.data(), size, MSG_WAITALL), static_cast<ssize_t>(size))
         << "the client hung up, or is silent";
   }
-  // Reads and drops one message, which libpq sends by one call.
-  void receive_message() {
-    char bytes[4096];
-    EXPECT_GT(::recv(client_.get(), bytes, sizeof bytes, 0), 0)
-        << "the client hung up, or is silent";
+  // Reads what libpq sends by one call: a message, or several that belong together.
+  std::string receive_message() {
+    std::string bytes(4096, '\0');
+    const ssize_t size = ::recv(client_.get(), bytes.data(), bytes.size(), 0);
+    EXPECT_GT(size, 0) << "the client hung up, or is silent";
+    bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return bytes;
   }
   // Says that over and over, until it is told to stop or nobody takes it any more.
   void stream(const std::string& bytes, const std::stop_token& stop) {
