@@ -1,7 +1,10 @@
 // Pools of servers that say what the test tells them to: what becomes of their answers in the
 // laundry, and of roles that change.
+#include <libpq-fe.h>
+
 #include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <unit/pq/scripted_server.hpp>
@@ -69,6 +72,30 @@ TEST(LaundryOfAScript, RetiresAConnectionWhoseDiscardAllIsRefused) {
                       {rolled_back, nothing(true), command("DISCARD ALL", true)}));
   const std::string refused = report('E', "ERROR", "42501", "no") + message('Z', "I");
   EXPECT_FALSE(is_kept(ResetPolicy::discard_all, {rolled_back, nothing(true), refused}));
+}
+
+// Seen failing with a maintenance thread that reads for as long as there is something to read.
+TEST(LaundryOfAScript, GivesUpAServerThatNeverStopsTalkingAtThePingTimeout) {
+  ScriptedServer server({welcome()});
+  PoolConfig config = of_scripted(server.port());
+  config.max_size = 1;
+  config.ping_timeout = 100ms;
+  Pool pool(config);
+  std::string notices = report('N', "NOTICE", "00000", "on and on");
+  while (notices.size() < 60'000) notices += notices;
+  {
+    Lease lease = pool.acquire();
+    ASSERT_EQ(PQsendQuery(lease->native_handle(), "select 1"), 1);
+  }
+  std::jthread talking([&](const std::stop_token& stop) {
+    server.await_answers();
+    server.receive_message();
+    server.stream(notices, stop);
+  });
+  const Deadline talks_at_least(test::patience() / 5);
+  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.reset == 1; }));
+  EXPECT_FALSE(talks_at_least.passed()) << "the server had to end it";
+  EXPECT_EQ(pool.stats().resets.failed, 1u);
 }
 
 // ---- roles that change -----------------------------------------------------------------------

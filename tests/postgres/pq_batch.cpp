@@ -53,6 +53,21 @@ TEST_F(PqBatch, EachStatementHasItsRows) {
   expect_usable();
 }
 
+// The server tells at once that it has forgotten the statement, and most of the batch is still to
+// be sent by that name. Seen failing (use after free) where the name was dropped at that moment.
+TEST_F(PqBatch, AStatementThatTheServerHasForgottenIsNoticedWhileTheBatchIsBeingSent) {
+  constexpr int kStatements = 20'000;
+  const std::string text(1000, 'x');
+  connection_.exec("create temp table texts (line text)");
+  connection_.prepare("insert into texts values ($1)");
+  connection_.exec_script("do $$begin execute 'deallocate all'; end$$");
+  Batch batch;
+  for (int i = 0; i < kStatements; ++i) batch.add("insert into texts values ($1)", text);
+  EXPECT_FALSE(connection_.run(batch).failed());
+  EXPECT_EQ(connection_.query_value<int>("select count(*) from texts"), kStatements);
+  expect_usable();
+}
+
 // Small results of a statement that is repeated are packed; nobody may notice.
 TEST_F(PqBatch, ResultsOfARepeatedStatementAreAsThoseOfAnyOther) {
   const std::string large(5000, 'x');

@@ -403,6 +403,32 @@ TEST_F(PqCopy, AStopEndsOneThatWouldNotEnd) {
   expect_usable();
 }
 
+// However long one takes the caller, and however many have come meanwhile. Seen failing with a look
+// at the limits every 1024 rows.
+TEST_F(PqCopy, FromItsLimitOnNoRowIsHandedOnThoughItHasCome) {
+  for (const char* query : {kTwentyMillion, "select generate_series(1, 10)"}) {
+    int seen = 0;
+    const Deadline by = 100ms;
+    const auto slowly = [&](const Row&) {
+      while (!by.passed()) std::this_thread::yield();
+      if (++seen == 5) throw std::runtime_error("nobody has stopped the COPY");
+    };
+    EXPECT_THROW(connection_.copy_out(query, slowly, {.by = by}), QueryTimeout) << query;
+    EXPECT_LE(seen, 1) << query;
+    expect_usable();
+    seen = 0;
+    std::stop_source stop;
+    const auto stopping = [&](const Row&) {
+      stop.request_stop();
+      if (++seen == 5) throw std::runtime_error("nobody has stopped the COPY");
+    };
+    EXPECT_THROW(connection_.copy_out(query, stopping, {.stop = stop.get_token()}), QueryCanceled)
+        << query;
+    EXPECT_EQ(seen, 1) << query;
+    expect_usable();
+  }
+}
+
 #if !defined(TIDEGATE_TEST_SANITIZED)  // sanitizers keep what was freed
 
 TEST_F(PqCopy, AMillionRowsNeedNoMoreMemoryThanAFew) {

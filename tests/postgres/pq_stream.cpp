@@ -99,6 +99,42 @@ TEST_F(PqEach, ItEndsAtItsDeadline) {
   expect_usable();
 }
 
+// The rows behind it have come long before the limit is reached, and nobody waits for anything.
+// Seen failing with limits that are looked at only where the socket has nothing to read.
+TEST_F(PqEach, FromItsLimitOnNoRowIsHandedOnThoughItHasCome) {
+  for (const char* query : {kEndless, "select generate_series(1, 10)"}) {
+    int seen = 0;
+    const Deadline by = 100ms;
+    EXPECT_THROW(connection_.each({.by = by}, query,
+                                  [&](const Row&) {
+                                    while (!by.passed()) std::this_thread::yield();
+                                    return ++seen < 5;
+                                  }),
+                 QueryTimeout)
+        << query;
+    EXPECT_LE(seen, 1) << query;
+    expect_usable();
+    seen = 0;
+    std::stop_source stop;
+    EXPECT_THROW(connection_.each({.stop = stop.get_token()}, query,
+                                  [&](const Row&) {
+                                    stop.request_stop();
+                                    return ++seen < 5;
+                                  }),
+                 QueryCanceled)
+        << query;
+    EXPECT_EQ(seen, 1) << query;
+    expect_usable();
+  }
+}
+
+TEST_F(PqEach, AStopInTheLastRowChangesNothing) {
+  std::stop_source stop;
+  EXPECT_NO_THROW(connection_.each({.stop = stop.get_token()}, "select 1",
+                                   [&](const Row&) { stop.request_stop(); }));
+  expect_usable();
+}
+
 // Nor what each() needs to end: its text and its limits. Seen failing without that guard: libpq
 // refuses the statement, too, but not before it has taken their place.
 TEST_F(PqEach, TheCallbackMustNotUseTheConnection) {

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -142,8 +143,8 @@ class BatchRun {
   const Batch& batch_;
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
-  bool stale_ = false;
-  bool took_effect_ = false;  // a statement may have, for good
+  std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
+  bool took_effect_ = false;                 // a statement may have, for good
   BatchResults results_{};
   const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
   std::size_t answered_ = 0;
@@ -221,6 +222,8 @@ BatchResults BatchRun::run() {
     fail(batch_.size() - 1, report_of(end.get()));
     pipeline.next();
   }
+  // Not before: what is still to be sent goes by that name.
+  if (stale_) session_.cache_.drop(prepared_[*stale_]);
   return std::move(results_);
 }
 
@@ -260,10 +263,7 @@ void BatchRun::take(ResultPtr result) {
   if (is_error(result.get())) {
     require_connection(result.get());
     throw_if_ended(i, result.get());
-    if (session_.is_stale(prepared_[i], result.get())) {
-      stale_ = true;
-      session_.cache_.drop(prepared_[i]);
-    }
+    if (session_.is_stale(prepared_[i], result.get())) stale_ = i;
     return fail(i, report_of(result.get()));
   }
   session_.note_command(result.get());

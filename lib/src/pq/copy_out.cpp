@@ -16,9 +16,6 @@
 namespace tidegate::pq {
 namespace {
 
-// How often a statement's limits are looked at while rows come without a wait.
-constexpr std::size_t kLookEvery = 1024;
-
 struct FreeMemory {
   void operator()(char* memory) const noexcept { PQfreemem(memory); }
 };
@@ -78,7 +75,7 @@ bool CopyOut::next() {
   State& s = *state_;
   PGconn* connection = s.session.native();
   const Session::NonBlocking mode(connection);
-  if (s.row % kLookEvery == 0) s.session.strike_if_over();
+  s.session.strike_if_over();
   for (;;) {
     char* line = nullptr;
     const int size = PQgetCopyData(connection, &line, 1);

@@ -22,7 +22,7 @@ void Session::start_copy(const Sql& sql, const ExecOptions& options, int directi
   begin(sql, options);
   try {
     const NonBlocking mode(native());
-    mid_answer_ = false;
+    begin_statement();
     if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
     await_answer();
     const ResultPtr first(PQgetResult(native()));
@@ -71,7 +71,7 @@ bool Session::await_room(short& seen) noexcept {
   return false;
 }
 
-// For data that comes so fast that nobody waits for it.
+// For data that comes so fast that nobody waits for it. Reads no clock where there is no deadline.
 void Session::strike_if_over() noexcept {
   if (struck_ != Limit::none) return;
   if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {

@@ -71,17 +71,23 @@ void Session::await_answer() noexcept {
 // Waits and reads once, within the limits.
 void Session::await_socket(short events) noexcept {
   for (;;) {
+    keep_to_limits();
     const bool struck = struck_ != Limit::none;
     const Deadline until = struck ? earlier(drained_by_, ask_again_) : limit_;
     const Waited waited = wait_and_read(events, until, struck ? -1 : bell());
     if (waited == Waited::ready) return;
-    if (!struck) {
-      strike(waited == Waited::woken ? Limit::stop : Limit::deadline);
-    } else if (drained_by_.passed()) {
-      give_up_unanswered("the server did not answer the cancel request");
-    } else {
-      ask_to_cancel();
-    }
+    if (waited == Waited::woken) strike(Limit::stop);
+  }
+}
+
+// Looked at before each wait: where there is always something to read, none ever ends by time.
+void Session::keep_to_limits() noexcept {
+  if (struck_ == Limit::none) {
+    if (limit_.passed()) strike(Limit::deadline);
+  } else if (drained_by_.passed()) {
+    give_up_unanswered("the server did not answer the cancel request");
+  } else if (ask_again_.passed()) {
+    ask_to_cancel();
   }
 }
 

@@ -52,7 +52,6 @@ const Prepared* Session::prepare() {
   std::vector<std::string> deallocations;
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
     for (const std::string& old : cache_.evicted()) deallocations.push_back("DEALLOCATE " + old);
-    cache_.evicted().clear();
   }
 
   if (PQenterPipelineMode(native()) == 0) throw_unsent();
@@ -93,14 +92,19 @@ const Prepared* Session::prepare() {
     }
   }
   PQexitPipelineMode(native());
+  // A cancel may have struck any of them; one that is made again in vain does no harm.
+  const bool canceled = struck_ != Limit::none || target_->asked();
+  if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   require_success(last.get(), false);
-  if (struck_ != Limit::none) throw_not_run();
 
   Prepared statement = described(last.get());
   statement.text = statement_;
   statement.name = name;
   statement.declared = declared;
-  return cache_.add(std::move(statement));
+  // Known before a limit keeps it from being run: the server has it.
+  const Prepared* const added = cache_.add(std::move(statement));
+  if (struck_ != Limit::none) throw_not_run();
+  return added;
 }
 
 void Session::prepare_only(const Sql& sql) {

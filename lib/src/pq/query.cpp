@@ -78,6 +78,12 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
     throw_usage("another command is already in progress, started through native_handle()");
   }
+}
+
+// It can be canceled from here on, so end_statement() has to follow. Not before its parameters are
+// bound, which may throw.
+void Session::begin_statement() noexcept {
+  mid_answer_ = false;
   target_->begin_statement();
   shared_->mirror.begin(statement_);
 }
@@ -151,12 +157,17 @@ void Session::run_script(const Sql& sql, const ExecOptions& options) {
 
 // Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
 // bell rang, first. A failed connection makes it return, too: then PQgetResult() says so.
+// After the deadline it reads once at most, however much comes, and what an encryption layer then
+// holds back, of which the socket would not tell.
 bool Session::await_result(Deadline deadline, int bell) noexcept {
   int unsent = PQflush(native());
+  bool has_read = false;
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
+    if (has_read && deadline.passed() && held_back(native()) != HeldBack::something) return false;
     // Reading while there is something to write: else both sides might wait for the other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
     if (wait_and_read(events, deadline, bell) != Waited::ready) return false;
+    has_read = true;
     unsent = PQflush(native());
   }
   return true;

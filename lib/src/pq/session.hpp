@@ -132,7 +132,7 @@ class Session final : public SessionState {
   class Running {
    public:
     explicit Running(Session& session) noexcept : mode_(session.native()), session_(session) {
-      session_.mid_answer_ = false;
+      session_.begin_statement();
     }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
@@ -169,11 +169,13 @@ class Session final : public SessionState {
     RowSink sink;
     void* context;
     Result& row;
-    bool left = false;
+    bool left = false;  // by the sink: it wants no more
+    bool cut = false;   // by a limit: the sink did not get all
   };
 
   // query.cpp
   void begin(const Sql& sql, const ExecOptions& options);
+  void begin_statement() noexcept;
   void end_statement() noexcept;
   Answer execute(Stream* rows);
   void send(bool row_by_row);
@@ -208,6 +210,7 @@ class Session final : public SessionState {
   PingResult ping_until(Deadline deadline, int bell) noexcept;
   void await_answer() noexcept;
   void await_socket(short events) noexcept;
+  void keep_to_limits() noexcept;
   void strike(Limit why) noexcept;
   void ask_to_cancel() noexcept;
   void give_up(std::string_view why) noexcept;

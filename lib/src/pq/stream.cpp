@@ -36,7 +36,10 @@ void Session::stream(RowSink sink, void* context) {
   Result row{.native = {}, .statement = statement_, .where = where_};
   Stream rows{.sink = sink, .context = context, .row = row};
   const Answer answer = execute(&rows);
-  if (!rows.left) require_success(answer.result.get(), answer.copied);
+  if (rows.left) return;
+  require_success(answer.result.get(), answer.copied);
+  // The server was done before it could be canceled.
+  if (rows.cut) throw_ended(struck_, {.message = "a limit ended the statement between its rows"});
 }
 
 // Reads everything up to the end of the command. The answer is the first result; an error goes
@@ -62,9 +65,13 @@ Session::Answer Session::read_answer(Stream* rows) {
   }
 }
 
-// Once it is left, the rest of the rows is canceled, and what comes all the same is dropped.
+// Once it is left, or a limit is reached, the rest of the rows is canceled, and what comes all the
+// same is dropped.
 void Session::hand_on(Stream& rows, ResultPtr result) {
   if (rows.left) return;
+  strike_if_over();
+  rows.cut = struck_ != Limit::none;
+  if (rows.cut) return;
   rows.row.native = std::move(result);
   try {
     if (rows.sink(rows.context, Row(&rows.row, 0))) {

@@ -121,6 +121,19 @@ TEST_F(LateCancel, ACancelWithoutAStatementSendsNothing) {
   EXPECT_TRUE(connection_.reusable());
 }
 
+// Nothing was sent, so there is nothing to cancel, and a request would strike the next statement.
+TEST_F(LateCancel, AStatementWhoseParametersCannotBeBoundIsNotUnderWay) {
+  EXPECT_THROW(connection_.exec("select $1", std::string("a\0b", 3)), UsageError);
+  EXPECT_FALSE(connection_.activity().busy);
+  ASSERT_FALSE(connection_.cancel());
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.send(done("NEXT"));
+  });
+  EXPECT_EQ(connection_.exec("set x = 1").command_tag(), "NEXT");
+}
+
 // It came before the statement did, and a server that is idle forgets it. Seen failing where it is
 // made once only.
 TEST_F(LateCancel, ARequestThatHadNoEffectIsMadeAgain) {
@@ -186,6 +199,66 @@ TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
   EXPECT_EQ(connection_.exec("rollback").command_tag(), "ROLLBACK");
   EXPECT_FALSE(connection_.usable());
   EXPECT_FALSE(connection_.reusable());
+}
+
+// Names of what is prepared on the server, where a limit is reached meanwhile.
+class PreparedLate : public testing::Test {
+ protected:
+  void cancel_and_answer(const std::string& answer) {
+    server_.receive_message();
+    server_.accept_cancel();
+    server_.send(answer);
+    server_.receive_message();
+    server_.send(empty_answer());  // which settles the cancel
+  }
+  // What comes next, up to that name, is all that matters.
+  std::string last_words(const char* name) {
+    std::string said;
+    for (int pieces = 0; pieces < 3 && said.find(name) == std::string::npos; ++pieces) {
+      said += server_.receive_message();
+    }
+    server_.hang_up();
+    return said;
+  }
+
+  ScriptedServer server_{{welcome()}};
+  pq::ConnectOutcome outcome_ =
+      server_.connect("disable", {.statement_cache = 1, .drain_bound = 30s});
+  Connection& connection_ = outcome_.connection;
+};
+
+// Seen failing with a name that was forgotten, and stayed on the server for the connection's life.
+TEST_F(PreparedLate, AStatementThatWasPreparedAtItsDeadlineIsRunByThatNameLater) {
+  std::string said;
+  std::jthread server([&] {
+    cancel_and_answer(prepared());
+    said = last_words("tidegate_");
+  });
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+  EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
+  server.join();
+  EXPECT_THAT(said, testing::StartsWith("B")) << "bound, and not parsed again";
+  EXPECT_THAT(said, HasSubstr("tidegate_1"));
+}
+
+// Seen failing with names that were forgotten before their DEALLOCATE was known to have been run.
+TEST_F(PreparedLate, ADeallocateThatWasCanceledIsMadeAgain) {
+  std::string said;
+  std::jthread server([&] {
+    for (int i = 0; i < 2; ++i) {
+      server_.receive_message();
+      server_.send(prepared());
+    }
+    cancel_and_answer(canceled() + prepared());
+    said = last_words("tidegate_4");
+  });
+  connection_.prepare("set x = 1");
+  connection_.prepare("set x = 2");
+  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 3"), QueryTimeout);
+  EXPECT_THROW(connection_.prepare("set x = 4"), ConnectionLost);
+  server.join();
+  EXPECT_THAT(said, HasSubstr("DEALLOCATE tidegate_1"));
+  EXPECT_THAT(said, HasSubstr("DEALLOCATE tidegate_2"));
 }
 
 // A pooler's key: its EOF proves nothing.

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -19,6 +20,7 @@
 #include <gtest/gtest.h>
 
 #include <support/rendezvous.hpp>
+#include <tidegate/base/deadline.hpp>
 #include <tidegate/pq/connect.hpp>
 
 namespace tidegate::pq_test {
@@ -59,10 +61,24 @@ inline std::string one_value(std::string_view value) {
          message('C', c_string("SELECT 1")) + message('Z', "I");
 }
 inline std::string empty_answer() { return message('I', "") + message('Z', "I"); }
+// What comes before the rows of a statement that was not prepared, and one of them.
+inline std::string one_column() {
+  const std::string column = c_string("value") + int32(0) + int16(0) + int32(25) + int16(0xffff) +
+                             int32(0xffffffff) + int16(0);
+  return message('1', "") + message('2', "") + message('T', int16(1) + column);
+}
+inline std::string one_row(std::string_view value) {
+  return message('D',
+                 int16(1) + int32(static_cast<std::uint32_t>(value.size())) + std::string(value));
+}
 // The answer to a statement without rows, and to one that was canceled.
 inline std::string done(const char* tag = "SET") {
   return message('1', "") + message('2', "") + message('n', "") + message('C', c_string(tag)) +
          message('Z', "I");
+}
+// The answer to Parse and Describe of a statement without parameters and rows.
+inline std::string prepared() {
+  return message('1', "") + message('t', int16(0)) + message('n', "") + message('Z', "I");
 }
 inline std::string canceled() {
   return report('E', "ERROR", "57014", "canceling statement due to user request") +
@@ -119,11 +135,21 @@ class ScriptedServer {
     EXPECT_EQ(::recv(client_.get(), bytes.data(), size, MSG_WAITALL), static_cast<ssize_t>(size))
         << "the client hung up, or is silent";
   }
-  // Reads and drops one message, which libpq sends by one call.
-  void receive_message() {
-    char bytes[4096];
-    EXPECT_GT(::recv(client_.get(), bytes, sizeof bytes, 0), 0)
-        << "the client hung up, or is silent";
+  // Reads what libpq sends by one call: a message, or several that belong together.
+  std::string receive_message() {
+    std::string bytes(4096, '\0');
+    const ssize_t size = ::recv(client_.get(), bytes.data(), bytes.size(), 0);
+    EXPECT_GT(size, 0) << "the client hung up, or is silent";
+    bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return bytes;
+  }
+  // Says that over and over, until it is told to stop or nobody takes it any more.
+  void stream(const std::string& bytes, const std::stop_token& stop) {
+    const Deadline end = test::patience() / 4;
+    while (!stop.stop_requested() && !end.passed()) {
+      if (::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) <= 0) return;
+    }
+    if (end.passed()) hang_up();
   }
   // Takes the connection of a cancel request, and the request. Closing it ends the request.
   pq::FileDescriptor accept_cancel() {

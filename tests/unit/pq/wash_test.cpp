@@ -1,0 +1,39 @@
+// What a wash does with a server that does not let it go on.
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "pq/wash.hpp"
+#include "unit/pq/scripted_server.hpp"
+
+namespace tidegate::pq_test {
+
+using pq::Wash;
+
+// Whoever steps the wash has others to look after. Seen failing with a step that goes on for as
+// long as there is something to read: here, until the server has hung up.
+TEST(WashOfAScript, AStepEndsThoughTheServerNeverStopsTalking) {
+  ScriptedServer server({welcome()});
+  pq::ConnectOutcome outcome = server.connect();
+  std::string notices = report('N', "NOTICE", "00000", "on and on");
+  while (notices.size() < 60'000) notices += notices;
+  std::jthread talking([&](const std::stop_token& stop) {
+    server.receive_message();
+    server.stream(notices, stop);
+  });
+  ASSERT_EQ(PQsendQuery(outcome.connection.native_handle(), "select 1"), 1);
+  Wash wash({});
+  for (int step = 0; step < 10; ++step) {
+    pollfd more{.fd = outcome.connection.socket(), .events = POLLIN, .revents = 0};
+    ASSERT_EQ(::poll(&more, 1, static_cast<int>(test::patience().count()) * 1000), 1);
+    ASSERT_EQ(wash.step(outcome.connection), Wash::Result::pending);
+  }
+  outcome.connection.close();
+  outcome.duplicate.reset();
+}
+
+}  // namespace tidegate::pq_test
