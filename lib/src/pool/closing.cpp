@@ -160,6 +160,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
   const Turn turn(*this);
   result_ = {};  // of a run that failed
   left_.clear();
+  noted_.clear();
   result_.closer = closed_->closer;
   result_.announced = announced_;  // there is none to come once the record is published
   result_.still_attached = *closed_->attached;

@@ -77,11 +77,6 @@ class Closing {
   using Clock = std::chrono::steady_clock;
   using Outcome = CloseReport::Outcome;
 
-  // A lease that drain left over.
-  struct Left {
-    std::uint32_t slot = 0;
-    std::uint64_t number = 0;  // of the lease, among those of the slot
-  };
   // How long the phases may still take: those to come, and until when the one under way.
   struct Plan {
     std::chrono::milliseconds drain{};
@@ -108,7 +103,7 @@ class Closing {
   bool force();
   void note_left();
   void note_ended(const char* phase);
-  bool still_out(const Left& left) const;
+  bool still_out(std::uint32_t slot) const;
   template <class Visit>
   void for_each_left(Visit&& visit);
   bool tells_nobody() const noexcept;
@@ -147,7 +142,8 @@ class Closing {
   std::uint32_t own_ = 0;
   std::int32_t self_ = 0;
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
-  std::vector<Left> left_{};
+  std::vector<std::uint32_t> left_{};  // slots whose leases drain left over, as result_.remaining
+  std::vector<bool> noted_{};          // by slot: it is in left_
   CloseReport result_{};
 };
 
