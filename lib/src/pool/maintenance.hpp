@@ -59,6 +59,7 @@ class Maintenance {
   void await_turn(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
   void stop_refilling() noexcept { refills_.store(false, std::memory_order_relaxed); }
+  bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
   // Async-signal-safe.
   void want_close() noexcept;
   // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
