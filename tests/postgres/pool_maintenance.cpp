@@ -2,12 +2,15 @@
 #include <atomic>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <tuple>
 #include <utility>
 
 #include <unit/pq/scripted_server.hpp>
 
 #include "pool_support.hpp"
+#include "pq_support.hpp"
+#include "support/proxy.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -138,6 +141,21 @@ TEST(Maintenance, RefillComesAtOnceAndNotAtTheNextPeriod) {
 
 // pgx: each retirement put the next refill off, so steady churn postponed it for ever. Seen failing
 // with chores that are due 100 ms after the last retirement.
+// Nobody waits for a connection. Seen failing with a refill that is forgotten when it fails, until
+// the next health_period.
+TEST(Maintenance, RefillGoesOnWhenTheServerIsBack) {
+  stress::Proxy proxy(pq_test::environment("PGHOST"), pq_test::environment("PGPORT"));
+  proxy.refuse();
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=" + proxy.port(),
+                       .max_size = 4,
+                       .min_size = 2,
+                       .connect_backoff_max = 200ms,
+                       .health_period = 1h});
+  ASSERT_TRUE(eventually([&] { return pool.stats().create_errors > 1; }));
+  proxy.heal();
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
+}
+
 TEST(Maintenance, SteadyChurnDoesNotPostponeRefill) {
   PoolConfig config = quiet(4);
   config.min_size = 3;

@@ -84,6 +84,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                                             const std::stop_token& stop) { do_chore(slot, stop); },
                             .backing_off =
                                 [this](std::chrono::steady_clock::time_point next) {
+                                  maintenance_.refill_at(next);
                                   tell(config_.observer, [&](Observer& o) {
                                     const auto now = std::chrono::steady_clock::now();
                                     o.backing_off(
