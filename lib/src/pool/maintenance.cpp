@@ -203,7 +203,8 @@ bool Maintenance::wait() noexcept {
   const Deadline idle_until = earlier(Deadline(next_chores_), Deadline(next_round_));
   const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
   Deadline next = anything_open_ ? Deadline(period) : idle_until;
-  if (stopping_.load(std::memory_order_relaxed)) next = earlier(next, Deadline(kTickPeriod));
+  // The chores are not done any more: what is due of them must keep nobody awake.
+  if (stopping_.load(std::memory_order_relaxed)) next = Deadline(kTickPeriod);
   for (const Farewell& farewell : farewells_) {
     polled_.push_back({farewell.socket(), POLLIN, 0});  // a negative one is passed over
     next = earlier(next, farewell.deadline());
