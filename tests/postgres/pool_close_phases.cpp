@@ -299,6 +299,32 @@ TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
   EXPECT_EQ(listener->report.leases_orphaned, 1u) << "the other's was waited for";
 }
 
+// Somebody else has begun to close it, and waits for that lease. Seen failing with a destructor
+// that waits with them.
+TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThreadInACloseOfAnother) {
+  struct Listener : tidegate::Observer {
+    void close_phase(std::string_view phase) override {
+      if (phase == "drain") draining.count_down();
+    }
+    void closed(const CloseReport& given) override { report = given; }
+    std::latch draining{1};
+    CloseReport report;
+  };
+  const auto listener = std::make_shared<Listener>();
+  Lease own;
+  {
+    Pool pool(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
+    own = pool.acquire();
+    pool.request_close("in a signal handler");
+    listener->draining.wait();
+  }
+  EXPECT_LT(listener->report.total, kPatience);
+  EXPECT_EQ(listener->report.outcome, Outcome::orphaned);
+  EXPECT_EQ(listener->report.leases_orphaned, 1u);
+  EXPECT_EQ(own->query_value<int>("select 1"), 1);
+  own.release();
+}
+
 // Seen failing with a pool that closes itself on the hook's own thread: it waits for that.
 TEST(PoolDestructor, InAHookOfThePoolLeavesTheRestToOthers) {
   auto pool = std::make_shared<std::unique_ptr<Pool>>();

@@ -59,13 +59,18 @@ bool Closing::takes_the_last() const noexcept {
   return takes_the_last_.load(std::memory_order_relaxed) && parts_.core.slots().drained(1);
 }
 
-// Until the leases are back: true; or the phase is over: false. Calls look() now and then.
+// Until the leases are back: true; or the phase is over: false. Calls look() now and then. Who
+// joins may have leases that are not waited for from then on.
 bool Closing::await(std::chrono::milliseconds look_every, const std::function<void()>& look) {
   takes_the_last_.store(tells_nobody(), std::memory_order_relaxed);
   Deadline next_look = Deadline(Clock::now()) + look_every;
   for (;;) {
-    const auto wake = [&] { return earlier(until(), next_look); };
-    if (parts_.core.slots().await_drained(wake, own_)) return true;
+    const std::uint32_t own = own_.load(std::memory_order_relaxed);
+    const auto wake = [&] {
+      return own_.load(std::memory_order_relaxed) != own ? Deadline::now()
+                                                         : earlier(until(), next_look);
+    };
+    if (parts_.core.slots().await_drained(wake, own)) return true;
     if (until().passed()) return false;
     if (!next_look.passed()) continue;
     look();

@@ -88,6 +88,12 @@ void Closing::shorten(const CloseOptions& options) {
   shorter(plan_.force, options.force);
 }
 
+// Needs mutex_. The leases of the calling thread are not waited for.
+void Closing::leave_out(std::uint32_t own) noexcept {
+  self_.store(core::current_thread_id(), std::memory_order_relaxed);
+  own_.store(own, std::memory_order_relaxed);
+}
+
 void Closing::hurry() noexcept {
   hurry_.store(true, std::memory_order_relaxed);  // relaxed: the drain mutex carries it
   parts_.core.slots().poke_drain();
@@ -146,6 +152,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
     }
     if (running_) {
       shorten(options);
+      if (own > 0) leave_out(own);
       lock.unlock();
       parts_.core.slots().poke_drain();
       lock.lock();
@@ -153,6 +160,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
       if (report_) return *report_;
     }
     running_ = true;
+    leave_out(own);
     plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
              .cancel = options.cancel.value_or(parts_.config.close_cancel),
              .force = options.force.value_or(parts_.config.close_force)};
@@ -165,8 +173,6 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
   result_.announced = announced_;  // there is none to come once the record is published
   result_.still_attached = *closed_->attached;
   began_ = Clock::now();
-  own_ = own;
-  self_ = core::current_thread_id();
   if (!drain() && !cancel()) force();
   end_rest(keep);
   return finish();

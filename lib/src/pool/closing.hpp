@@ -92,6 +92,7 @@ class Closing {
   bool publish(std::string reason, Location where);
   CloseRecord record_of(std::string reason, Location where) const;
   void shorten(const CloseOptions& options);
+  void leave_out(std::uint32_t own) noexcept;
   void hurry() noexcept;
   Deadline until() const noexcept;
 
@@ -137,10 +138,13 @@ class Closing {
   std::optional<CloseReport> report_{};     // mutex_; set = close has ended
   std::optional<CloseRecord> announced_{};  // mutex_
 
+  // Leases that are not waited for, and the thread that holds them: of who runs it, or of who joins
+  // it. Relaxed: poke_drain() carries them.
+  std::atomic<std::uint32_t> own_{0};
+  std::atomic<std::int32_t> self_{0};
+
   // Of the thread that runs it.
   Clock::time_point began_{};
-  std::uint32_t own_ = 0;
-  std::int32_t self_ = 0;
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
   std::vector<std::uint32_t> left_{};  // slots whose leases drain left over, as result_.remaining
   std::vector<bool> noted_{};          // by slot: it is in left_
