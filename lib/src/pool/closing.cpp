@@ -116,6 +116,11 @@ bool Closing::announce(std::string_view reason, Location where) {
   return true;
 }
 
+bool Closing::runs_here() const {
+  std::lock_guard lock(mutex_);
+  return running_ && !report_ && runner_ == core::current_thread_id();
+}
+
 CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
                          const std::weak_ptr<void>& keep) {
   return run(options, where, own, keep, Caller::user);
@@ -160,6 +165,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
       if (report_) return *report_;
     }
     running_ = true;
+    runner_ = core::current_thread_id();
     leave_out(own);
     plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
              .cancel = options.cancel.value_or(parts_.config.close_cancel),

@@ -49,6 +49,10 @@ class Closing {
   // as a pointer. False: somebody was here before.
   bool request(const char* reason, Location where) noexcept;
 
+  // The calling thread is closing the pool, and calls from inside that: run() would wait for
+  // itself.
+  bool runs_here() const;
+
   // The first time: true. What the leases are told is not said here.
   bool announce(std::string_view reason, Location where);
 
@@ -133,6 +137,7 @@ class Closing {
   std::condition_variable ended_;
   std::shared_ptr<ClosedReport> closed_;    // mutex_; null = open
   bool running_ = false;                    // mutex_
+  std::int32_t runner_ = 0;                 // mutex_; the thread, while running_
   Plan plan_{};                             // mutex_
   std::vector<CloseRecord> later_{};        // mutex_
   std::optional<CloseReport> report_{};     // mutex_; set = close has ended
