@@ -1,5 +1,7 @@
 // Maintenance: keepalive, who is checked when, role changes; warm_up and ping.
 #include <atomic>
+#include <future>
+#include <latch>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -267,6 +269,31 @@ TEST(PingAtHandOut, EndsAtTheAcquirersDeadlineAndKillsNoHealthyConnection) {
     expect_timeout_before(kPingTimeout, [&] { pool.acquire(20ms); });
   }
   EXPECT_EQ(pid_of(pool), pid);
+}
+
+// Maintenance has a connection in hand for a moment that has been idle for long, and gives it to an
+// acquirer who has come meanwhile. Seen failing with a grant that is never pinged.
+TEST(PingAtHandOut, IsForOneThatMaintenanceGivesBackAfterALongTime) {
+  struct Holding : tidegate::Observer {
+    void ping_ended(const PingEnded&) override {
+      if (held.exchange(true)) return;
+      has_it.count_down();
+      goes_on.wait();
+    }
+    std::atomic<bool> held{false};
+    std::latch has_it{1};
+    std::latch goes_on{1};
+  };
+  const auto holding = std::make_shared<Holding>();
+  Pool pool(PoolConfig{
+      .max_size = 1, .min_size = 1, .keepalive = 50ms, .ping_after = 1ms, .observer = holding});
+  holding->has_it.wait();
+  ASSERT_EQ(pool.stats().pings, 1u);
+  auto acquired = std::async(std::launch::async, [&] { return pool.acquire(); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  holding->goes_on.count_down();
+  const Lease lease = acquired.get();
+  EXPECT_EQ(pool.stats().pings, 2u);
 }
 
 // ---- verbs -----------------------------------------------------------------------------------

@@ -198,8 +198,10 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
       return Checked::next;
     }
   }
-  // Tier 3: a round trip. Not for one who was granted it: it was in use a moment ago.
-  if (search.only_idle || found.waited || !wants_ping(connection, idle)) return Checked::use;
+  // Tier 3: a round trip. One that was granted was in use a moment ago, unless maintenance has had
+  // it in hand; and a grant that has won is not lost to a deadline that has passed since.
+  const bool no_need = found.waited && (idle < kLookAfter || search.deadline.passed());
+  if (search.only_idle || no_need || !wants_ping(connection, idle)) return Checked::use;
   return check_by_ping(ticket, search);
 }
 
