@@ -1,4 +1,7 @@
 // Maintenance: keepalive, who is checked when, role changes; warm_up and ping.
+#include <libpq-fe.h>
+#include <sys/socket.h>
+
 #include <atomic>
 #include <future>
 #include <latch>
@@ -294,6 +297,23 @@ TEST(PingAtHandOut, IsForOneThatMaintenanceGivesBackAfterALongTime) {
   holding->goes_on.count_down();
   const Lease lease = acquired.get();
   EXPECT_EQ(pool.stats().pings, 2u);
+}
+
+// ---- the end of a connection -----------------------------------------------------------------
+
+// Seen failing with a maintenance that waits for room for its goodbye.
+TEST(Maintenance, DoesNotWaitForAServerThatReadsNothing) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  const Frozen frozen(lease->backend_pid());
+  const int socket = PQsocket(lease->native_handle());  // libpq is in blocking mode from here on
+  const std::string bytes(4096, '\0');
+  for (std::size_t size = bytes.size(); size > 0; size /= 2) {  // to the last byte
+    while (::send(socket, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+  }
+  lease.discard();
+  EXPECT_TRUE(eventually([&] { return pool.stats().backends_abandoned == 1; }));
 }
 
 // ---- verbs -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #include "farewell.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -10,11 +11,20 @@ namespace {
 
 constexpr int kPartsAtOnce = 4;  // of what a server still says, in one step
 
+// PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
+// mode. A server that reads nothing is told by the end of our side only.
+void close_without_waiting(PooledConnection& connection) noexcept {
+  const int socket = connection.duplicate.get();
+  pollfd room{socket, POLLOUT, 0};
+  if (socket >= 0 && ::poll(&room, 1, 0) == 0) ::shutdown(socket, SHUT_WR);
+  connection.connection.close();
+}
+
 }  // namespace
 
 Farewell::Farewell(std::uint32_t slot, PooledConnection& connection) noexcept
     : slot_(slot), socket_(connection.duplicate.get()), deadline_(kPatience) {
-  connection.connection.close();
+  close_without_waiting(connection);
   // libpq has said goodbye and closed its descriptor, but ours keeps the socket open: end our side
   // of it by hand, or a server that missed the goodbye would wait for us.
   if (socket_ >= 0 && ::shutdown(socket_, SHUT_WR) != 0) socket_ = -1;
@@ -36,7 +46,7 @@ Farewell::Progress Farewell::step() const noexcept {
 }
 
 void end_now(PooledConnection& connection) noexcept {
-  connection.connection.close();
+  close_without_waiting(connection);
   connection.duplicate = {};
 }
 
