@@ -299,6 +299,32 @@ TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
   EXPECT_EQ(listener->report.leases_orphaned, 1u) << "the other's was waited for";
 }
 
+// Somebody else has begun to close it, and waits for that lease. Seen failing with a destructor
+// that waits with them.
+TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThreadInACloseOfAnother) {
+  struct Listener : tidegate::Observer {
+    void close_phase(std::string_view phase) override {
+      if (phase == "drain") draining.count_down();
+    }
+    void closed(const CloseReport& given) override { report = given; }
+    std::latch draining{1};
+    CloseReport report;
+  };
+  const auto listener = std::make_shared<Listener>();
+  Lease own;
+  {
+    Pool pool(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
+    own = pool.acquire();
+    pool.request_close("in a signal handler");
+    listener->draining.wait();
+  }
+  EXPECT_LT(listener->report.total, kPatience);
+  EXPECT_EQ(listener->report.outcome, Outcome::orphaned);
+  EXPECT_EQ(listener->report.leases_orphaned, 1u);
+  EXPECT_EQ(own->query_value<int>("select 1"), 1);
+  own.release();
+}
+
 // Seen failing with a pool that closes itself on the hook's own thread: it waits for that.
 TEST(PoolDestructor, InAHookOfThePoolLeavesTheRestToOthers) {
   auto pool = std::make_shared<std::unique_ptr<Pool>>();
@@ -336,6 +362,52 @@ TEST(Close, OnAThreadOfThePoolIsRefused) {
   pool.acquire().discard();
   EXPECT_EQ(closer->refused.get_future().wait_for(kPatience), std::future_status::ready);
   EXPECT_FALSE(pool.closed());
+}
+
+// The closing thread would wait for itself. Seen failing as a hang, both of it.
+class CloseOnTheClosingThread : public testing::Test {
+ protected:
+  void close_again() {
+    try {
+      pool_->close();
+    } catch (const WouldDeadlock&) {
+      refused_.set_value();
+    }
+  }
+  // Closes the pool on a thread of its own, for which nobody waits: it may hang.
+  void expect_refused() {
+    std::thread([pool = pool_, closed = std::make_shared<std::promise<void>>(std::move(closed_))] {
+      pool->close({.drain = 1ms, .cancel = 0ms, .force = 0ms});
+      closed->set_value();
+    }).detach();
+    ASSERT_EQ(refused_.get_future().wait_for(kPatience), std::future_status::ready);
+    EXPECT_EQ(ended_.wait_for(kPatience), std::future_status::ready);
+  }
+
+  std::shared_ptr<Pool> pool_{};
+  std::promise<void> refused_{};
+  std::promise<void> closed_{};
+  std::future<void> ended_ = closed_.get_future();
+};
+
+TEST_F(CloseOnTheClosingThread, InAnObserverIsRefused) {
+  struct Closer : tidegate::Observer {
+    void close_phase(std::string_view phase) override {
+      if (phase == "fence") close();
+    }
+    std::function<void()> close;
+  };
+  const auto closer = std::make_shared<Closer>();
+  closer->close = [this] { close_again(); };
+  pool_ = std::make_shared<Pool>(PoolConfig{.max_size = 1, .observer = closer});
+  expect_refused();
+}
+
+TEST_F(CloseOnTheClosingThread, InAStopCallbackOfALeaseIsRefused) {
+  pool_ = std::make_shared<Pool>(PoolConfig{.max_size = 1});
+  const Lease lease = pool_->acquire();
+  const std::stop_callback on_close(lease.stop_token(), [this] { close_again(); });
+  expect_refused();
 }
 
 // Handed over and used elsewhere: the holder is who used it last, so who acquired it may close.

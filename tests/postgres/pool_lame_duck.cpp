@@ -37,6 +37,17 @@ TEST(LameDuck, IsToldByTheCloseWhereNobodyAnnouncedIt) {
   EXPECT_TRUE(lease.stop_token().stop_requested());
 }
 
+// Seen failing with a warm_up() that waits for what nobody opens any more.
+TEST(LameDuck, LeavesAWarmUpNoChanceToWaitFor) {
+  Pool pool(PoolConfig{.max_size = 2, .min_size = 1});
+  ASSERT_TRUE(pool.warm_up(30s));
+  pool.announce_shutdown("deploy");
+  pool.acquire().discard();
+  const Deadline too_late(20s);
+  EXPECT_FALSE(pool.warm_up(too_late));
+  EXPECT_FALSE(too_late.passed());
+}
+
 TEST(LameDuck, OpensNothingAheadOfNeed) {
   Pool pool(PoolConfig{.max_size = 4, .min_size = 2, .health_period = 1ms});
   ASSERT_TRUE(pool.warm_up(30s));

@@ -1,13 +1,21 @@
 // Maintenance: keepalive, who is checked when, role changes; warm_up and ping.
+#include <libpq-fe.h>
+#include <sys/socket.h>
+
 #include <atomic>
+#include <future>
+#include <latch>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <tuple>
 #include <utility>
 
 #include <unit/pq/scripted_server.hpp>
 
 #include "pool_support.hpp"
+#include "pq_support.hpp"
+#include "support/proxy.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -138,6 +146,21 @@ TEST(Maintenance, RefillComesAtOnceAndNotAtTheNextPeriod) {
 
 // pgx: each retirement put the next refill off, so steady churn postponed it for ever. Seen failing
 // with chores that are due 100 ms after the last retirement.
+// Nobody waits for a connection. Seen failing with a refill that is forgotten when it fails, until
+// the next health_period.
+TEST(Maintenance, RefillGoesOnWhenTheServerIsBack) {
+  stress::Proxy proxy(pq_test::environment("PGHOST"), pq_test::environment("PGPORT"));
+  proxy.refuse();
+  Pool pool(PoolConfig{.conninfo = "host=127.0.0.1 port=" + proxy.port(),
+                       .max_size = 4,
+                       .min_size = 2,
+                       .connect_backoff_max = 200ms,
+                       .health_period = 1h});
+  ASSERT_TRUE(eventually([&] { return pool.stats().create_errors > 1; }));
+  proxy.heal();
+  EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
+}
+
 TEST(Maintenance, SteadyChurnDoesNotPostponeRefill) {
   PoolConfig config = quiet(4);
   config.min_size = 3;
@@ -249,6 +272,48 @@ TEST(PingAtHandOut, EndsAtTheAcquirersDeadlineAndKillsNoHealthyConnection) {
     expect_timeout_before(kPingTimeout, [&] { pool.acquire(20ms); });
   }
   EXPECT_EQ(pid_of(pool), pid);
+}
+
+// Maintenance has a connection in hand for a moment that has been idle for long, and gives it to an
+// acquirer who has come meanwhile. Seen failing with a grant that is never pinged.
+TEST(PingAtHandOut, IsForOneThatMaintenanceGivesBackAfterALongTime) {
+  struct Holding : tidegate::Observer {
+    void ping_ended(const PingEnded&) override {
+      if (held.exchange(true)) return;
+      has_it.count_down();
+      goes_on.wait();
+    }
+    std::atomic<bool> held{false};
+    std::latch has_it{1};
+    std::latch goes_on{1};
+  };
+  const auto holding = std::make_shared<Holding>();
+  Pool pool(PoolConfig{
+      .max_size = 1, .min_size = 1, .keepalive = 50ms, .ping_after = 1ms, .observer = holding});
+  holding->has_it.wait();
+  ASSERT_EQ(pool.stats().pings, 1u);
+  auto acquired = std::async(std::launch::async, [&] { return pool.acquire(); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  holding->goes_on.count_down();
+  const Lease lease = acquired.get();
+  EXPECT_EQ(pool.stats().pings, 2u);
+}
+
+// ---- the end of a connection -----------------------------------------------------------------
+
+// Seen failing with a maintenance that waits for room for its goodbye.
+TEST(Maintenance, DoesNotWaitForAServerThatReadsNothing) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  const Frozen frozen(lease->backend_pid());
+  const int socket = PQsocket(lease->native_handle());  // libpq is in blocking mode from here on
+  const std::string bytes(4096, '\0');
+  for (std::size_t size = bytes.size(); size > 0; size /= 2) {  // to the last byte
+    while (::send(socket, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+  }
+  lease.discard();
+  EXPECT_TRUE(eventually([&] { return pool.stats().backends_abandoned == 1; }));
 }
 
 // ---- verbs -----------------------------------------------------------------------------------

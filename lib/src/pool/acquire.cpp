@@ -1,6 +1,7 @@
 // The slow part of an acquire: the check before hand-out, and the words when there is no
 // connection.
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "events.hpp"
@@ -144,7 +145,9 @@ std::optional<core::Ticket> PoolImpl::take_idle() {
     if (!ticket) ticket = core_->slots().find_idle(entered.ticket.gate());
     if (!ticket) return std::nullopt;
     switch (check({std::nullopt, *ticket, false}, search)) {
-      case Checked::use: return ticket;
+      case Checked::use:
+        if (!core_->slots().still_open(*ticket)) return std::nullopt;
+        return ticket;
       case Checked::next: core_->slots().give_up(ticket->gate()); break;
       case Checked::fail: break;
     }
@@ -195,8 +198,10 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
       return Checked::next;
     }
   }
-  // Tier 3: a round trip. Not for one who was granted it: it was in use a moment ago.
-  if (search.only_idle || found.waited || !wants_ping(connection, idle)) return Checked::use;
+  // Tier 3: a round trip. One that was granted was in use a moment ago, unless maintenance has had
+  // it in hand; and a grant that has won is not lost to a deadline that has passed since.
+  const bool no_need = found.waited && (idle < kLookAfter || search.deadline.passed());
+  if (search.only_idle || no_need || !wants_ping(connection, idle)) return Checked::use;
   return check_by_ping(ticket, search);
 }
 
@@ -212,6 +217,16 @@ bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds
   }
 }
 
+// Ends with the pool, too. Without the memory for that it is left to maintenance.
+bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept {
+  try {
+    const EitherStop stop(search.stop, core_->closing().get_token());
+    return connection.ping(earlier(search.deadline, Deadline(config_.ping_timeout)), stop.token());
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 // Not for one who may not wait: the connection is pinged by maintenance and the next one tried.
 Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   Connection& connection = core_->resource(ticket.slot()).connection;
@@ -219,8 +234,7 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
     maintenance_.count_ping();
     const int backend_pid = connection.backend_pid();
     tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
-    const bool answered =
-        connection.ping(earlier(search.deadline, Deadline(config_.ping_timeout)), search.stop);
+    const bool answered = ping(connection, search);
     tell(config_.observer,
          [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
     if (answered) return Checked::use;

@@ -39,7 +39,7 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
   require_phase(options.drain, "drain", where);
   require_phase(options.cancel, "cancel", where);
   require_phase(options.force, "force", where);
-  if (InHook::of(*this)) {
+  if (InHook::of(*this) || closing_.runs_here()) {
     throw WouldDeadlock(name_, WouldDeadlock::Situation::close_on_pool_thread, {}, where);
   }
   const auto own = leases_held_by(*core_, core::current_thread_id());
@@ -86,7 +86,7 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
     }
   };
   const Location here = Location::current();
-  if (!InHook::of(*impl)) return close(impl, here);
+  if (!InHook::of(*impl) && !impl->closing_.runs_here()) return close(impl, here);
   // This thread is waited for by the close: another one does it, and is the last to hold the pool.
   impl->request_close("pool destroyed in a hook or on a thread of the pool", here);
   try {

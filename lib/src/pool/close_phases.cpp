@@ -59,13 +59,18 @@ bool Closing::takes_the_last() const noexcept {
   return takes_the_last_.load(std::memory_order_relaxed) && parts_.core.slots().drained(1);
 }
 
-// Until the leases are back: true; or the phase is over: false. Calls look() now and then.
+// Until the leases are back: true; or the phase is over: false. Calls look() now and then. Who
+// joins may have leases that are not waited for from then on.
 bool Closing::await(std::chrono::milliseconds look_every, const std::function<void()>& look) {
   takes_the_last_.store(tells_nobody(), std::memory_order_relaxed);
   Deadline next_look = Deadline(Clock::now()) + look_every;
   for (;;) {
-    const auto wake = [&] { return earlier(until(), next_look); };
-    if (parts_.core.slots().await_drained(wake, own_)) return true;
+    const std::uint32_t own = own_.load(std::memory_order_relaxed);
+    const auto wake = [&] {
+      return own_.load(std::memory_order_relaxed) != own ? Deadline::now()
+                                                         : earlier(until(), next_look);
+    };
+    if (parts_.core.slots().await_drained(wake, own)) return true;
     if (until().passed()) return false;
     if (!next_look.passed()) continue;
     look();
@@ -102,21 +107,25 @@ bool Closing::drain() {
   return drained;
 }
 
-// Which leases were left over by drain.
+// Which leases were left over by drain; and those that have begun since: a thread that had its
+// connection before the fence may be slow to write its name on it. After the fence no slot is
+// leased twice, so one that has been noted has nothing new.
 void Closing::note_left() {
   const auto& slots = parts_.core.slots();
+  noted_.resize(parts_.config.max_size);
   for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
+    if (noted_[i] || !slots.slot(i).leased()) continue;
     if (slots.slot(i).holder() == self_ && own_ > 0) continue;
     auto lease = lease_of(parts_.core, i);
     if (!lease) continue;
-    left_.push_back({i, slots.slot(i).acquired()});
+    left_.push_back(i);
     result_.remaining.push_back({.lease = std::move(*lease)});
+    noted_[i] = true;
   }
 }
 
-bool Closing::still_out(const Left& left) const {
-  const core::Slot& slot = parts_.core.slots().slot(left.slot);
-  return slot.leased() && slot.acquired() == left.number;
+bool Closing::still_out(std::uint32_t slot) const {
+  return parts_.core.slots().slot(slot).leased();
 }
 
 void Closing::note_ended(const char* phase) {
@@ -130,7 +139,7 @@ void Closing::note_ended(const char* phase) {
 template <class Visit>
 void Closing::for_each_left(Visit&& visit) {
   for (std::size_t i = 0; i < left_.size(); ++i) {
-    parts_.core.visit(left_[i].slot, [&](const PooledConnection& pooled, const core::Slot&) {
+    parts_.core.visit(left_[i], [&](const PooledConnection& pooled, const core::Slot&) {
       if (still_out(left_[i])) visit(result_.remaining[i], pooled);
     });
   }
@@ -144,6 +153,7 @@ bool Closing::cancel() {
   const std::uint64_t failed = parts_.cancels.failed();
   const std::uint64_t stuck = parts_.cancels.stuck();
   const auto cancel_busy = [this] {
+    note_left();
     for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
       if (pooled.monitor.activity().busy && pooled.monitor.cancel()) remaining.canceled = true;
     });
@@ -171,6 +181,7 @@ bool Closing::force() {
   const auto began = Clock::now();
   enter("force", &Plan::force);
   const auto shut_down = [this] {
+    note_left();
     for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
       if (remaining.forced || pooled.duplicate.get() < 0) return;
       remaining.forced = ::shutdown(pooled.duplicate.get(), SHUT_RDWR) == 0;
@@ -214,6 +225,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     }
   }
   if (result_.outcome == Outcome::orphaned || own_ > 0) {
+    if (result_.outcome == Outcome::orphaned) note_left();
     result_.leases_orphaned = abandon();
     if (result_.leases_orphaned > 0) {
       result_.outcome = Outcome::orphaned;

@@ -88,6 +88,12 @@ void Closing::shorten(const CloseOptions& options) {
   shorter(plan_.force, options.force);
 }
 
+// Needs mutex_. The leases of the calling thread are not waited for.
+void Closing::leave_out(std::uint32_t own) noexcept {
+  self_.store(core::current_thread_id(), std::memory_order_relaxed);
+  own_.store(own, std::memory_order_relaxed);
+}
+
 void Closing::hurry() noexcept {
   hurry_.store(true, std::memory_order_relaxed);  // relaxed: the drain mutex carries it
   parts_.core.slots().poke_drain();
@@ -108,6 +114,11 @@ bool Closing::announce(std::string_view reason, Location where) {
   announced_ = record_of(std::string(reason), where);
   announced_->phase = "lame duck";
   return true;
+}
+
+bool Closing::runs_here() const {
+  std::lock_guard lock(mutex_);
+  return running_ && !report_ && runner_ == core::current_thread_id();
 }
 
 CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
@@ -146,6 +157,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
     }
     if (running_) {
       shorten(options);
+      if (own > 0) leave_out(own);
       lock.unlock();
       parts_.core.slots().poke_drain();
       lock.lock();
@@ -153,6 +165,8 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
       if (report_) return *report_;
     }
     running_ = true;
+    runner_ = core::current_thread_id();
+    leave_out(own);
     plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
              .cancel = options.cancel.value_or(parts_.config.close_cancel),
              .force = options.force.value_or(parts_.config.close_force)};
@@ -160,12 +174,11 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
   const Turn turn(*this);
   result_ = {};  // of a run that failed
   left_.clear();
+  noted_.clear();
   result_.closer = closed_->closer;
   result_.announced = announced_;  // there is none to come once the record is published
   result_.still_attached = *closed_->attached;
   began_ = Clock::now();
-  own_ = own;
-  self_ = core::current_thread_id();
   if (!drain() && !cancel()) force();
   end_rest(keep);
   return finish();

@@ -49,6 +49,10 @@ class Closing {
   // as a pointer. False: somebody was here before.
   bool request(const char* reason, Location where) noexcept;
 
+  // The calling thread is closing the pool, and calls from inside that: run() would wait for
+  // itself.
+  bool runs_here() const;
+
   // The first time: true. What the leases are told is not said here.
   bool announce(std::string_view reason, Location where);
 
@@ -77,11 +81,6 @@ class Closing {
   using Clock = std::chrono::steady_clock;
   using Outcome = CloseReport::Outcome;
 
-  // A lease that drain left over.
-  struct Left {
-    std::uint32_t slot = 0;
-    std::uint64_t number = 0;  // of the lease, among those of the slot
-  };
   // How long the phases may still take: those to come, and until when the one under way.
   struct Plan {
     std::chrono::milliseconds drain{};
@@ -97,6 +96,7 @@ class Closing {
   bool publish(std::string reason, Location where);
   CloseRecord record_of(std::string reason, Location where) const;
   void shorten(const CloseOptions& options);
+  void leave_out(std::uint32_t own) noexcept;
   void hurry() noexcept;
   Deadline until() const noexcept;
 
@@ -108,7 +108,7 @@ class Closing {
   bool force();
   void note_left();
   void note_ended(const char* phase);
-  bool still_out(const Left& left) const;
+  bool still_out(std::uint32_t slot) const;
   template <class Visit>
   void for_each_left(Visit&& visit);
   bool tells_nobody() const noexcept;
@@ -137,17 +137,22 @@ class Closing {
   std::condition_variable ended_;
   std::shared_ptr<ClosedReport> closed_;    // mutex_; null = open
   bool running_ = false;                    // mutex_
+  std::int32_t runner_ = 0;                 // mutex_; the thread, while running_
   Plan plan_{};                             // mutex_
   std::vector<CloseRecord> later_{};        // mutex_
   std::optional<CloseReport> report_{};     // mutex_; set = close has ended
   std::optional<CloseRecord> announced_{};  // mutex_
 
+  // Leases that are not waited for, and the thread that holds them: of who runs it, or of who joins
+  // it. Relaxed: poke_drain() carries them.
+  std::atomic<std::uint32_t> own_{0};
+  std::atomic<std::int32_t> self_{0};
+
   // Of the thread that runs it.
   Clock::time_point began_{};
-  std::uint32_t own_ = 0;
-  std::int32_t self_ = 0;
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
-  std::vector<Left> left_{};
+  std::vector<std::uint32_t> left_{};  // slots whose leases drain left over, as result_.remaining
+  std::vector<bool> noted_{};          // by slot: it is in left_
   CloseReport result_{};
 };
 

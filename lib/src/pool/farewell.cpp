@@ -1,15 +1,30 @@
 #include "farewell.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
 
 namespace tidegate::detail {
+namespace {
+
+constexpr int kPartsAtOnce = 4;  // of what a server still says, in one step
+
+// PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
+// mode. A server that reads nothing is told by the end of our side only.
+void close_without_waiting(PooledConnection& connection) noexcept {
+  const int socket = connection.duplicate.get();
+  pollfd room{socket, POLLOUT, 0};
+  if (socket >= 0 && ::poll(&room, 1, 0) == 0) ::shutdown(socket, SHUT_WR);
+  connection.connection.close();
+}
+
+}  // namespace
 
 Farewell::Farewell(std::uint32_t slot, PooledConnection& connection) noexcept
     : slot_(slot), socket_(connection.duplicate.get()), deadline_(kPatience) {
-  connection.connection.close();
+  close_without_waiting(connection);
   // libpq has said goodbye and closed its descriptor, but ours keeps the socket open: end our side
   // of it by hand, or a server that missed the goodbye would wait for us.
   if (socket_ >= 0 && ::shutdown(socket_, SHUT_WR) != 0) socket_ = -1;
@@ -17,19 +32,21 @@ Farewell::Farewell(std::uint32_t slot, PooledConnection& connection) noexcept
 
 Farewell::Progress Farewell::step() const noexcept {
   if (socket_ < 0) return Progress::gone;
-  std::array<char, 1024> rest;
-  for (;;) {
+  std::array<char, 4096> rest;
+  // A server that sends without end gets its share of the thread, and no more time than others.
+  for (int part = 0; part < kPartsAtOnce; ++part) {
     const ssize_t size = ::recv(socket_, rest.data(), rest.size(), MSG_DONTWAIT);
     if (size > 0) continue;
     if (size == 0) return Progress::gone;
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return Progress::gone;
-    return deadline_.passed() ? Progress::abandoned : Progress::pending;
+    break;
   }
+  return deadline_.passed() ? Progress::abandoned : Progress::pending;
 }
 
 void end_now(PooledConnection& connection) noexcept {
-  connection.connection.close();
+  close_without_waiting(connection);
   connection.duplicate = {};
 }
 

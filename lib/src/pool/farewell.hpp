@@ -22,7 +22,7 @@ class Farewell {
   Deadline deadline() const noexcept { return deadline_; }
 
   enum class Progress { pending, gone, abandoned };
-  // Reads what the server still says, to its end; never blocks.
+  // Reads some of what the server still says; `gone` at its end. Never blocks.
   Progress step() const noexcept;
 
  private:

@@ -19,12 +19,9 @@ Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) cons
   const Deadline by = search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
   try {
     // Its statements end with the pool, too.
-    std::stop_source stop;
-    const auto request_stop = [&stop] { stop.request_stop(); };
-    const std::stop_callback on_stop(search.stop, request_stop);
-    const std::stop_callback on_close(core_->closing().get_token(), request_stop);
+    const EitherStop stop(search.stop, core_->closing().get_token());
     const InHook scope(*this);
-    const Bounded bound(connection, by, stop.get_token());
+    const Bounded bound(connection, by, stop.token());
     return config_.hooks.prepare(connection);
   } catch (...) {
     return Verdict::discard_and_fail(std::current_exception());

@@ -38,6 +38,26 @@ class InHook {
   const InHook* outer_;
 };
 
+// Stops when either of two stops does. Throws std::bad_alloc.
+class EitherStop {
+ public:
+  EitherStop(std::stop_token one, std::stop_token other)
+      : on_one_(std::move(one), Request{source_}), on_other_(std::move(other), Request{source_}) {}
+  EitherStop(const EitherStop&) = delete;
+  EitherStop& operator=(const EitherStop&) = delete;
+
+  std::stop_token token() const noexcept { return source_.get_token(); }
+
+ private:
+  struct Request {
+    std::stop_source& source;
+    void operator()() const noexcept { source.request_stop(); }
+  };
+  std::stop_source source_{};
+  std::stop_callback<Request> on_one_;
+  std::stop_callback<Request> on_other_;
+};
+
 // As long as it lives, every statement on `connection` ends at the bound.
 class Bounded {
  public:

@@ -59,6 +59,11 @@ void Maintenance::hurry() noexcept {
   wake();
 }
 
+void Maintenance::refill_at(Clock::time_point next_attempt) noexcept {
+  refill_at_.store(next_attempt.time_since_epoch().count(), std::memory_order_relaxed);  // as above
+  wake();
+}
+
 void Maintenance::suspect() noexcept {
   suspect_.store(true, std::memory_order_relaxed);  // as above
   wake();
@@ -147,6 +152,7 @@ void Maintenance::loop() noexcept {
         next_look_ = now + kAtMostEvery;
         look_at_all_idle();
       }
+      refill_after_backoff();
       if (now >= next_chores_ || hurry_.exchange(false, std::memory_order_relaxed)) do_chores(now);
       if (now >= next_round_) plan_round(now);
       go_on_with_round();
@@ -180,6 +186,15 @@ void Maintenance::refill_soon() noexcept {
   next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kAtMostEvery));
 }
 
+// A failed opening leaves its slot empty, and only who waits is planned for at once. One attempt
+// per backoff step stays one (I13): the openers see to that.
+void Maintenance::refill_after_backoff() noexcept {
+  const Clock::rep at = refill_at_.exchange(0, std::memory_order_relaxed);
+  if (at == 0) return;
+  const Clock::time_point next_attempt{Clock::duration(at)};
+  next_chores_ = std::min(next_chores_, std::max(next_attempt, last_chores_ + kAtMostEvery));
+}
+
 // Sleeps until a server says something, somebody wakes us, or the next thing is due. False: polling
 // does not work.
 bool Maintenance::wait() noexcept {
@@ -188,7 +203,8 @@ bool Maintenance::wait() noexcept {
   const Deadline idle_until = earlier(Deadline(next_chores_), Deadline(next_round_));
   const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
   Deadline next = anything_open_ ? Deadline(period) : idle_until;
-  if (stopping_.load(std::memory_order_relaxed)) next = earlier(next, Deadline(kTickPeriod));
+  // The chores are not done any more: what is due of them must keep nobody awake.
+  if (stopping_.load(std::memory_order_relaxed)) next = Deadline(kTickPeriod);
   for (const Farewell& farewell : farewells_) {
     polled_.push_back({farewell.socket(), POLLIN, 0});  // a negative one is passed over
     next = earlier(next, farewell.deadline());

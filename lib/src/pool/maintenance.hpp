@@ -53,12 +53,15 @@ class Maintenance {
   void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
   // Does the chores at the next turn, whatever the health_period.
   void hurry() noexcept;
+  // An opening has failed: what is missing is asked for again when the next attempt may begin.
+  void refill_at(Clock::time_point next_attempt) noexcept;
   // A connection was found dead: the others that are idle are looked at, too.
   void suspect() noexcept;
   // Returns after the next turn of the loop, or at the deadline.
   void await_turn(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
   void stop_refilling() noexcept { refills_.store(false, std::memory_order_relaxed); }
+  bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
   // Async-signal-safe.
   void want_close() noexcept;
   // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
@@ -107,6 +110,7 @@ class Maintenance {
   void take_work() noexcept;
   bool wait() noexcept;
   void refill_soon() noexcept;
+  void refill_after_backoff() noexcept;
   void step_farewells() noexcept;
   void step_pings() noexcept;
   void step_laundry() noexcept;
@@ -157,6 +161,7 @@ class Maintenance {
   // Shared.
   std::atomic<bool> hurry_{false};
   std::atomic<bool> suspect_{false};
+  std::atomic<Clock::rep> refill_at_{0};  // steady; 0: nothing has failed since the last look
   std::atomic<bool> refills_{true};
   std::atomic<bool> close_wanted_{false};
   std::atomic<long> thread_id_{0};

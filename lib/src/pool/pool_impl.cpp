@@ -22,6 +22,10 @@ namespace {
 
 using core::Retired;
 
+// A warm_up asks for the refill again: an opening may have got no thread, or a connection have
+// gone.
+constexpr std::chrono::milliseconds kHurryEvery{100};
+
 // Lifetime with jitter, rolled once per connection.
 std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
   if (config.max_lifetime.count() == 0) return {};
@@ -80,6 +84,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                                             const std::stop_token& stop) { do_chore(slot, stop); },
                             .backing_off =
                                 [this](std::chrono::steady_clock::time_point next) {
+                                  maintenance_.refill_at(next);
                                   tell(config_.observer, [&](Observer& o) {
                                     const auto now = std::chrono::steady_clock::now();
                                     o.backing_off(
@@ -189,13 +194,19 @@ Stats PoolImpl::stats() const {
 
 // The refill is maintenance's; here it is only waited for.
 bool PoolImpl::warm_up(Deadline deadline) {
+  Deadline hurry_again = Deadline::now();
   for (;;) {
     const PoolCounts counts = core_->slots().places();
     const std::uint32_t wanted = core::policy::floor_size(config_.min_size, config_.min_idle,
                                                           counts.leased, config_.max_size);
     if (counts.idle + counts.leased >= wanted) return true;
     if (core_->slots().closed() || deadline.passed()) return false;
-    maintenance_.hurry();
+    // In lame duck nothing more is opened for the minimum: only what is under way can still come.
+    if (!maintenance_.refills() && counts.connecting + counts.checking == 0) return false;
+    if (hurry_again.passed()) {
+      maintenance_.hurry();
+      hurry_again = Deadline(kHurryEvery);
+    }
     maintenance_.await_turn(deadline);
   }
 }

@@ -110,6 +110,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   core::Checked check(const core::Found& found, Search& search);
   core::Checked check_state(const core::Found& found, Search& search);
   bool wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const;
+  bool ping(Connection& connection, const Search& search) const noexcept;
   core::Checked check_by_ping(core::Ticket ticket, Search& search);
   void set_aside(core::Ticket ticket, Task task) noexcept;
   // hook_calls.cpp

@@ -130,6 +130,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       checked = check(found);
     }
     if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
+    if (!slots_.still_open(found.ticket)) return count_failed({Errc::closed, {}, found.waited});
     if (found.waited) {
       waited_.fetch_add(1, std::memory_order_relaxed);
       waited_for_.fetch_add((Sync::now() - search.since).count(), std::memory_order_relaxed);

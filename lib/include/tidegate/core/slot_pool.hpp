@@ -144,6 +144,9 @@ class SlotPool {
   // The resource needs a longer look before anybody may have it: as release(), but out -> checking,
   // for take_to_check(). The slot is retired at once when the pool is closed.
   void hand_over(Ticket ticket) noexcept;
+  // After a check that may have taken a while, for a slot with which no lease has begun yet. False:
+  // the pool has been closed meanwhile, and slot and admission are gone (I4).
+  bool still_open(Ticket ticket) noexcept;
   // Only the admission ends: the slot has been moved on by replace() or set_aside().
   void give_up(std::uint32_t gate) noexcept { leave(gate); }
   // The resource is gone with its holder: the slot is `empty` at once.

@@ -59,6 +59,15 @@ Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited
   return {std::nullopt, {slot, gate}, waited};
 }
 
+// Step 5 once more, for what has come after it: a ping or a hook goes on while the pool closes.
+template <class Sync>
+bool SlotPool<Sync>::still_open(Ticket ticket) noexcept {
+  if (!gate_word::closed(gates_[ticket.gate()].load())) return true;
+  shut_down(ticket.slot(), SlotState::out);
+  leave(ticket.gate());
+  return false;
+}
+
 template <class Sync>
 Found SlotPool<Sync>::leave_with(std::uint32_t gate, Errc error, bool waited) noexcept {
   leave(gate);

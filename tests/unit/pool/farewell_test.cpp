@@ -1,0 +1,74 @@
+// Farewell: what a server that goes on talking may cost maintenance.
+#include "pool/farewell.hpp"
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace tidegate::detail {
+namespace {
+
+// A connection that is closed already, but for a duplicate whose other end the test has.
+class FarewellOfATalker : public testing::Test {
+ protected:
+  FarewellOfATalker() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    connection_.duplicate = pq::FileDescriptor(ends[0]);
+    server_ = pq::FileDescriptor(ends[1]);
+  }
+
+  // As much as there is room for.
+  void talk() {
+    const std::string bytes(std::size_t{16} * 1024, 'x');
+    while (::send(server_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+  }
+  int unread() const {
+    int size = 0;
+    EXPECT_EQ(::ioctl(connection_.duplicate.get(), FIONREAD, &size), 0);
+    return size;
+  }
+
+  PooledConnection connection_{};
+  pq::FileDescriptor server_{};
+};
+
+// Seen failing with a step that reads as long as data comes.
+TEST_F(FarewellOfATalker, ReadsABoundedPartAtATime) {
+  const Farewell farewell(0, connection_);
+  talk();
+  const int before = unread();
+  EXPECT_EQ(farewell.step(), Farewell::Progress::pending);
+  EXPECT_LT(unread(), before);
+  EXPECT_GT(unread(), 0) << "of " << before;
+}
+
+TEST_F(FarewellOfATalker, IsAbandonedThoughThereIsMoreToRead) {
+  const Farewell farewell(0, connection_);
+  auto progress = Farewell::Progress::pending;
+  while (progress == Farewell::Progress::pending) {
+    talk();
+    progress = farewell.step();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(progress, Farewell::Progress::abandoned);
+  EXPECT_GT(unread(), 0) << "it was not read to the end first";
+}
+
+TEST_F(FarewellOfATalker, EndsWhenAllIsReadToTheEnd) {
+  const Farewell farewell(0, connection_);
+  talk();
+  server_.reset();
+  auto progress = farewell.step();
+  while (progress == Farewell::Progress::pending) progress = farewell.step();
+  EXPECT_EQ(progress, Farewell::Progress::gone);
+}
+
+}  // namespace
+}  // namespace tidegate::detail
