@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <stdexcept>
 #include <string>
 
@@ -13,6 +12,7 @@
 #include "pg/pool.hpp"
 #include "pg/server.hpp"
 #include "scenario.hpp"
+#include "support/count.hpp"
 #include "support/pause.hpp"
 #include "support/proxy.hpp"
 #include "support/verdict.hpp"
@@ -145,11 +145,11 @@ constexpr std::uint32_t kMoods = 12;
 void hooks(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
-    std::array<std::atomic<std::uint32_t>, kHooks> calls{};
-    std::atomic<std::uint32_t> verdicts{0};
+    std::array<Count, kHooks> calls{};
+    Count verdicts{};
     PgPool* own = nullptr;  // written before the first acquire
     const auto mood = [&, seed = run.seed(3)](Hook hook) {
-      const std::uint32_t call = calls[hook]++;
+      const std::uint64_t call = calls[hook].add();
       switch (call % kMoods) {
         case 0: throw std::runtime_error("thrown by a hook");
         case 1: throw 4711;
@@ -174,7 +174,7 @@ void hooks(Run& run) {
         .prepare =
             [&](Connection&) {
               if (mood(prepare)) return Verdict::use();
-              switch (++verdicts % 3) {
+              switch (verdicts.add() % 3) {
                 case 0: return Verdict::retry();
                 case 1: return Verdict::keep_and_fail("kept");
                 default: return Verdict::discard_and_fail("discarded");

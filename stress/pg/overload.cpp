@@ -8,6 +8,7 @@
 #include "pg/load.hpp"
 #include "pg/pool.hpp"
 #include "scenario.hpp"
+#include "support/count.hpp"
 #include "support/pause.hpp"
 #include "support/sanitizers.hpp"
 #include "support/team.hpp"
@@ -28,7 +29,7 @@ constexpr std::chrono::milliseconds kRecovery{1000};
 // So many threads serve themselves for `time`; answers per second.
 double goodput(const Run& run, PgPool& pool, std::uint32_t threads,
                std::chrono::milliseconds time) {
-  std::atomic<std::uint64_t> served{0};
+  Count served{};
   std::atomic<bool> over{false};
   Team team(threads, run.seed(threads), [&](Actor& me) {
     while (!over) {
@@ -37,7 +38,7 @@ double goodput(const Run& run, PgPool& pool, std::uint32_t threads,
         pause(1ms);  // as somebody does who was refused
         continue;
       }
-      if (!pool.exec(me, *held, kWork)) ++served;
+      if (!pool.exec(me, *held, kWork)) served.add();
       pool.release(me, std::move(*held));
     }
   });

@@ -88,9 +88,9 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
               to_string(s));
       check_sessions();
       check_records();
-      seen_[0] = s.leased;
-      seen_[1] = s.idle;
-      seen_[2] = s.waiting;
+      seen_[0].store(s.leased, std::memory_order_relaxed);
+      seen_[1].store(s.idle, std::memory_order_relaxed);
+      seen_[2].store(s.waiting, std::memory_order_relaxed);
       pause(10ms);
     }
   });
@@ -98,8 +98,9 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
 
 PgPool::~PgPool() {
   stop_sampling();
-  Watchdog::instance().count(
-      {.acquires = attempts_, .leases = ended_, .closes = closed_in_use_ ? 1U : 0U});
+  Watchdog::instance().count({.acquires = attempts_,
+                              .leases = ended_,
+                              .closes = closed_in_use_.load(std::memory_order_relaxed) ? 1U : 0U});
 }
 
 void PgPool::check_sessions() {
@@ -125,14 +126,14 @@ void PgPool::check_records() const {
 
 std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
                                             const std::stop_token& stop, Errc* why) {
-  ++attempts_;
+  attempts_.add();
   auto lease = [&] {
     const Actor::InCall call(actor, "acquire");
     return pool_->try_acquire(deadline, stop);
   }();
   require_in_time("an acquire", deadline);
   if (lease) {
-    ++acquired_;
+    acquired_.add();
     Held held{std::move(*lease), 0};
     held.pid = held.lease->backend_pid();
     const std::uint32_t before = owners[static_cast<std::size_t>(held.pid)].exchange(
@@ -148,10 +149,10 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
     return held;
   }
   const Errc code = lease.error().code();
-  ++acquire_failed_[static_cast<std::size_t>(code)];
+  acquire_failed_[static_cast<std::size_t>(code)].add();
   if (why != nullptr) *why = code;
   if (code == Errc::closed) {
-    require(closing_, "I9", "closed, and nobody closes");
+    require(closing_.load(std::memory_order_relaxed), "I9", "closed, and nobody closes");
     return std::nullopt;
   }
   require(has(allowed_acquire_, code), "I9", "an acquire failed: ", lease.error().what());
@@ -164,7 +165,7 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
 }
 
 std::optional<Errc> PgPool::failed_statement(const Error& error) {
-  ++failed_[static_cast<std::size_t>(error.code())];
+  failed_[static_cast<std::size_t>(error.code())].add();
   require(has(allowed_statement_, error.code()), "I9", "a statement failed: ", error.what());
   return error.code();
 }
@@ -179,7 +180,7 @@ std::optional<Errc> PgPool::exec(Actor& actor, Held& held, const char* sql,
     return failed_statement(error);
   }
   require_in_time("a statement", options.by, kDrainBound);
-  ++answered_;
+  answered_.add();
   return std::nullopt;
 }
 
@@ -194,7 +195,7 @@ std::optional<Errc> PgPool::ask(Actor& actor, Held& held, const ExecOptions& opt
   }
   require_in_time("a statement", options.by, kDrainBound);
   require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
-  ++answered_;
+  answered_.add();
   return std::nullopt;
 }
 
@@ -203,7 +204,7 @@ void PgPool::end(Actor& actor, Held& held, const char* verb) {
       owners[static_cast<std::size_t>(held.pid)].exchange(0, std::memory_order_relaxed);
   require(before == actor.index + 1, "I2", verb, " of session ", held.pid, " by actor ",
           actor.index, ", and it was leased to ", before - 1);
-  ++ended_;
+  ended_.add();
 }
 void PgPool::release(Actor& actor, Held held) {
   end(actor, held, "release");
@@ -212,7 +213,7 @@ void PgPool::release(Actor& actor, Held held) {
 }
 void PgPool::discard(Actor& actor, Held held) {
   end(actor, held, "discard");
-  ++discarded_;
+  discarded_.add();
   const Actor::InCall call(actor, "discard");
   held.lease.discard();
 }
@@ -237,17 +238,18 @@ void PgPool::fill(Actor& actor, std::uint32_t count) {
 }
 
 void PgPool::recurse() {
-  ++attempts_;
+  attempts_.add();
   if (const auto lease = pool_->try_acquire()) {
-    ++acquired_;
-    ++ended_;
+    acquired_.add();
+    ended_.add();
   } else {
-    ++acquire_failed_[static_cast<std::size_t>(lease.error().code())];
+    acquire_failed_[static_cast<std::size_t>(lease.error().code())].add();
   }
 }
 
 void PgPool::expect_close() noexcept {
-  if (!closing_.exchange(true)) closed_in_use_ = attempts_ > ended_ + acquires_failed();
+  if (closing_.exchange(true, std::memory_order_relaxed)) return;
+  closed_in_use_.store(attempts_ > ended_ + acquires_failed(), std::memory_order_relaxed);
 }
 
 CloseReport PgPool::close(Actor& actor, const CloseOptions& options) {
@@ -332,10 +334,12 @@ void PgPool::audit_and_close(Actor& actor, bool sessions) {
 }
 
 Watchdog::Progress PgPool::progress() const {
-  std::string text = "leased " + std::to_string(seen_[0]) + ", idle " + std::to_string(seen_[1]) +
-                     ", waiting " + std::to_string(seen_[2]) + " of " + std::to_string(max_size_) +
-                     "; acquired " + std::to_string(acquired_) + ", answered " +
-                     std::to_string(answered_);
+  const auto seen = [this](std::size_t i) {
+    return std::to_string(seen_[i].load(std::memory_order_relaxed));
+  };
+  std::string text = "leased " + seen(0) + ", idle " + seen(1) + ", waiting " + seen(2) + " of " +
+                     std::to_string(max_size_) + "; acquired " + std::to_string(acquired_) +
+                     ", answered " + std::to_string(answered_);
   for (std::size_t i = 0; i < kErrcCount; ++i) {
     const std::string code(to_string(static_cast<Errc>(i)));
     if (acquire_failed_[i] > 0) text += ", " + code + ' ' + std::to_string(acquire_failed_[i]);

@@ -16,6 +16,7 @@
 #include <tidegate/pq/exec_options.hpp>
 
 #include "support/actor.hpp"
+#include "support/count.hpp"
 #include "support/watchdog.hpp"
 
 namespace tidegate::stress {
@@ -100,7 +101,6 @@ class PgPool {
   std::uint64_t statements_failed(Errc code) const noexcept { return of(failed_, code); }
 
  private:
-  using Count = std::atomic<std::uint64_t>;
   using Counts = std::array<Count, kErrcCount>;
   static std::uint64_t of(const Counts& counts, Errc code) noexcept {
     return counts[static_cast<std::size_t>(code)];
@@ -120,13 +120,14 @@ class PgPool {
   std::size_t threads_before_ = 0;
   std::size_t files_before_ = 0;
 
+  // Everything that actors and sampler share is relaxed, as is Count.
   std::atomic<bool> closing_{false};
   std::atomic<bool> closed_in_use_{false};
-  Count attempts_{0};
-  Count acquired_{0};
-  Count ended_{0};
-  Count discarded_{0};
-  Count answered_{0};
+  Count attempts_{};
+  Count acquired_{};
+  Count ended_{};
+  Count discarded_{};
+  Count answered_{};
   Counts acquire_failed_{};
   Counts failed_{};
   std::array<std::atomic<std::uint32_t>, 3> seen_{};  // leased, idle, waiting
