@@ -87,6 +87,14 @@ class Artefacts(unittest.TestCase):
         self.assertEqual(report["unfinished"], "control.leak")
         self.assertIn("broken", report["what"])
 
+    def test_of_an_exception_with_its_words(self):
+        done, report = self.play("control.exception")
+        self.assertEqual(done.returncode, 70)
+        self.assertEqual(report["unfinished"], "control.exception")
+        self.assertIn("thrown while everybody was busy", report["what"])
+        self.assertIn("seed 4711", done.stdout)
+        self.assertIn("replay: ", done.stdout)
+
     def test_of_a_hang_with_the_stacks_of_all_threads(self):
         done, report = self.play("control.lost-wakeup", "--stall", "1")
         self.assertEqual(done.returncode, 75)
