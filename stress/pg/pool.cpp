@@ -19,7 +19,11 @@ using namespace std::chrono_literals;
 
 // By process id: who has leased the session, an actor's index + 1, or 0. Relaxed, as in Ledger: the
 // ledger must not order what the pool has to order. Pages that nobody touches cost nothing.
-constinit std::array<std::atomic<std::uint32_t>, 1 << 22> owners{};
+constinit std::array<std::uint32_t, 1 << 22> owners{};
+// A pooler makes its process ids up, of 32 bits.
+std::atomic_ref<std::uint32_t> owner(int pid) {
+  return std::atomic_ref(owners[static_cast<std::uint32_t>(pid) % owners.size()]);
+}
 
 std::uint32_t bits(std::initializer_list<Errc> codes) {
   std::uint32_t all = 0;
@@ -136,8 +140,8 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
     acquired_.add();
     Held held{std::move(*lease), 0};
     held.pid = held.lease->backend_pid();
-    const std::uint32_t before = owners[static_cast<std::size_t>(held.pid)].exchange(
-        actor.index + 1, std::memory_order_relaxed);
+    const std::uint32_t before =
+        owner(held.pid).exchange(actor.index + 1, std::memory_order_relaxed);
     require(before == 0, "I2", "session ", held.pid, " of actor ", before - 1,
             " was leased to actor ", actor.index);
     const LeaseInfo record = held.lease.info();
@@ -164,44 +168,36 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
   return std::nullopt;
 }
 
-std::optional<Errc> PgPool::failed_statement(const Error& error) {
-  failed_[static_cast<std::size_t>(error.code())].add();
-  require(has(allowed_statement_, error.code()), "I9", "a statement failed: ", error.what());
-  return error.code();
+std::optional<Errc> PgPool::run(Actor& actor, Held& held, const char* verb, Deadline by,
+                                const std::function<void(Connection&)>& statements) {
+  std::optional<Errc> failed;
+  try {
+    const Actor::InCall call(actor, verb);
+    statements(*held.lease);
+  } catch (const Error& error) {
+    failed = error.code();
+    failed_[static_cast<std::size_t>(*failed)].add();
+    require(has(allowed_statement_, *failed), "I9", "a statement failed: ", error.what());
+  }
+  require_in_time("a statement", by, kDrainBound);
+  if (!failed) answered_.add();
+  return failed;
 }
 
 std::optional<Errc> PgPool::exec(Actor& actor, Held& held, const char* sql,
                                  const ExecOptions& options) {
-  try {
-    const Actor::InCall call(actor, "exec");
-    held.lease->exec(options, sql);
-  } catch (const Error& error) {
-    require_in_time("a statement", options.by, kDrainBound);
-    return failed_statement(error);
-  }
-  require_in_time("a statement", options.by, kDrainBound);
-  answered_.add();
-  return std::nullopt;
+  return run(actor, held, "exec", options.by, [&](Connection& c) { c.exec(options, sql); });
 }
 
 std::optional<Errc> PgPool::ask(Actor& actor, Held& held, const ExecOptions& options) {
-  int pid = 0;
-  try {
-    const Actor::InCall call(actor, "ask");
-    pid = held.lease->query_value<int>(options, "select pg_backend_pid()");
-  } catch (const Error& error) {
-    require_in_time("a statement", options.by, kDrainBound);
-    return failed_statement(error);
-  }
-  require_in_time("a statement", options.by, kDrainBound);
-  require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
-  answered_.add();
-  return std::nullopt;
+  return run(actor, held, "ask", options.by, [&](Connection& c) {
+    const int pid = c.query_value<int>(options, "select pg_backend_pid()");
+    require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
+  });
 }
 
 void PgPool::end(Actor& actor, Held& held, const char* verb) {
-  const std::uint32_t before =
-      owners[static_cast<std::size_t>(held.pid)].exchange(0, std::memory_order_relaxed);
+  const std::uint32_t before = owner(held.pid).exchange(0, std::memory_order_relaxed);
   require(before == actor.index + 1, "I2", verb, " of session ", held.pid, " by actor ",
           actor.index, ", and it was leased to ", before - 1);
   ended_.add();

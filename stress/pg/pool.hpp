@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -62,7 +63,10 @@ class PgPool {
 
   std::optional<Held> acquire(Actor& actor, Deadline deadline, const std::stop_token& stop = {},
                               Errc* why = nullptr);
-  // Runs a statement; how it failed, if it did.
+  // Runs statements that are one call, "`verb`", to be over `by` then; how it failed, if it did.
+  std::optional<Errc> run(Actor& actor, Held& held, const char* verb, Deadline by,
+                          const std::function<void(Connection&)>& statements);
+  // One statement.
   std::optional<Errc> exec(Actor& actor, Held& held, const char* sql,
                            const ExecOptions& options = {});
   // Asks the server who serves.
@@ -105,7 +109,6 @@ class PgPool {
   static std::uint64_t of(const Counts& counts, Errc code) noexcept {
     return counts[static_cast<std::size_t>(code)];
   }
-  std::optional<Errc> failed_statement(const Error& error);
   void end(Actor& actor, Held& held, const char* verb);
   void compare(const Stats& stats) const;
   void check_sessions();
