@@ -196,7 +196,7 @@ void play(const Scenario& scenario, std::uint64_t seed, const Arguments& a,
            .at_full_length = a.seconds >= kFullLength},
           scenario.name);
   const Watchdog::Tally before = Watchdog::instance().tally();
-  scenario.play(run);
+  or_fail([&] { scenario.play(run); });
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   const Watchdog::Tally tally = Watchdog::instance().tally() - before;
   std::printf("%s: %llu passes, ", name.c_str(), static_cast<unsigned long long>(run.passes()));

@@ -18,6 +18,7 @@
 #include "pg/pool.hpp"
 #include "pg/server.hpp"
 #include "scenario.hpp"
+#include "support/count.hpp"
 #include "support/pause.hpp"
 #include "support/team.hpp"
 #include "support/verdict.hpp"
@@ -36,11 +37,11 @@ void expect(const CloseReport& report, Outcome outcome) {
 // Everybody holds a lease in a statement that does not end by itself, while `close` runs.
 void with_sleepers(const Run& run, PgPool& pool, const std::function<void()>& close) {
   const std::uint32_t size = std::min(run.threads(), run.pool());
-  std::atomic<std::uint32_t> asleep{0};
+  Count asleep{};
   Team team(size, run.seed(4), [&](Actor& me) {
     auto held = pool.acquire(me, Deadline(8s));
     require(held.has_value(), "I9", "no lease for a sleeper");
-    ++asleep;
+    asleep.add();
     require(pool.exec(me, *held, "select pg_sleep(3600)").has_value(), "I9",
             "a statement without end has ended well");
     pool.release(me, std::move(*held));
@@ -255,13 +256,13 @@ void leases_outlive(Run& run) {
 void refused(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
-    std::atomic<int> refusals{0};
+    Count refusals{};
     std::atomic<Pool*> own{nullptr};
     const auto try_close = [&] {
       try {
         if (Pool* pool = own) pool->close();
       } catch (const WouldDeadlock&) {
-        ++refusals;
+        refusals.add();
       }
     };
     PoolConfig config = PgPool::quick("refused", run.pool());

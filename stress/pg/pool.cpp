@@ -19,7 +19,11 @@ using namespace std::chrono_literals;
 
 // By process id: who has leased the session, an actor's index + 1, or 0. Relaxed, as in Ledger: the
 // ledger must not order what the pool has to order. Pages that nobody touches cost nothing.
-constinit std::array<std::atomic<std::uint32_t>, 1 << 22> owners{};
+constinit std::array<std::uint32_t, 1 << 22> owners{};
+// A pooler makes its process ids up, of 32 bits.
+std::atomic_ref<std::uint32_t> owner(int pid) {
+  return std::atomic_ref(owners[static_cast<std::uint32_t>(pid) % owners.size()]);
+}
 
 std::uint32_t bits(std::initializer_list<Errc> codes) {
   std::uint32_t all = 0;
@@ -88,9 +92,9 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
               to_string(s));
       check_sessions();
       check_records();
-      seen_[0] = s.leased;
-      seen_[1] = s.idle;
-      seen_[2] = s.waiting;
+      seen_[0].store(s.leased, std::memory_order_relaxed);
+      seen_[1].store(s.idle, std::memory_order_relaxed);
+      seen_[2].store(s.waiting, std::memory_order_relaxed);
       pause(10ms);
     }
   });
@@ -98,8 +102,9 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
 
 PgPool::~PgPool() {
   stop_sampling();
-  Watchdog::instance().count(
-      {.acquires = attempts_, .leases = ended_, .closes = closed_in_use_ ? 1U : 0U});
+  Watchdog::instance().count({.acquires = attempts_,
+                              .leases = ended_,
+                              .closes = closed_in_use_.load(std::memory_order_relaxed) ? 1U : 0U});
 }
 
 void PgPool::check_sessions() {
@@ -125,18 +130,18 @@ void PgPool::check_records() const {
 
 std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
                                             const std::stop_token& stop, Errc* why) {
-  ++attempts_;
+  attempts_.add();
   auto lease = [&] {
     const Actor::InCall call(actor, "acquire");
     return pool_->try_acquire(deadline, stop);
   }();
   require_in_time("an acquire", deadline);
   if (lease) {
-    ++acquired_;
+    acquired_.add();
     Held held{std::move(*lease), 0};
     held.pid = held.lease->backend_pid();
-    const std::uint32_t before = owners[static_cast<std::size_t>(held.pid)].exchange(
-        actor.index + 1, std::memory_order_relaxed);
+    const std::uint32_t before =
+        owner(held.pid).exchange(actor.index + 1, std::memory_order_relaxed);
     require(before == 0, "I2", "session ", held.pid, " of actor ", before - 1,
             " was leased to actor ", actor.index);
     const LeaseInfo record = held.lease.info();
@@ -148,10 +153,10 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
     return held;
   }
   const Errc code = lease.error().code();
-  ++acquire_failed_[static_cast<std::size_t>(code)];
+  acquire_failed_[static_cast<std::size_t>(code)].add();
   if (why != nullptr) *why = code;
   if (code == Errc::closed) {
-    require(closing_, "I9", "closed, and nobody closes");
+    require(closing_.load(std::memory_order_relaxed), "I9", "closed, and nobody closes");
     return std::nullopt;
   }
   require(has(allowed_acquire_, code), "I9", "an acquire failed: ", lease.error().what());
@@ -163,47 +168,39 @@ std::optional<PgPool::Held> PgPool::acquire(Actor& actor, Deadline deadline,
   return std::nullopt;
 }
 
-std::optional<Errc> PgPool::failed_statement(const Error& error) {
-  ++failed_[static_cast<std::size_t>(error.code())];
-  require(has(allowed_statement_, error.code()), "I9", "a statement failed: ", error.what());
-  return error.code();
+std::optional<Errc> PgPool::run(Actor& actor, Held& held, const char* verb, Deadline by,
+                                const std::function<void(Connection&)>& statements) {
+  std::optional<Errc> failed;
+  try {
+    const Actor::InCall call(actor, verb);
+    statements(*held.lease);
+  } catch (const Error& error) {
+    failed = error.code();
+    failed_[static_cast<std::size_t>(*failed)].add();
+    require(has(allowed_statement_, *failed), "I9", "a statement failed: ", error.what());
+  }
+  require_in_time("a statement", by, kDrainBound);
+  if (!failed) answered_.add();
+  return failed;
 }
 
 std::optional<Errc> PgPool::exec(Actor& actor, Held& held, const char* sql,
                                  const ExecOptions& options) {
-  try {
-    const Actor::InCall call(actor, "exec");
-    held.lease->exec(options, sql);
-  } catch (const Error& error) {
-    require_in_time("a statement", options.by, kDrainBound);
-    return failed_statement(error);
-  }
-  require_in_time("a statement", options.by, kDrainBound);
-  ++answered_;
-  return std::nullopt;
+  return run(actor, held, "exec", options.by, [&](Connection& c) { c.exec(options, sql); });
 }
 
 std::optional<Errc> PgPool::ask(Actor& actor, Held& held, const ExecOptions& options) {
-  int pid = 0;
-  try {
-    const Actor::InCall call(actor, "ask");
-    pid = held.lease->query_value<int>(options, "select pg_backend_pid()");
-  } catch (const Error& error) {
-    require_in_time("a statement", options.by, kDrainBound);
-    return failed_statement(error);
-  }
-  require_in_time("a statement", options.by, kDrainBound);
-  require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
-  ++answered_;
-  return std::nullopt;
+  return run(actor, held, "ask", options.by, [&](Connection& c) {
+    const int pid = c.query_value<int>(options, "select pg_backend_pid()");
+    require(pid == held.pid, "I10", "session ", held.pid, " was asked, and ", pid, " answered");
+  });
 }
 
 void PgPool::end(Actor& actor, Held& held, const char* verb) {
-  const std::uint32_t before =
-      owners[static_cast<std::size_t>(held.pid)].exchange(0, std::memory_order_relaxed);
+  const std::uint32_t before = owner(held.pid).exchange(0, std::memory_order_relaxed);
   require(before == actor.index + 1, "I2", verb, " of session ", held.pid, " by actor ",
           actor.index, ", and it was leased to ", before - 1);
-  ++ended_;
+  ended_.add();
 }
 void PgPool::release(Actor& actor, Held held) {
   end(actor, held, "release");
@@ -212,7 +209,7 @@ void PgPool::release(Actor& actor, Held held) {
 }
 void PgPool::discard(Actor& actor, Held held) {
   end(actor, held, "discard");
-  ++discarded_;
+  discarded_.add();
   const Actor::InCall call(actor, "discard");
   held.lease.discard();
 }
@@ -237,17 +234,18 @@ void PgPool::fill(Actor& actor, std::uint32_t count) {
 }
 
 void PgPool::recurse() {
-  ++attempts_;
+  attempts_.add();
   if (const auto lease = pool_->try_acquire()) {
-    ++acquired_;
-    ++ended_;
+    acquired_.add();
+    ended_.add();
   } else {
-    ++acquire_failed_[static_cast<std::size_t>(lease.error().code())];
+    acquire_failed_[static_cast<std::size_t>(lease.error().code())].add();
   }
 }
 
 void PgPool::expect_close() noexcept {
-  if (!closing_.exchange(true)) closed_in_use_ = attempts_ > ended_ + acquires_failed();
+  if (closing_.exchange(true, std::memory_order_relaxed)) return;
+  closed_in_use_.store(attempts_ > ended_ + acquires_failed(), std::memory_order_relaxed);
 }
 
 CloseReport PgPool::close(Actor& actor, const CloseOptions& options) {
@@ -332,10 +330,12 @@ void PgPool::audit_and_close(Actor& actor, bool sessions) {
 }
 
 Watchdog::Progress PgPool::progress() const {
-  std::string text = "leased " + std::to_string(seen_[0]) + ", idle " + std::to_string(seen_[1]) +
-                     ", waiting " + std::to_string(seen_[2]) + " of " + std::to_string(max_size_) +
-                     "; acquired " + std::to_string(acquired_) + ", answered " +
-                     std::to_string(answered_);
+  const auto seen = [this](std::size_t i) {
+    return std::to_string(seen_[i].load(std::memory_order_relaxed));
+  };
+  std::string text = "leased " + seen(0) + ", idle " + seen(1) + ", waiting " + seen(2) + " of " +
+                     std::to_string(max_size_) + "; acquired " + std::to_string(acquired_) +
+                     ", answered " + std::to_string(answered_);
   for (std::size_t i = 0; i < kErrcCount; ++i) {
     const std::string code(to_string(static_cast<Errc>(i)));
     if (acquire_failed_[i] > 0) text += ", " + code + ' ' + std::to_string(acquire_failed_[i]);

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include <tidegate/pq/exec_options.hpp>
 
 #include "support/actor.hpp"
+#include "support/count.hpp"
 #include "support/watchdog.hpp"
 
 namespace tidegate::stress {
@@ -61,7 +63,10 @@ class PgPool {
 
   std::optional<Held> acquire(Actor& actor, Deadline deadline, const std::stop_token& stop = {},
                               Errc* why = nullptr);
-  // Runs a statement; how it failed, if it did.
+  // Runs statements that are one call, "`verb`", to be over `by` then; how it failed, if it did.
+  std::optional<Errc> run(Actor& actor, Held& held, const char* verb, Deadline by,
+                          const std::function<void(Connection&)>& statements);
+  // One statement.
   std::optional<Errc> exec(Actor& actor, Held& held, const char* sql,
                            const ExecOptions& options = {});
   // Asks the server who serves.
@@ -100,12 +105,10 @@ class PgPool {
   std::uint64_t statements_failed(Errc code) const noexcept { return of(failed_, code); }
 
  private:
-  using Count = std::atomic<std::uint64_t>;
   using Counts = std::array<Count, kErrcCount>;
   static std::uint64_t of(const Counts& counts, Errc code) noexcept {
     return counts[static_cast<std::size_t>(code)];
   }
-  std::optional<Errc> failed_statement(const Error& error);
   void end(Actor& actor, Held& held, const char* verb);
   void compare(const Stats& stats) const;
   void check_sessions();
@@ -120,13 +123,14 @@ class PgPool {
   std::size_t threads_before_ = 0;
   std::size_t files_before_ = 0;
 
+  // Everything that actors and sampler share is relaxed, as is Count.
   std::atomic<bool> closing_{false};
   std::atomic<bool> closed_in_use_{false};
-  Count attempts_{0};
-  Count acquired_{0};
-  Count ended_{0};
-  Count discarded_{0};
-  Count answered_{0};
+  Count attempts_{};
+  Count acquired_{};
+  Count ended_{};
+  Count discarded_{};
+  Count answered_{};
   Counts acquire_failed_{};
   Counts failed_{};
   std::array<std::atomic<std::uint32_t>, 3> seen_{};  // leased, idle, waiting

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/actor.hpp"
+#include "support/verdict.hpp"
 
 namespace tidegate::stress {
 
@@ -23,7 +24,7 @@ class Team {
         for (;;) {
           turn_.arrive_and_wait();
           if (over_) return;
-          play_(actor);
+          or_fail([&] { play_(actor); });
           turn_.arrive_and_wait();
         }
       });
@@ -40,11 +41,11 @@ class Team {
   void round() {
     round([] {});
   }
-  // `meanwhile` runs on the calling thread.
+  // `meanwhile` runs on the calling thread. An exception out of it or an actor ends the process.
   template <class F>
   void round(F&& meanwhile) {
     turn_.arrive_and_wait();
-    meanwhile();
+    or_fail(meanwhile);
     turn_.arrive_and_wait();
   }
 

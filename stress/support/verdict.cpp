@@ -89,5 +89,8 @@ void fail_invariant(std::string_view invariant, const std::string& what) {
 void fail_hang(const std::string& what) { end(kExitHang, "hang: " + what + "\n"); }
 
 void fail_setup(const std::string& what) { end(kExitUsage, "this cannot be run: " + what + "\n"); }
+void fail_exception(const char* what) {
+  end(kExitInvariant, std::string("an exception has left the scenario: ") + what + "\n");
+}
 
 }  // namespace tidegate::stress

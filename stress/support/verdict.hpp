@@ -1,6 +1,7 @@
 // The end of a run: what it prints, and its exit status.
 #pragma once
 
+#include <exception>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -27,6 +28,20 @@ void print_pass();
 [[noreturn]] void fail_hang(const std::string& what);
 // The machine does not give what the scenario needs: no finding, and no half run either.
 [[noreturn]] void fail_setup(const std::string& what);
+[[noreturn]] void fail_exception(const char* what);
+
+// Calls what no exception is to leave. One that does ends the process on the spot: others may be in
+// loops that end when this does, and nobody could join them.
+template <class F>
+void or_fail(F&& f) {
+  try {
+    f();
+  } catch (const std::exception& e) {
+    fail_exception(e.what());
+  } catch (...) {
+    fail_exception("of an unknown type");
+  }
+}
 
 // The ledger's assertion: an invariant of docs/design.md by name, and what was seen instead.
 template <class... Parts>

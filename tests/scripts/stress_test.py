@@ -221,6 +221,14 @@ class Artefacts(unittest.TestCase):
         self.assertEqual([name for name in names if name.startswith("accounting.")][0],
                          "accounting.alone")
 
+    def test_of_an_exception_with_its_words(self):
+        done, report = self.play("control.exception")
+        self.assertEqual(done.returncode, 70)
+        self.assertEqual(report["unfinished"], "control.exception")
+        self.assertIn("thrown while everybody was busy", report["what"])
+        self.assertIn("seed 4711", done.stdout)
+        self.assertIn("replay: ", done.stdout)
+
     def test_of_a_hang_with_the_stacks_of_all_threads(self):
         done, report = self.play("control.lost-wakeup", "--stall", "1")
         self.assertEqual(done.returncode, 75)
@@ -241,14 +249,17 @@ class Artefacts(unittest.TestCase):
 class KilledInTheMiddle(unittest.TestCase):
     """No server, no process and no folder outlives it, also one that the run itself has restarted."""
 
-    def leaves_nothing(self, number):
+    def leaves_nothing(self, number, scenario, begun):
         with tempfile.TemporaryDirectory() as place:
             os.chmod(place, 0o755)  # for the server's user
             running = subprocess.Popen(
-                [SCRIPTS / "with-postgres", PG_PROGRAM, "--scenario", "server.restart-fast",
+                [SCRIPTS / "with-postgres", PG_PROGRAM, "--scenario", scenario,
                  "--seconds", "100"], stdout=subprocess.PIPE, text=True,
                 env=os.environ | {"TMPDIR": place})
-            self.assertTrue(any("server.restart-fast" in line for line in running.stdout))
+            self.assertTrue(any(scenario in line for line in running.stdout))
+            give_up = time.monotonic() + PATIENCE
+            while not any(pathlib.Path(place).glob(begun)) and time.monotonic() < give_up:
+                time.sleep(0.01)
             time.sleep(0.7)  # somewhere in the middle; wherever that is, it must hold
             running.send_signal(number)
             running.wait(PATIENCE)
@@ -264,16 +275,24 @@ class KilledInTheMiddle(unittest.TestCase):
     def processes(self, place):
         for entry in pathlib.Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and place in (entry / "cmdline").read_text():
+                if entry.name.isdigit() and any(
+                        place.encode() in (entry / name).read_bytes()
+                        for name in ("cmdline", "environ")):
                     yield entry.name
             except OSError:
                 pass
 
     def test_by_terminate(self):
-        self.leaves_nothing(signal.SIGTERM)
+        self.leaves_nothing(signal.SIGTERM, "server.restart-fast", "*")
 
     def test_by_kill(self):
-        self.leaves_nothing(signal.SIGKILL)
+        self.leaves_nothing(signal.SIGKILL, "server.restart-fast", "*")
+
+    def test_with_a_standby_by_terminate(self):
+        self.leaves_nothing(signal.SIGTERM, "server.standby-promoted", "tidegate-standby-*")
+
+    def test_with_a_standby_by_kill(self):
+        self.leaves_nothing(signal.SIGKILL, "server.standby-promoted", "tidegate-standby-*")
 
 
 if __name__ == "__main__":

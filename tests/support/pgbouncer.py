@@ -4,18 +4,20 @@
 usage: pgbouncer.py SERVER_CONNECTIONS
 
 Listens on 127.0.0.1 and on a Unix socket, says the port and the socket's folder when it is ready, and
-ends with its standard input.
+ends with its standard input. The line "restart" has it killed and started again; it says "restarted"
+when it is ready.
 """
 
+import contextlib
 import os
-import pathlib
 import pwd
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+
+from temporary_folder import temporary_folder
 
 PATIENCE = 30  # seconds until it must be ready
 
@@ -47,11 +49,28 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@contextlib.contextmanager
+def start(command, folder, port):
+    """Gives the word when it answers, and kills it in the end."""
+    with open(folder / "log", "a") as log:
+        bouncer = subprocess.Popen([*command, "--quiet", str(folder / "ini")],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        give_up = time.monotonic() + PATIENCE
+        while not answers(port):
+            if bouncer.poll() is not None or time.monotonic() > give_up:
+                sys.exit("pgbouncer did not start:\n" + (folder / "log").read_text())
+            time.sleep(0.01)
+        yield
+    finally:
+        bouncer.kill()
+        bouncer.wait()
+
+
 def main():
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     launcher = ["setpriv", "--pdeathsig", "KILL"]  # it has nothing to save
-    with tempfile.TemporaryDirectory(prefix="tidegate-bouncer-") as name:
-        folder = pathlib.Path(name)
+    with temporary_folder("tidegate-bouncer-") as folder:
         port = free_port()
         (folder / "users").write_text(f'"{os.environ["PGUSER"]}" ""\n')
         (folder / "ini").write_text(CONFIG.format(
@@ -62,20 +81,14 @@ def main():
             for path in (folder, folder / "users", folder / "ini"):
                 os.chown(path, account.pw_uid, account.pw_gid)
             launcher += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
-        with open(folder / "log", "w") as log:
-            bouncer = subprocess.Popen([*launcher, program, "--quiet", str(folder / "ini")],
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            give_up = time.monotonic() + PATIENCE
-            while not answers(port):
-                if bouncer.poll() is not None or time.monotonic() > give_up:
-                    sys.exit("pgbouncer did not start:\n" + (folder / "log").read_text())
-                time.sleep(0.01)
+        with contextlib.ExitStack() as running:
+            running.enter_context(start([*launcher, program], folder, port))
             print(port, folder, flush=True)
-            sys.stdin.read()
-        finally:
-            bouncer.kill()
-            bouncer.wait()
+            for line in sys.stdin:
+                if line.strip() == "restart":
+                    running.close()
+                    running.enter_context(start([*launcher, program], folder, port))
+                    print("restarted", flush=True)
 
 
 if __name__ == "__main__":

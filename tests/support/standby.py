@@ -14,15 +14,17 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+
+from temporary_folder import temporary_folder
 
 PATIENCE = 60  # seconds until it must answer
 
 
 class Standby:
-    def __init__(self, programs, folder, primary_port):
+    def __init__(self, programs, folder):
         self.programs = programs
+        self.postmaster = None
         self.data = folder / "data"
         self.launcher = ["setpriv", "--pdeathsig", "QUIT"]
         if os.geteuid() == 0:
@@ -32,16 +34,18 @@ class Standby:
         self.environment = {key: value for key, value in os.environ.items()
                             if not key.startswith("PG")}
         self.folder = folder
+
+    def start(self, primary_port):
         self.call("pg_basebackup", "--host=127.0.0.1", f"--port={primary_port}",
                   "--username=postgres", f"--pgdata={self.data}", "--checkpoint=fast",
                   "--no-sync", "--write-recovery-conf")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        with open(folder / "log", "w") as log:
+        with open(self.folder / "log", "w") as log:
             self.postmaster = subprocess.Popen(
-                [*self.launcher, programs / "postgres", "-D", self.data, "-p", str(self.port),
-                 "-c", f"unix_socket_directories={folder}"], cwd=folder, env=self.environment,
+                [*self.launcher, self.programs / "postgres", "-D", self.data, "-p", str(self.port),
+                 "-c", f"unix_socket_directories={self.folder}"], cwd=self.folder, env=self.environment,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def call(self, program, *words):
@@ -66,14 +70,16 @@ class Standby:
             time.sleep(0.02)
 
     def stop(self):
-        self.postmaster.send_signal(signal.SIGQUIT)  # nobody needs its data
-        self.postmaster.wait()
+        if self.postmaster:
+            self.postmaster.send_signal(signal.SIGQUIT)  # nobody needs its data
+            self.postmaster.wait()
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="tidegate-standby-") as name:
-        standby = Standby(pathlib.Path(sys.argv[1]), pathlib.Path(name), sys.argv[2])
+    with temporary_folder("tidegate-standby-") as folder:
+        standby = Standby(pathlib.Path(sys.argv[1]), folder)
         try:
+            standby.start(sys.argv[2])
             standby.await_recovery(True)
             print(standby.port, flush=True)
             for line in sys.stdin:
