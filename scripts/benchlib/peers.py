@@ -8,7 +8,6 @@ import os
 import pathlib
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import time
 
 from benchlib import REPOSITORY, peers_report, targets
 from benchlib.companion import companion
-from benchlib.process import Failed, run
+from benchlib.process import Failed, run, signal_name
 
 DESCRIPTION = """\
 tidegate beside the pools that people could use instead: same server, same statement, same number of
@@ -35,6 +34,7 @@ BUSY = 0.5  # load average for each core, from which on others disturb
 CANNOT_RUN = 77
 TIMED_OUT, KILL_AFTER = 124, 5  # of timeout(1)
 SERVER_CONNECTIONS = 8  # of PgBouncer: as many as the select rows have
+SLOWEST, FASTEST = 1e-6, 1e15  # operations per second that a clock can have seen
 SUFFIX = re.compile(r"/iterations:1(/real_time)?$")
 SAY_SERVER = """
 import json, os, sys
@@ -124,7 +124,7 @@ def made(*command):
     return status == 0
 
 
-def take_one(program, plan, row_filter, environment, out):
+def take_one(name, program, plan, row_filter, environment, out):
     """Runs one peer once and gives its result file's content. Throws Failed, or Skipped."""
     command = ["timeout", f"--kill-after={KILL_AFTER}", str(plan.patience), program,
                f"--benchmark_out={out}", "--benchmark_out_format=json", f"--seconds={plan.seconds}"]
@@ -138,18 +138,33 @@ def take_one(program, plan, row_filter, environment, out):
     if status == TIMED_OUT:
         raise Failed(f"it did not end within {plan.patience:g} s")
     if status < 0:
-        raise Failed(f"ended by {signal.Signals(-status).name}: {last}")
+        raise Failed(f"ended by {signal_name(-status)}: {last}")
     if status != 0:
         raise Failed(f"ended with status {status}: {last}")
     if not out.exists() or out.stat().st_size == 0:
         return {"benchmarks": []}  # no row matches
+    return checked(out, name)
+
+
+def checked(out, name):
+    """The content of a peer's result file, so that nobody has to look again: rows of its own, each
+    with a rate that can be divided by, or with none."""
     try:
         result = json.loads(out.read_text())
-        names = [SUFFIX.sub("", row["name"]) for row in result["benchmarks"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failed(f"its result is no Google Benchmark JSON: {error}")
-    for row, name in zip(result["benchmarks"], names):
-        row["name"] = row["run_name"] = name
+        rows = result["benchmarks"]
+        names = [SUFFIX.sub("", row["name"]) for row in rows]
+        rates = [row.get("items_per_second", 0) for row in rows]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Failed(f"its result is no Google Benchmark JSON: {error!r}") from None
+    if not isinstance(result.get("context", {}), dict):
+        raise Failed("its result is no Google Benchmark JSON: its context is no object")
+    for row, row_name, rate in zip(rows, names, rates):
+        if not row_name.endswith(f"/{name}"):
+            raise Failed(f"its result has a row '{row_name}', which is none of its own")
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not (
+                rate == 0 or SLOWEST <= rate <= FASTEST):
+            raise Failed(f"its row '{row_name}' has no number of items per second, but {rate!r:.40}")
+        row["name"] = row["run_name"] = row_name
     return result
 
 
@@ -160,7 +175,7 @@ class Skipped(Exception):
 def take_sample(name, program, plan, row_filter, environment, out, outcome):
     """Runs one peer once and adds its rows to the round, or says why it has none."""
     try:
-        result = take_one(program, plan, row_filter, environment, out)
+        result = take_one(name, program, plan, row_filter, environment, out)
     except Skipped as skipped:
         outcome.skipped[name] = str(skipped)
     except Failed as failed:

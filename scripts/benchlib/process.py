@@ -46,10 +46,11 @@ def signals_as_exceptions():
 
 def run(command, tick=None, **options):
     """Runs a command in a process group of its own and gives its status, and what it wrote to the
-    pipes that `options` ask for. When this script is interrupted, the whole group ends first.
-    Meanwhile calls `tick` every second."""
-    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, text=True,
-                          process_group=0, **options) as child:
+    pipes that `options` ask for, whatever bytes those are. When this script is interrupted, the
+    whole group ends first. Meanwhile calls `tick` every second."""
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                          encoding="utf-8", errors="replace", process_group=0,
+                          **options) as child:
         try:
             while True:
                 try:
@@ -61,6 +62,14 @@ def run(command, tick=None, **options):
             end_group(child)
             raise
     return child.returncode, out, err
+
+
+def signal_name(number):
+    """Also of those that have none, as most real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def end_group(child):

@@ -92,12 +92,38 @@ class AFailingPeer(WithFakes):
         self.fake("soci", "#!/bin/sh\nexec tail -f /dev/null\n")
         impatient = peers.Plan(rounds=1, seconds=0.01, patience=0.3)
         with self.assertRaisesRegex(process.Failed, "did not end within 0.3 s"):
-            peers.take_one(self.programs["soci"], impatient, "", dict(os.environ),
+            peers.take_one("soci", self.programs["soci"], impatient, "", dict(os.environ),
                            self.folder / "out.json")
 
     def test_one_that_writes_nonsense_is_told_so(self):
-        self.fake("libpqxx", rows().replace("benchmarks", "else"))
-        self.expect_others(self.take(), "no Google Benchmark JSON")
+        for nonsense in ('{"else": []}', "[]", '{"benchmarks": 5}', '{"benchmarks": [5]}',
+                         '{"benchmarks": [{"name": 5}]}', '{"benchmarks": [], "context": 5}',
+                         "[" * 100_000):
+            with self.subTest(nonsense[:40]):
+                self.fake("libpqxx", rows().replace('{"benchmarks": []}', nonsense))
+                self.expect_others(self.take(), "no Google Benchmark JSON")
+
+    # Planted: no look at the rates; then the table ends in a TypeError, or divides by an infinity.
+    def test_one_whose_rate_is_none_spoils_no_table(self):
+        for rate in ("fast", [1], True, -1, 1e-320, 10**400, float("nan"), float("inf")):
+            with self.subTest(rate=str(rate)[:20]):
+                self.fake("soci", rows(lease__1_on_4__soci=rate))
+                self.expect_others(self.take(), "failed: SOCI connection_pool: its row "
+                                                "'lease/1_on_4/soci' has no number of items")
+
+    # Planted: names are not looked at; then the pool has 5 operations per second.
+    def test_one_that_writes_the_rows_of_another_one(self):
+        self.fake("soci", rows(lease__1_on_4__pool=5))
+        self.expect_others(self.take(), "a row 'lease/1_on_4/pool', which is none of its own")
+
+    # Planted: a pipe that is decoded strictly; then the first such byte ends everything.
+    def test_one_whose_complaint_is_no_text(self):
+        self.fake("soci", "#!/bin/sh\nprintf 'caf\\351 closed\\n' >&2\nexit 9\n")
+        self.expect_others(self.take(), "ended with status 9: caf\ufffd closed")
+
+    def test_one_that_ends_by_a_signal_without_a_name(self):
+        self.fake("soci", "#!/usr/bin/python3\nimport os\nos.kill(os.getpid(), 40)\n")
+        self.expect_others(self.take(), "ended by signal 40")
 
     def test_one_that_cannot_be_run(self):
         self.fake("libpqxx", "#!/no/such/interpreter\n")
