@@ -20,6 +20,16 @@ FOLDER = REPOSITORY / "bench-results"
 OF_THE_BUILD = ("build_type", "compiler", "flags")
 OF_THE_MACHINE = ("machine", "cores", "kernel")
 UNKNOWN = "unknown"
+ONLY_DESCRIBES = "it only describes the run: removed, the samples can still be compared"
+# What is asked of a run's description, where it has that: how it is told, and what it must be.
+DESCRIBED = {
+    "date": ("a date", lambda value: isinstance(value, str)),
+    "complete": ("true or false", lambda value: isinstance(value, bool)),
+    "taken_in_turns_with": ("a list of names", lambda value: isinstance(value, list) and
+                            all(isinstance(name, str) for name in value)),
+    **{what: ("a number", rows.is_number)
+       for what in ("samples_wanted", "min_time", "fixed_time", "repeated",
+                    "taken_under_pressure")}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +84,13 @@ def meta_of(folder):
         meta = json.loads(file.read_text())
         if not isinstance(meta, dict):
             raise ValueError("it is no object")
-        return meta
-    except ValueError as error:
-        raise Failed(f"{file} is no JSON, or was cut off ({error}); it only describes the run: "
-                     "removed, the samples can still be compared") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Failed(f"{file} is no JSON, or was cut off ({error}); {ONLY_DESCRIBES}") from None
+    for what, (words, accepts) in DESCRIBED.items():
+        if what in meta and not accepts(meta[what]):
+            raise Failed(f"{file}: \"{what}\" is {meta[what]!r:.40}, not {words}; "
+                         f"{ONLY_DESCRIBES}")
+    return meta
 
 
 def load(name):

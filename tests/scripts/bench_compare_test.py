@@ -307,6 +307,22 @@ class BadInput(Runs):
         for text in ('{"answer": 42}', "[]", "42", '{"context": {}, "benchmarks": [1]}'):
             with self.subTest(text):
                 self.expect_bad(text, "no result of Google Benchmark")
+        self.expect_bad("[" * 100_000, "is no JSON")
+
+    def test_rows_that_are_not_what_they_should_be(self):
+        for row, words in (({"name": 5}, "row 1 has the name 5"),
+                           ({"name": []}, "row 1 has the name []"),
+                           ({"name": "r", "time_unit": ["ns"]}, "row 1 has the time_unit ['ns']"),
+                           ({"name": "r", "time_unit": "h"}, "row 1 has the time_unit 'h'")):
+            with self.subTest(row):
+                self.expect_bad(json.dumps({"context": {}, "benchmarks": [row]}),
+                                f"no result of Google Benchmark: {words}")
+
+    def test_a_value_that_cannot_be_calculated_with_is_none(self):
+        values = {"real_time": 10**400, "cpu_time": math.nan, "jain": True, "p99_us": "5"}
+        self.assertEqual(rows.metrics_of({"name": "r", **values}), {})
+        self.assertEqual(rows.metrics_of({"name": "r", "items_per_second": 5e-324}),
+                         {"items_per_second": 5e-324})
 
     def test_binary(self):
         self.sample.write_bytes(b"\xff\xfe\x00")
@@ -326,6 +342,17 @@ class BadInput(Runs):
         (self.results / "after/meta.json").write_text("{")
         self.expect(1, "meta.json", "compare", "before", "after")
         self.expect(0, "before", "list")  # and hides none of the others
+
+    # Planted: values that are taken as they come; then each is a traceback of its own.
+    def test_a_description_of_something_else(self):
+        meta = self.results / "after/meta.json"
+        for what, value in (("taken_in_turns_with", None), ("taken_in_turns_with", [5]),
+                            ("date", 5), ("complete", "no"), ("samples_wanted", [])):
+            with self.subTest(what, value=value):
+                meta.write_text(json.dumps({what: value}))
+                done = self.expect(1, f'"{what}" is ', "compare", "before", "after")
+                self.assertIn("removed, the samples can still be compared", done.stderr)
+                self.expect(0, "cannot be read", "list")
 
     def test_a_run_that_nobody_described_is_compared_all_the_same(self):
         (self.results / "after/meta.json").unlink()
@@ -354,8 +381,16 @@ class BadInput(Runs):
         self.expect(2, "usage: scripts/bench compare", "compare", "before")
 
     def test_a_noise_floor_that_is_none(self):
-        (self.results / "noise.json").write_text("{}")
-        self.expect(1, "scripts/bench calibrate writes it anew", "compare", "before", "after")
+        environment = {what: synthetic_runs.CONTEXT[f"tidegate_{what}"]
+                       for what in ("machine", "cores", "kernel")}
+        for text in ("{}", *(json.dumps({"environment": environment, "rows": rows_of_it})
+                             for rows_of_it in (5, {"r": 5}, {"r": {"time": 0.3}},
+                                                {"r": {"time": {"in_turns": 0.3}}},
+                                                {"r": {"time": {"in_turns": [], "apart": 1}}}))):
+            with self.subTest(text):
+                (self.results / "noise.json").write_text(text)
+                self.expect(1, "scripts/bench calibrate writes it anew", "compare", "before",
+                            "after")
 
 
 class Pictures(Runs):
