@@ -33,6 +33,7 @@ def run(arguments):
     if (results.FOLDER / arguments.name).exists() and not arguments.replace:
         raise WrongUsage(f"there is a run '{arguments.name}' already: take another name, or say "
                          "--replace")
+    results.check_folder()
     side = samples.Side(arguments.name, program_of(arguments), results.revision_of(REPOSITORY))
     samples.take([side], arguments.suite, plan_of(arguments), arguments.filter,
                  seed_of(arguments))
@@ -40,7 +41,7 @@ def run(arguments):
 
 
 def ab(arguments):
-    compare.check(arguments)
+    results.check_folder()
     commits = [revisions.commit_of(ref) for ref in (arguments.ref_a, arguments.ref_b)]
     with revisions.checked_out(*commits) as roots:
         sides = [samples.Side(f"ab-{letter}-{commit[:9]}",
@@ -52,6 +53,7 @@ def ab(arguments):
 
 
 def calibrate(arguments):
+    results.check_folder()
     plan = plan_of(arguments)
     plan = dataclasses.replace(plan, samples=2 * plan.samples)  # for two sides that are the same
     name = f"calibration-{arguments.suite}"

@@ -2,14 +2,12 @@
 
 import json
 import math
-import pathlib
 import sys
 
-from benchlib import judge, noise, results, rows
-from benchlib.process import Failed, WrongUsage
+from benchlib import files, judge, noise, results, rows
+from benchlib.process import Failed
 
 REGRESSION, NOT_COMPARABLE = 3, 4
-PICTURES = (".png", ".svg")
 
 
 class Pair:
@@ -170,43 +168,19 @@ def as_json(pairs, differing, threshold):
                         for pair in pairs]}
 
 
-def writable(text):
-    """A file to write to; complains before anything is measured, not after."""
-    file = pathlib.Path(text)
-    if not file.absolute().parent.is_dir():
-        raise WrongUsage(f"'{text}' cannot be written: there is no folder {file.parent}")
-    return file
-
-
-def picture(text):
-    file = writable(text)
-    if file.suffix not in PICTURES:
-        raise WrongUsage(f"'{text}': a picture is {' or '.join(PICTURES)}, by the end of its name")
-    return file
-
-
-def check(arguments):
-    """Refuses options that cannot be, before anything takes time."""
-    if arguments.plot:
-        picture(arguments.plot)
-    if arguments.json:
-        writable(arguments.json)
-
-
 def compare(names, arguments):
     """Gives the exit status."""
-    check(arguments)
     runs = [results.load(name) for name in names]
     pairs = judge_all(runs, arguments.metric, arguments.threshold)
     differing = results.differences(runs)
     report(pairs, differing)
     if arguments.json:
-        writable(arguments.json).write_text(
-            json.dumps(as_json(pairs, differing, arguments.threshold), indent=2) + "\n")
+        files.write(arguments.json, json.dumps(as_json(pairs, differing, arguments.threshold),
+                                               indent=2) + "\n")
     if arguments.plot:
         from benchlib import plots  # matplotlib, only when it is needed
 
-        plots.compare(pairs, runs, picture(arguments.plot))
+        plots.compare(pairs, runs, arguments.plot)
     if differing and not arguments.force:
         return NOT_COMPARABLE
     slower = any(judged.verdict == judge.SLOWER for pair in pairs for judged in pair.judgements)

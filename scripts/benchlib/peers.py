@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from benchlib import REPOSITORY, peers_report, targets
+from benchlib import REPOSITORY, files, pages, peers_report, results, targets
 from benchlib.companion import companion
 from benchlib.process import Failed, run, signal_name
 
@@ -29,6 +29,7 @@ Each round is kept in bench-results/peers/, as Google Benchmark writes it; Ctrl-
 exit status: 0 every target was met, 1 a peer failed (the others' rows are there), 2 wrong usage,
              3 a target was missed, 128 + n ended by signal n
 """
+PAGE = "peers"  # the name of the table in --markdown's page
 RESULTS = REPOSITORY / "bench-results/peers"
 BUSY = 0.5  # load average for each core, from which on others disturb
 CANNOT_RUN = 77
@@ -239,7 +240,7 @@ def keep(outcome, place):
     for old in place.glob("run-*.json"):
         old.unlink()
     for number, rows in enumerate(outcome.rounds, 1):
-        (place / f"run-{number:03}.json").write_text(json.dumps(
+        files.write(place / f"run-{number:03}.json", json.dumps(
             {"context": outcome.context, "benchmarks": list(rows.values())}, indent=2) + "\n")
 
 
@@ -251,13 +252,14 @@ def report(arguments, outcome):
                 print(f"{reason}: {peer.title}: {peers[peer.name]}")
     if not outcome.rows():
         return True
-    keep(outcome, arguments.results)
     rounds = [rows for rows in outcome.rounds if rows]
     print(peers_report.table(PEERS, rounds, outcome.failed))
     met = targets.report(targets.PEERS, rounds)
+    keep(outcome, arguments.results)  # after the table, which a full disk does not take away
     print(f"bench: {len(rounds)} rounds in {arguments.results}")
     if arguments.markdown:
-        peers_report.write_markdown(arguments.markdown, PEERS, rounds, outcome.context)
+        pages.put(arguments.markdown, PAGE,
+                  peers_report.markdown(PEERS, rounds, outcome.context))
     if arguments.plot:
         peers_report.plot(arguments.plot, PEERS, rounds)
     return met
@@ -267,6 +269,7 @@ def main(arguments):
     if arguments.plot and peers_report.plotter() is None:
         raise Failed("--plot needs matplotlib "
                      "(Debian package python3-matplotlib; scripts/setup --peers)")
+    results.check_folder(arguments.results)
     outcome = Outcome()
     if arguments.programs:
         programs = find_programs(arguments.programs)
@@ -313,11 +316,9 @@ def add_command(commands, regular_expression):
                          help="only rows whose name matches, as 'lease/16.*/(pool|soci)'")
     command.add_argument("--quick", action="store_true",
                          help="three short rounds instead of seven longer ones")
-    command.add_argument("--plot", metavar="FILE", type=peers_report.plot_file,
+    command.add_argument("--plot", metavar="FILE", type=files.picture,
                          help="bars, as .png or .svg")
-    command.add_argument("--markdown", metavar="FILE", type=peers_report.markdown_file,
-                         help="the table, between the lines <!-- peers: begin --> and "
-                              "<!-- peers: end --> of FILE")
+    pages.add_argument(command, PAGE)
     command.add_argument("--programs", metavar="DIR", type=folder,
                          help="build nothing: run the tidegate-bench-peer-NAME of that folder")
     command.add_argument("--results", metavar="DIR", type=pathlib.Path, default=RESULTS,

@@ -1,6 +1,5 @@
 """What `bench peers` tells: the table, the README's comparison, the bars."""
 
-import argparse
 import datetime
 import importlib.util
 import json
@@ -13,7 +12,6 @@ import sys
 from benchlib import process
 
 BASE = "pool"  # whom all ratios are against
-BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 SYSTEM_PYTHON = "/usr/bin/python3"  # whose matplotlib Debian's package is
 
 ROWS = {
@@ -101,41 +99,6 @@ def markdown(peers, rounds, context):
                   f"takes; medians of {len(rounds)} rounds.",
               f"{date}, {os.cpu_count()} cores, {compiler}: `scripts/bench peers`."]
     return "\n".join(lines)
-
-
-def markdown_file(text):
-    """The type of an argument: a page with room for the table, or a new one."""
-    file = to_write(text)
-    if file.exists():
-        page = file.read_text()
-        if not page.count(BEGIN) == page.count(END) == 1 or page.index(END) < page.index(BEGIN):
-            raise argparse.ArgumentTypeError(
-                f"{file} needs a line {BEGIN} and a line {END} after it, once each")
-    return file
-
-
-def plot_file(text):
-    if pathlib.Path(text).suffix not in (".png", ".svg"):
-        raise argparse.ArgumentTypeError(f"'{text}' does not end in .png or .svg")
-    return to_write(text)
-
-
-def to_write(text):
-    file = pathlib.Path(text)
-    if not file.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"'{text}': there is no folder '{file.parent}'")
-    return file
-
-
-def write_markdown(file, peers, rounds, context):
-    block = f"{BEGIN}\n{markdown(peers, rounds, context)}\n{END}"
-    if file.exists():
-        text = file.read_text()
-        block = text[:text.index(BEGIN)] + block + text[text.index(END) + len(END):]
-    else:
-        block += "\n"
-    file.write_text(block)
-    print(f"bench: the table is in {file}")
 
 
 def plotter():

@@ -9,6 +9,7 @@ import tempfile
 os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "tidegate-matplotlib"))
 
 from benchlib import build, rows  # noqa: E402
+from benchlib.process import Failed  # noqa: E402
 
 matplotlib = build.library("matplotlib", "python3-matplotlib")
 matplotlib.use("Agg")
@@ -124,5 +125,9 @@ def compare(pairs, runs, file):
         curve(parts[1, 0].add_subplot(lines, CURVES_PER_LINE, number), row, what, runs, of_runs)
     if len(judged) > len(shown):
         figure.suptitle(f"the {len(shown)} rows that changed most, of {len(judged)}", fontsize=9)
-    figure.savefig(file, dpi=130)
-    pyplot.close(figure)
+    try:
+        figure.savefig(file, dpi=130)
+    except OSError as error:
+        raise Failed(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        pyplot.close(figure)

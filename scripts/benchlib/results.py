@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 from benchlib import REPOSITORY, rows
 from benchlib.process import Failed, WrongUsage
@@ -61,6 +62,16 @@ def check_name(name):
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise WrongUsage(f"'{name}' is no name for a run: letters, digits, '.', '_', '+' and '-', "
                          "the first no sign")
+
+
+def check_folder(folder=None):
+    """Complains before anything is built and measured that could not be kept."""
+    folder = folder or FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".try-", dir=folder).cleanup()
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def folder_of(name):

@@ -4,6 +4,7 @@ results that are none. The runs are synthetic."""
 
 import collections
 import contextlib
+import errno
 import importlib.machinery
 import importlib.util
 import io
@@ -379,6 +380,33 @@ class BadInput(Runs):
             with self.subTest(arguments):
                 self.expect(2, words, "compare", "before", "after", *arguments)
         self.expect(2, "usage: scripts/bench compare", "compare", "before")
+
+    # Planted: no look at them before; then the picture and the table are there first, and a
+    # traceback is.
+    def test_files_that_cannot_be_written(self):
+        (self.root / "folder.png").mkdir()
+        for words, arguments in (
+                ("'folder.png' cannot be written: Is a directory", ["--json", "folder.png"]),
+                ("'folder.png' cannot be written: Is a directory", ["--plot", "folder.png"]),
+                ("cannot be written: File name too long", ["--json", "a" * 300])):
+            with self.subTest(arguments[0]):
+                done = self.expect(2, words, "compare", "before", "after", *arguments)
+                self.assertEqual(done.stdout, "")
+        self.assertEqual(sorted(os.listdir()), ["bench-results", "folder.png"])
+
+    def test_a_disk_that_is_full(self):
+        for option, name in (("--json", "out.json"), ("--plot", "out.png")):
+            os.symlink("/dev/full", name)
+            done = self.expect(1, "", "compare", "before", "after", option, name)
+            self.assertEqual(done.stderr,
+                             f"bench: {name} cannot be written: No space left on device\n")
+            self.assertIn("verdict", done.stdout)
+
+    def test_any_other_complaint_of_the_system_is_one_line(self):
+        complaint = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "bench-results/x")
+        with mock.patch.object(noise, "load", side_effect=complaint):
+            done = self.expect(1, "", "compare", "before", "after")
+        self.assertEqual(done.stderr, "bench: bench-results/x: No space left on device\n")
 
     def test_a_noise_floor_that_is_none(self):
         environment = {what: synthetic_runs.CONTEXT[f"tidegate_{what}"]

@@ -16,11 +16,12 @@ import tempfile
 import time
 import types
 import unittest
+from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from benchlib import peers, peers_report, process  # noqa: E402
+from benchlib import pages, peers, peers_report, process  # noqa: E402
 
 PLAN = peers.Plan(rounds=2, seconds=0.01, patience=20)
 WRITE_ROWS = """#!/bin/sh
@@ -171,15 +172,29 @@ class TheTable(WithFakes):
         self.assertRegex(peers_report.table(peers.PEERS, rounds, {}),
                          r"SOCI connection_pool +20\.0 ms +2\.00 x +1\.25 \.\. 10\.00")
 
+    # Planted: what has run is kept before it is told; then a full disk takes the table with it.
+    def test_a_place_that_takes_no_rounds_leaves_the_table(self):
+        outcome = self.take()
+        (self.folder / "results").mkdir()
+        os.symlink("/dev/full", self.folder / "results/run-001.json")
+        with (mock.patch.object(pathlib.Path, "unlink"),
+              contextlib.redirect_stdout(io.StringIO()) as text,
+              self.assertRaisesRegex(process.Failed, "run-001.json cannot be written: No space")):
+            peers.report(types.SimpleNamespace(markdown=None, plot=None,
+                                               results=self.folder / "results"), outcome)
+        self.assertIn("tidegate::Pool", text.getvalue())
+
     def test_markdown_goes_between_its_markers_and_nowhere_else(self):
         page = self.folder / "page.md"
-        page.write_text(f"before\n{peers_report.BEGIN}\nold\n{peers_report.END}\nafter\n")
+        begin, end = pages.markers("peers")
+        page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
         rounds = [{"lease/1_on_4/pool": {"items_per_second": 1e8}}]
         with contextlib.redirect_stdout(io.StringIO()):
-            peers_report.write_markdown(page, peers.PEERS, rounds, {"date": "2026-01-02T03:04"})
+            pages.put(page, "peers", peers_report.markdown(peers.PEERS, rounds,
+                                                           {"date": "2026-01-02T03:04"}))
         text = page.read_text()
-        self.assertTrue(text.startswith(f"before\n{peers_report.BEGIN}\n| |"), text)
-        self.assertTrue(text.endswith(f"{peers_report.END}\nafter\n"), text)
+        self.assertTrue(text.startswith(f"before\n{begin}\n| |"), text)
+        self.assertTrue(text.endswith(f"{end}\nafter\n"), text)
         self.assertIn("| tidegate::Pool | 10.0 ns |", text)
         self.assertIn("2026-01-02", text)
         self.assertNotIn("old", text)
@@ -206,6 +221,7 @@ class TheCommand(WithFakes):
         self.expect_wrong(str(page), "--markdown", page)
         self.expect_wrong(".png or .svg", "--plot", "bars.pdf")
         self.expect_wrong("no folder", "--plot", self.folder / "none/bars.png")
+        self.expect_wrong("Is a directory", "--markdown", self.folder)
         self.expect_wrong("no folder", "--programs", self.folder / "none")
         self.expect_wrong("no regular expression", "--filter", "(")
         self.expect_wrong("--slow", "--slow")

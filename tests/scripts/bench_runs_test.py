@@ -143,6 +143,16 @@ class Running(Scripts):
         self.expect(2, "there is no program", "run", "a", "--program", "none")
         self.assertFalse((self.root / "starts").exists())
 
+    # Planted: no look at the folder; then it is seen when the program is built, by a traceback.
+    def test_results_that_cannot_be_kept_are_not_taken(self):
+        self.results.write_text("")
+        for command in (["run", "a"], ["calibrate"], ["ab", "HEAD", "HEAD"], ["micro"], ["e2e"],
+                        ["peers", "--programs", str(self.root)]):
+            with self.subTest(command[0]):
+                self.expect(1, f"bench: {self.results}{'/peers' * (command[0] == 'peers')} cannot be "
+                               "written: ", *command)
+        self.assertFalse((self.root / "build").exists())
+
     def test_a_filter_without_rows(self):
         self.run_program(1, "no row matches 'nothing'", "a", "--filter", "nothing")
         self.assertFalse((self.results / "a").exists())
