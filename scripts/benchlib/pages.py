@@ -41,6 +41,14 @@ def put(file, name, table):
     print(f"bench: the table is in {file}")
 
 
+def caption(date, environment, command):
+    """Where figures come from: when, on which machine, by what."""
+    machine = ", ".join((environment["machine"], f"{environment['cores']} cores",
+                         f"kernel {environment['kernel']}", environment["compiler"],
+                         environment["build_type"]))
+    return f"{date[:10]}, {machine}: `{command}`."
+
+
 def add_argument(command, name):
     begin, end = markers(name)
     command.add_argument("--markdown", metavar="FILE", type=page(name),

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from benchlib import REPOSITORY, files, pages, peers_report, results, targets
+from benchlib import REPOSITORY, files, pages, peers_report, results, targets, verdicts
 from benchlib.companion import companion
 from benchlib.process import Failed, run, signal_name
 
@@ -182,7 +182,8 @@ def take_sample(name, program, plan, row_filter, environment, out, outcome):
     except Failed as failed:
         outcome.failed[name] = str(failed)
     else:
-        outcome.context = outcome.context or result.get("context", {})
+        # That of the first one, and what it does not know: only tidegate's own tell the compiler.
+        outcome.context = {**result.get("context", {}), **outcome.context}
         outcome.rounds[-1] |= {row["name"]: row for row in result["benchmarks"]}
 
 
@@ -244,7 +245,16 @@ def keep(outcome, place):
             {"context": outcome.context, "benchmarks": list(rows.values())}, indent=2) + "\n")
 
 
-def report(arguments, outcome):
+def failed_rows(outcome):
+    return {name: peers_report.why(row) for rows in outcome.rounds for name, row in rows.items()
+            if row.get("error_occurred")}
+
+
+def sound_rows(rows):
+    return {name: row for name, row in rows.items() if not row.get("error_occurred")}
+
+
+def report(arguments, plan, outcome):
     """Everything that is told at the end; true when no target was missed."""
     for reason, peers in (("skipped", outcome.skipped), ("failed", outcome.failed)):
         for peer in PEERS:
@@ -254,15 +264,17 @@ def report(arguments, outcome):
         return True
     rounds = [rows for rows in outcome.rounds if rows]
     print(peers_report.table(PEERS, rounds, outcome.failed))
-    met = targets.report(targets.PEERS, rounds)
+    judged = verdicts.report(targets.PEERS, list(map(sound_rows, rounds)), failed_rows(outcome))
     keep(outcome, arguments.results)  # after the table, which a full disk does not take away
     print(f"bench: {len(rounds)} rounds in {arguments.results}")
     if arguments.markdown:
+        caption = pages.caption(str(outcome.context.get("date", results.now())),
+                                results.environment_of([outcome.context]), arguments.words)
         pages.put(arguments.markdown, PAGE,
-                  peers_report.markdown(PEERS, rounds, outcome.context))
+                  peers_report.markdown(PEERS, rounds, plan.seconds, caption))
     if arguments.plot:
         peers_report.plot(arguments.plot, PEERS, rounds)
-    return met
+    return not verdicts.missed(judged)
 
 
 def main(arguments):
@@ -290,11 +302,10 @@ def main(arguments):
     except BaseException:
         if outcome.rows():
             print(f"bench: ended in round {len(outcome.rounds)} of {plan.rounds}")
-            report(arguments, outcome)
+            report(arguments, plan, outcome)
         raise
-    met = report(arguments, outcome)
-    failed_rows = any("error_occurred" in row for rows in outcome.rounds for row in rows.values())
-    if outcome.failed or failed_rows:
+    met = report(arguments, plan, outcome)
+    if outcome.failed or failed_rows(outcome):
         return 1
     return 0 if met else 3
 

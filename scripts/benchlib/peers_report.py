@@ -1,9 +1,7 @@
 """What `bench peers` tells: the table, the README's comparison, the bars."""
 
-import datetime
 import importlib.util
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -37,10 +35,14 @@ def ratios(rounds, row, peer):
     return [other[0] / own[0] for other, own in pairs if other and own]
 
 
+def why(row):
+    return str(row.get("error_message") or "it does not say why")
+
+
 def error_of(rounds, row, peer):
     for rows in rounds:
-        if "error_occurred" in rows.get(f"{row}/{peer}", {}):
-            return rows[f"{row}/{peer}"].get("error_message", "it does not say why")
+        if rows.get(f"{row}/{peer}", {}).get("error_occurred"):
+            return why(rows[f"{row}/{peer}"])
     return None
 
 
@@ -78,8 +80,9 @@ def table(peers, rounds, failed):
     return "\n".join(lines)
 
 
-def markdown(peers, rounds, context):
-    """The same as one table, for a page that says what the columns are."""
+def markdown(peers, rounds, seconds, caption):
+    """The same as one table, for a page that says what the columns are. `seconds`: per row;
+    `caption`: where the figures come from."""
     columns = [row for row in ROWS if any(values(rounds, row, peer.name) for peer in peers)]
     lines = ["| | " + " | ".join(ROWS[row] for row in columns) + " |",
              "|---|" + "---:|" * len(columns)]
@@ -93,11 +96,9 @@ def markdown(peers, rounds, context):
             cells.append(cell)
         if any(cell != "-" for cell in cells):
             lines.append(f"| {peer.title} | " + " | ".join(cells) + " |")
-    date = context.get("date", datetime.datetime.now().isoformat())[:10]
-    compiler = context.get("tidegate_compiler", "unknown compiler")
+    count = "1 round" if len(rounds) == 1 else f"{len(rounds)} rounds"
     lines += ["", f"Per operation over all threads, and how many times as long as `tidegate::Pool` "
-                  f"takes; medians of {len(rounds)} rounds.",
-              f"{date}, {os.cpu_count()} cores, {compiler}: `scripts/bench peers`."]
+                  f"takes; medians of {count}, {seconds:g} s for each row.", caption]
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ class Run:
     name: str
     meta: dict
     samples: list  # of each process {row's name: {metric: value}}, in the order they were taken
-    failed: list  # names of rows that reported an error
+    failed: dict  # {row's name: why} of rows that reported an error
     environment: dict
 
     def values(self, row, metric):
@@ -111,10 +111,14 @@ def load(name):
         raise Failed(f"run '{name}' has no samples (run-001.json, ...); take it again")
     results = [rows.read(file) for file in files]
     samples = [rows.metrics_by_row(result) for result in results]
+    failed = {}
+    for result in results:
+        failed = rows.failures(result) | failed
     if not any(samples):
-        raise Failed(f"run '{name}' has no rows: its filter matched none, or all of them failed")
-    return Run(name, meta_of(folder), samples,
-               sorted({row for result in results for row in rows.failures(result)}),
+        raise Failed(f"run '{name}' has no rows: " + (
+            "all of them failed: " + "; ".join(f"{row}: {why}" for row, why in failed.items())
+            if failed else "its filter matched none"))
+    return Run(name, meta_of(folder), samples, failed,
                environment_of([result["context"] for result in results]))
 
 

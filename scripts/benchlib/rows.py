@@ -78,7 +78,9 @@ def metrics_by_row(result):
 
 
 def failures(result):
-    return sorted({row["name"] for row in result["benchmarks"] if row.get("error_occurred")})
+    """{row's name: why} of those that reported an error."""
+    return {row["name"]: str(row.get("error_message") or "it does not say why")
+            for row in result["benchmarks"] if row.get("error_occurred")}
 
 
 def select(wanted, available):

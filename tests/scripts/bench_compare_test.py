@@ -2,19 +2,13 @@
 """scripts/bench compare, list and show: verdicts, exit status, pictures, and what they say about
 results that are none. The runs are synthetic."""
 
-import collections
-import contextlib
 import errno
-import importlib.machinery
-import importlib.util
-import io
 import json
 import math
 import os
 import pathlib
 import random
 import sys
-import tempfile
 import unittest
 from unittest import mock
 
@@ -22,13 +16,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-from benchlib import judge, noise, results, rows  # noqa: E402
+from benchlib import judge, noise, rows  # noqa: E402
 from support import synthetic_runs  # noqa: E402
-
-LOADER = importlib.machinery.SourceFileLoader("bench", str(REPOSITORY / "scripts/bench"))
-BENCH = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", LOADER))
-LOADER.exec_module(BENCH)
-Done = collections.namedtuple("Done", ("stdout", "stderr"))
+from support.bench_in_process import Runs  # noqa: E402
 
 
 def drawn(seed, n, slower=1.0):
@@ -123,7 +113,7 @@ class Metrics(unittest.TestCase):
              {"name": "broken", "run_type": "iteration", "error_occurred": True, "real_time": 1}]}
         self.assertEqual(rows.metrics_by_row(result),
                          {"r": {"real_time": 2, "time": 2}})
-        self.assertEqual(rows.failures(result), ["broken"])
+        self.assertEqual(rows.failures(result), {"broken": "it does not say why"})
 
     def test_values_have_three_digits_and_a_unit(self):
         for value, text in ((12.34, "12.3 ns"), (999.6, "1.00 us"), (1.5e6, "1.50 ms"),
@@ -131,36 +121,6 @@ class Metrics(unittest.TestCase):
             self.assertEqual(rows.text_of("time", value), text)
         self.assertEqual(rows.text_of("wait_p99_us", 2300), "2.30 ms")
         self.assertEqual(rows.text_of("jain", 0.98123), "0.981")
-
-
-class Runs(unittest.TestCase):
-    """In a folder of its own. The script is called, not started: scipy takes half a second to
-    import."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.addCleanup(os.chdir, os.getcwd())
-        self.root = pathlib.Path(folder.name)
-        os.chdir(self.root)
-        self.results = self.root / "bench-results"
-        self.enterContext(mock.patch.object(results, "FOLDER", self.results))
-
-    def run_of(self, name, seed, **how):
-        synthetic_runs.write_run(self.results / name, seed, **how)
-
-    def expect(self, status, words, *arguments):
-        """Gives what it wrote to its output and to its error output."""
-        out, err = io.StringIO(), io.StringIO()
-        with (mock.patch.object(sys, "argv", ["bench", *arguments]),
-              contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)):
-            try:
-                ended = BENCH.main()
-            except SystemExit as usage:
-                ended = usage.code
-        self.assertEqual(ended, status, out.getvalue() + err.getvalue())
-        self.assertIn(words, out.getvalue() + err.getvalue())
-        return Done(out.getvalue(), err.getvalue())
 
 
 class Comparing(Runs):

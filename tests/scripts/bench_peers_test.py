@@ -19,9 +19,10 @@ import unittest
 from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
 from benchlib import pages, peers, peers_report, process  # noqa: E402
+from support import synthetic_runs  # noqa: E402
 
 PLAN = peers.Plan(rounds=2, seconds=0.01, patience=20)
 WRITE_ROWS = """#!/bin/sh
@@ -66,7 +67,7 @@ class WithFakes(unittest.TestCase):
         arguments = types.SimpleNamespace(markdown=None, plot=None,
                                           results=self.folder / "results")
         with contextlib.redirect_stdout(io.StringIO()) as text:
-            peers.report(arguments, outcome)
+            peers.report(arguments, PLAN, outcome)
         return text.getvalue()
 
 
@@ -181,7 +182,7 @@ class TheTable(WithFakes):
               contextlib.redirect_stdout(io.StringIO()) as text,
               self.assertRaisesRegex(process.Failed, "run-001.json cannot be written: No space")):
             peers.report(types.SimpleNamespace(markdown=None, plot=None,
-                                               results=self.folder / "results"), outcome)
+                                               results=self.folder / "results"), PLAN, outcome)
         self.assertIn("tidegate::Pool", text.getvalue())
 
     def test_markdown_goes_between_its_markers_and_nowhere_else(self):
@@ -190,13 +191,12 @@ class TheTable(WithFakes):
         page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
         rounds = [{"lease/1_on_4/pool": {"items_per_second": 1e8}}]
         with contextlib.redirect_stdout(io.StringIO()):
-            pages.put(page, "peers", peers_report.markdown(peers.PEERS, rounds,
-                                                           {"date": "2026-01-02T03:04"}))
+            pages.put(page, "peers", peers_report.markdown(peers.PEERS, rounds, 0.5, "Today."))
         text = page.read_text()
         self.assertTrue(text.startswith(f"before\n{begin}\n| |"), text)
         self.assertTrue(text.endswith(f"{end}\nafter\n"), text)
         self.assertIn("| tidegate::Pool | 10.0 ns |", text)
-        self.assertIn("2026-01-02", text)
+        self.assertIn("medians of 1 round, 0.5 s for each row.\nToday.\n", text)
         self.assertNotIn("old", text)
 
 
@@ -229,6 +229,9 @@ class TheCommand(WithFakes):
 
     def test_a_failed_peer_ends_it_with_1_and_a_missing_one_is_told(self):
         self.fake("soci", "#!/bin/sh\nexit 9\n")
+        self.fake("pool", rows(lease__1_on_4__pool=100).replace(
+            '{"benchmarks"', '{"context": %s, "benchmarks"' % json.dumps(synthetic_runs.CONTEXT)))
+        self.fake("poco", rows(lease__1_on_4__poco=10))  # tells nothing of its machine
         page = self.folder / "new.md"
         with self.bench("--markdown", page) as command:
             out, err = command.communicate()
@@ -236,7 +239,11 @@ class TheCommand(WithFakes):
         self.assertIn("failed: SOCI connection_pool: ended with status 9", out)
         self.assertIn("skipped: HikariCP (Java, TCP): not installed (Debian package libhikaricp-java",
                       out)
-        self.assertIn("| tidegate::Pool |", page.read_text())
+        text = page.read_text()
+        self.assertIn("| tidegate::Pool |", text)
+        self.assertIn("medians of 3 rounds, 0.15 s for each row.\n", text)
+        self.assertRegex(text, f"kernel 6.1, GNU 12.2.0, Release: `scripts/bench peers "
+                               f"--programs {self.folder} --quick --results .* --markdown {page}`")
 
     # Planted: an interrupt that ends without the report; then nothing is told, and nothing kept.
     def test_ctrl_c_keeps_what_has_run_and_leaves_nothing_behind(self):
