@@ -29,7 +29,7 @@ def program_of(arguments):
 
 
 def run(arguments):
-    results.check_name(arguments.name)
+    results.check_new_name(arguments.name)
     if (results.FOLDER / arguments.name).exists() and not arguments.replace:
         raise WrongUsage(f"there is a run '{arguments.name}' already: take another name, or say "
                          "--replace")

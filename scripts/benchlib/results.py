@@ -21,6 +21,7 @@ FOLDER = REPOSITORY / "bench-results"
 OF_THE_BUILD = ("build_type", "compiler", "flags")
 OF_THE_MACHINE = ("machine", "cores", "kernel")
 UNKNOWN = "unknown"
+OWN_NAMES = re.compile(r"micro|e2e|peers|noise\.json|(calibration|ab)-.*", re.IGNORECASE)
 ONLY_DESCRIBES = "it only describes the run: removed, the samples can still be compared"
 # What is asked of a run's description, where it has that: how it is told, and what it must be.
 DESCRIBED = {
@@ -62,6 +63,14 @@ def check_name(name):
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise WrongUsage(f"'{name}' is no name for a run: letters, digits, '.', '_', '+' and '-', "
                          "the first no sign")
+
+
+def check_new_name(name):
+    """Of a run that somebody wants to keep: the other commands replace theirs without a word."""
+    check_name(name)
+    if OWN_NAMES.fullmatch(name):
+        raise WrongUsage(f"'{name}' is a name that scripts/bench itself uses, and would replace: "
+                         "take another one")
 
 
 def check_folder(folder=None):

@@ -200,6 +200,19 @@ class TheTable(WithFakes):
         self.assertNotIn("old", text)
 
 
+    # Planted: the context of the first peer alone; then nobody knows the compiler.
+    def test_what_the_first_peer_does_not_tell_of_the_machine_a_later_one_does(self):
+        outcome = peers.Outcome()
+        outcome.rounds.append({})
+        for name, context in (("soci", {"date": "first"}),
+                              ("poco", {"date": "second", **synthetic_runs.CONTEXT})):
+            self.fake(name, rows().replace(
+                '{"benchmarks"', '{"context": %s, "benchmarks"' % json.dumps(context)))
+            peers.take_sample(name, self.programs[name], PLAN, "", dict(os.environ),
+                              self.folder / f"{name}.json", outcome)
+        self.assertEqual(outcome.context, {"date": "first", **synthetic_runs.CONTEXT})
+
+
 class TheCommand(WithFakes):
     """As a user calls it, and with a server where something runs."""
 

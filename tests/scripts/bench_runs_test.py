@@ -136,6 +136,14 @@ class Running(Scripts):
         self.assertEqual(len(self.starts()), 2)
         self.run_program(0, "3 samples", "a", "--runs", "3", "--replace")
 
+    # Planted: any name; then the next scripts/bench micro takes the run away.
+    def test_a_name_that_another_command_would_replace(self):
+        for name in ("micro", "e2e", "peers", "calibration-micro", "ab-a-123456789", "noise.json"):
+            with self.subTest(name):
+                self.run_program(2, "is a name that scripts/bench itself uses", name, "--replace")
+        self.assertFalse(self.results.exists())
+        self.run_program(0, "3 samples in bench-results/micro2", "micro2", "--quick")
+
     def test_what_cannot_be_asked_for(self):
         self.run_program(2, "is no name for a run", "../a")
         self.run_program(2, "is no positive number", "a", "--runs", "0")
