@@ -10,9 +10,8 @@ from benchlib.process import Failed, WrongUsage
 
 def plan_of(arguments):
     plan = samples.QUICK if arguments.quick else samples.FULL
-    plan = dataclasses.replace(plan, samples=arguments.runs or plan.samples,
+    return dataclasses.replace(plan, samples=arguments.runs or plan.samples,
                                patient=not arguments.any_load)
-    return plan.beside_a_server() if arguments.suite == "e2e" else plan
 
 
 def seed_of(arguments):
