@@ -101,6 +101,18 @@ def aligned(lines):
                                                   zip(cells, widths[1:]))]).rstrip()
 
 
+def differing_sampling(pair):
+    """In words, None when rows ran for as long in both: how long does not only change how sure a
+    figure is, but the figure."""
+    words = []
+    for what, told in (("min_time", "a row"), ("fixed_time", "a row that runs for a fixed time")):
+        a, b = pair.a.meta.get(what), pair.b.meta.get(what)
+        if a != b and None not in (a, b):
+            words.append(f"{a:g} and {b:g} s for {told}")
+    return (f"'{pair.a.name}' and '{pair.b.name}' were sampled differently, as with and without "
+            f"--quick: {', '.join(words)}" if words else None)
+
+
 def notes(pair):
     """What a reader must know who believes the table."""
     for run in (pair.a, pair.b):
@@ -134,6 +146,8 @@ def notes(pair):
 def report(pairs, differing):
     for pair in pairs:
         print()
+        if sampling := differing_sampling(pair):
+            print(f"note: {sampling}\n")
         for line in table(pair):
             print(line)
         words = list(notes(pair))

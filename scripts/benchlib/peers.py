@@ -11,11 +11,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
 from benchlib import REPOSITORY, files, pages, peers_report, results, targets, verdicts
 from benchlib.companion import companion
 from benchlib.process import Failed, run, signal_name
+from benchlib.progress import Progress
 
 DESCRIPTION = """\
 tidegate beside the pools that people could use instead: same server, same statement, same number of
@@ -125,13 +125,13 @@ def made(*command):
     return status == 0
 
 
-def take_one(name, program, plan, row_filter, environment, out):
+def take_one(name, program, plan, row_filter, environment, out, tick=None):
     """Runs one peer once and gives its result file's content. Throws Failed, or Skipped."""
     command = ["timeout", f"--kill-after={KILL_AFTER}", str(plan.patience), program,
                f"--benchmark_out={out}", "--benchmark_out_format=json", f"--seconds={plan.seconds}"]
     if row_filter:
         command.append(f"--benchmark_filter={row_filter}")
-    status, _, complaints = run(command, env=environment, stdout=subprocess.DEVNULL,
+    status, _, complaints = run(command, tick, env=environment, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE)
     last = complaints.strip().splitlines()[-1] if complaints.strip() else "and said nothing"
     if status == CANNOT_RUN:
@@ -164,7 +164,8 @@ def checked(out, name):
             raise Failed(f"its result has a row '{row_name}', which is none of its own")
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not (
                 rate == 0 or SLOWEST <= rate <= FASTEST):
-            raise Failed(f"its row '{row_name}' has no number of items per second, but {rate!r:.40}")
+            raise Failed(f"its row '{row_name}' has no number of items per second, but "
+                         f"{rate!r:.40}")
         row["name"] = row["run_name"] = row_name
     return result
 
@@ -173,49 +174,44 @@ class Skipped(Exception):
     """A peer cannot run here, and says why."""
 
 
-def take_sample(name, program, plan, row_filter, environment, out, outcome):
-    """Runs one peer once and adds its rows to the round, or says why it has none."""
+def take_sample(name, program, plan, row_filter, environment, out, outcome, tick=None):
+    """Runs one peer once and adds its rows to the round, or says why it has none. Gives what came
+    of it in a word."""
     try:
-        result = take_one(name, program, plan, row_filter, environment, out)
+        result = take_one(name, program, plan, row_filter, environment, out, tick)
     except Skipped as skipped:
         outcome.skipped[name] = str(skipped)
+        return "skipped"
     except Failed as failed:
         outcome.failed[name] = str(failed)
-    else:
-        # That of the first one, and what it does not know: only tidegate's own tell the compiler.
-        outcome.context = {**result.get("context", {}), **outcome.context}
-        outcome.rounds[-1] |= {row["name"]: row for row in result["benchmarks"]}
+        return "failed"
+    # The context of the first one, and what it does not know: not all tell the compiler.
+    outcome.context = {**result.get("context", {}), **outcome.context}
+    outcome.rounds[-1] |= {row["name"]: row for row in result["benchmarks"]}
+    return "done"
 
 
 def take_rounds(programs, plan, row_filter, environment, outcome, seed=1):
     """All samples. A peer that fails or skips itself is left out from then on."""
     drawn = random.Random(seed)
-    began = time.monotonic()
-    runs = 0
+    progress = Progress(plan.rounds * len(programs))
     with tempfile.TemporaryDirectory(prefix="tidegate-peers-") as folder:
         for number in range(1, plan.rounds + 1):
             outcome.rounds.append({})
             order = [name for name in programs
                      if name not in outcome.failed and name not in outcome.skipped]
             drawn.shuffle(order)
-            for at, name in enumerate(order, 1):
+            for name in order:
                 out = pathlib.Path(folder) / f"{number}-{name}.json"
-                take_sample(name, programs[name], plan, row_filter, environment, out, outcome)
-                runs += 1
-                left = len(order) - at + (plan.rounds - number) * len(order)
-                tell(f"round {number} of {plan.rounds}, {at} of {len(order)} peers; about "
-                     f"{left * (time.monotonic() - began) / runs:.0f} s to go")
-    tell("")
+                progress.begin(f"round {number} of {plan.rounds}, {name}")
+                came = take_sample(name, programs[name], plan, row_filter, environment, out,
+                                   outcome, progress.tick)
+                if came != "done":
+                    progress.total -= plan.rounds - number  # it has no turn any more
+                progress.end(came)
+    progress.close()
     if not outcome.rows() and not outcome.failed:
         raise Failed(f"no row matches '{row_filter}'" if row_filter else "no peer has any row")
-
-
-def tell(words):
-    if sys.stderr.isatty():
-        print(f"\r\033[Kbench: {words}" if words else "\r\033[K", end="", file=sys.stderr,
-              flush=True)
-    elif words:
-        print(f"bench: {words}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -295,7 +291,8 @@ def main(arguments):
         raise Failed("no peer can be run")
     plan = QUICK if arguments.quick else FULL
     if (load := os.getloadavg()[0]) > BUSY * os.cpu_count():
-        tell(f"the machine is busy (load average {load:.1f}): the figures will show it")
+        print(f"bench: the machine is busy (load average {load:.1f}): the figures will show it",
+              file=sys.stderr, flush=True)
     try:
         with servers(programs) as environment:
             take_rounds(programs, plan, arguments.filter, environment, outcome)

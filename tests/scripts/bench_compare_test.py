@@ -152,6 +152,18 @@ class Comparing(Runs):
                            "--fail-on-regression")
         self.assertNotIn("SLOWER", done.stdout)
 
+    # Planted: only runs of unlike numbers of samples; then nothing is said.
+    def test_runs_that_were_sampled_differently_are_told_so_above_the_table(self):
+        full, quick = ({"min_time": 0.2, "fixed_time": 1.0}, {"min_time": 0.05, "fixed_time": 0.3})
+        for seed, (name, meta) in enumerate((("a", full), ("b", full), ("c", quick), ("old", {}))):
+            self.run_of(name, seed, meta=meta)
+        words = "were sampled differently, as with and without --quick: 0.2 and 0.05 s for a row, "
+        done = self.expect(0, words, "compare", "a", "c")
+        self.assertLess(done.stdout.index(words), done.stdout.index("verdict"))
+        for other in ("b", "old"):
+            self.assertNotIn("sampled differently",
+                             self.expect(0, "", "compare", "a", other).stdout)
+
     def test_a_threshold_above_the_change_hides_it(self):
         self.run_of("a", 1)
         self.run_of("slow", 2, slower=1.1)
@@ -393,6 +405,17 @@ class Pictures(Runs):
         svg = (self.root / "ab.svg").read_text()
         for words in ("left", "right", "acquire_release/core/pool:4/threads:16", "99.9 %"):
             self.assertIn(f"<!-- {words}", svg)
+
+
+    # Planted: runs beside as many colours as there are; then the last two are not in the picture.
+    def test_more_runs_than_colours_are_all_in_the_picture(self):
+        names = [f"number-{number}" for number in range(8)]
+        for seed, name in enumerate(names):
+            self.run_of(name, seed)
+        self.expect(0, "", "compare", *names, "--plot", "ab.svg")
+        svg = (self.root / "ab.svg").read_text()
+        for name in names:
+            self.assertIn(f"<!-- {name} -->", svg)
 
 
 class Showing(Runs):

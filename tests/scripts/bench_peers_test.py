@@ -10,12 +10,14 @@ import json
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import types
 import unittest
+import xml.etree.ElementTree
 from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -138,6 +140,16 @@ class AFailingPeer(WithFakes):
         self.expect_others(outcome, "failed: no answer")
         self.assertIn("60", str(outcome.rounds[0]["select/1_on_8/pool"]))
 
+    # Planted: as many turns as there are rounds; then 3 of 4 are done at the end.
+    def test_the_time_that_is_left_knows_of_the_turns_it_has_no_more(self):
+        self.fake("soci", "#!/bin/sh\nexit 1\n")
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            peers.take_rounds(self.programs, PLAN, "", dict(os.environ), peers.Outcome())
+        lines = told.getvalue().splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertRegex(told.getvalue(), r"of 3: round 1 of 2, soci: failed; about \d+:\d\d left")
+        self.assertRegex(lines[-1], r"bench: 3 of 3: round 2 of 2, pool: done; took \d+:\d\d")
+
     def test_it_is_not_run_again(self):
         count = self.folder / "count"
         self.fake("soci", f"#!/bin/sh\necho >> {count}\nexit 1\n")
@@ -211,6 +223,37 @@ class TheTable(WithFakes):
             peers.take_sample(name, self.programs[name], PLAN, "", dict(os.environ),
                               self.folder / f"{name}.json", outcome)
         self.assertEqual(outcome.context, {"date": "first", **synthetic_runs.CONTEXT})
+
+
+class TheBars(WithFakes):
+    """As peers_plot.py draws them."""
+
+    # Planted: a picture that is never drawn, and one without its bars.
+    def test_png_and_svg_are_pictures_of_some_size_with_every_peer(self):
+        rounds = [{f"{row}/{peer.name}": {"items_per_second": 1e6 * number}
+                   for row in peers_report.ROWS for number, peer in enumerate(peers.PEERS, 1)}]
+        for suffix in ("png", "svg"):
+            with contextlib.redirect_stdout(io.StringIO()):
+                peers_report.plot(self.folder / f"bars.{suffix}", peers.PEERS, rounds)
+        png = (self.folder / "bars.png").read_bytes()
+        self.assertTrue(png.startswith(b"\x89PNG"))
+        width, height = struct.unpack(">II", png[16:24])
+        self.assertGreater(min(width, height), 800)
+        self.assertGreater(len(png), 50_000)
+        svg = xml.etree.ElementTree.parse(self.folder / "bars.svg").getroot()
+        self.assertTrue(svg.tag.endswith("svg"))
+        text = (self.folder / "bars.svg").read_text()
+        for words in (*(peer.title for peer in peers.PEERS), *peers_report.ROWS.values(), "0.50 ×"):
+            self.assertIn(f"<!-- {words} -->", text)
+
+    def test_a_picture_that_cannot_be_written_is_one_line_and_no_traceback(self):
+        os.symlink("/dev/full", self.folder / "bars.png")
+        done = subprocess.run(
+            [peers_report.plotter(), REPOSITORY / "scripts/benchlib/peers_plot.py",
+             self.folder / "bars.png"], input='{"lease": {"soci": [2, "2 x"]}}', text=True,
+            capture_output=True)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+        self.assertIn("bars.png cannot be written: No space left", done.stderr)
 
 
 class TheCommand(WithFakes):

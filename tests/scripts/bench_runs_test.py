@@ -155,8 +155,8 @@ class Running(Scripts):
         for command in (["run", "a"], ["calibrate"], ["ab", "HEAD", "HEAD"], ["micro"], ["e2e"],
                         ["peers", "--programs", str(self.root)]):
             with self.subTest(command[0]):
-                self.expect(1, f"bench: {self.results}{'/peers' * (command[0] == 'peers')} cannot be "
-                               "written: ", *command)
+                place = self.results / "peers" if command[0] == "peers" else self.results
+                self.expect(1, f"bench: {place} cannot be written: ", *command)
         self.assertFalse((self.root / "build").exists())
 
     def test_a_filter_without_rows(self):

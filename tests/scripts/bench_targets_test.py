@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""scripts/bench micro and e2e: exit status, rows that fail, and the table in a page. The samples are
-synthetic."""
+"""scripts/bench micro and e2e: exit status, rows that fail, and the table in a page. The samples
+are synthetic."""
 
 import json
 import pathlib
@@ -88,7 +88,8 @@ class Judging(Runs):
     def test_a_page_without_a_place_for_the_table_is_refused(self):
         self.take("micro", [])
         self.page.write_text("".join(pages.markers("e2e")))
-        done = self.expect(2, "needs a line <!-- micro: begin -->", "micro", "--markdown", "page.md")
+        done = self.expect(2, "needs a line <!-- micro: begin -->", "micro", "--markdown",
+                           "page.md")
         self.assertEqual(done.stdout, "")
 
     def test_the_document_has_a_place_for_both_tables(self):
