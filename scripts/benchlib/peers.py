@@ -61,10 +61,9 @@ class Peer:
     name: str  # of its program, and of its rows
     title: str
     packages: str = ""  # of Debian, without which it is not built
-    flags: str = "--peers"  # of scripts/setup, which install them
 
     def missing(self):
-        return (f"not installed (Debian package {self.packages}; scripts/setup {self.flags})"
+        return (f"not installed (Debian package {self.packages}; scripts/setup --peers)"
                 if self.packages else "not built")
 
 
@@ -79,7 +78,7 @@ PEERS = (
     Peer("pgbouncer", "PgBouncer, connect per request", "pgbouncer"),
     Peer("hikaricp", "HikariCP (Java, TCP)",
          "libhikaricp-java libpostgresql-jdbc-java default-jdk-headless"),
-    Peer("node_postgres", "node-postgres (one thread)", "nodejs npm", "--peers --node"),
+    Peer("node_postgres", "node-postgres (one thread)", "nodejs npm"),
 )
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -162,6 +163,23 @@ class AMissingPeer(WithFakes):
         self.assertEqual(
             peers.PEERS[3].missing(),
             "not installed (Debian package libsoci-dev; scripts/setup --peers)")
+
+    # Planted: setup without Node.js, which took another option.
+    def test_setup_installs_what_any_peer_needs(self):
+        for name in ("dirname", "cat", "id"):
+            os.symlink(shutil.which(name), self.folder / name)
+        for name, status in (("dpkg-query", 1), ("apt-get", 0)):  # a machine that has nothing
+            (self.folder / name).write_text(f"#!/bin/sh\nexit {status}\n")
+            (self.folder / name).chmod(0o755)
+        for option in ("--peers", "--node"):
+            done = subprocess.run([shutil.which("bash"), REPOSITORY / "scripts/setup", "--check",
+                                   option], env={"PATH": str(self.folder)}, text=True,
+                                  capture_output=True)
+            self.assertEqual(done.returncode, 1, done)
+            missing = (done.stdout + done.stderr).partition("missing: ")[2].split()
+            for peer in peers.PEERS:
+                for package in peer.packages.split():
+                    self.assertIn(package, missing, option)
 
     def test_one_that_skips_itself_says_why(self):
         self.fake("pgbouncer", "#!/bin/sh\necho 'skipped: pgbouncer: not today' >&2\nexit 77\n")
