@@ -3,6 +3,8 @@
 import argparse
 import re
 
+from benchlib import files
+
 
 def regular_expression(text):
     try:
@@ -59,8 +61,10 @@ def add_comparing(command):
     command.add_argument("--metric", metavar="M,...", type=words, default=["time"],
                          help="real_time, cpu_time, a counter's name, or p50, p99, p999, max for "
                               "every counter of that kind (time: of one operation)")
-    command.add_argument("--plot", metavar="FILE", help="draw it: .png or .svg")
-    command.add_argument("--json", metavar="FILE", help="write it as JSON, too")
+    command.add_argument("--plot", metavar="FILE", type=files.picture,
+                         help="draw it: .png or .svg")
+    command.add_argument("--json", metavar="FILE", type=files.to_write,
+                         help="write it as JSON, too")
     command.add_argument("--fail-on-regression", action="store_true",
                          help="exit status 3 when something is SLOWER")
     command.add_argument("--force", action="store_true",

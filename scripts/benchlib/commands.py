@@ -10,9 +10,8 @@ from benchlib.process import Failed, WrongUsage
 
 def plan_of(arguments):
     plan = samples.QUICK if arguments.quick else samples.FULL
-    plan = dataclasses.replace(plan, samples=arguments.runs or plan.samples,
+    return dataclasses.replace(plan, samples=arguments.runs or plan.samples,
                                patient=not arguments.any_load)
-    return plan.beside_a_server() if arguments.suite == "e2e" else plan
 
 
 def seed_of(arguments):
@@ -29,10 +28,11 @@ def program_of(arguments):
 
 
 def run(arguments):
-    results.check_name(arguments.name)
+    results.check_new_name(arguments.name)
     if (results.FOLDER / arguments.name).exists() and not arguments.replace:
         raise WrongUsage(f"there is a run '{arguments.name}' already: take another name, or say "
                          "--replace")
+    results.check_folder()
     side = samples.Side(arguments.name, program_of(arguments), results.revision_of(REPOSITORY))
     samples.take([side], arguments.suite, plan_of(arguments), arguments.filter,
                  seed_of(arguments))
@@ -40,7 +40,7 @@ def run(arguments):
 
 
 def ab(arguments):
-    compare.check(arguments)
+    results.check_folder()
     commits = [revisions.commit_of(ref) for ref in (arguments.ref_a, arguments.ref_b)]
     with revisions.checked_out(*commits) as roots:
         sides = [samples.Side(f"ab-{letter}-{commit[:9]}",
@@ -52,6 +52,7 @@ def ab(arguments):
 
 
 def calibrate(arguments):
+    results.check_folder()
     plan = plan_of(arguments)
     plan = dataclasses.replace(plan, samples=2 * plan.samples)  # for two sides that are the same
     name = f"calibration-{arguments.suite}"

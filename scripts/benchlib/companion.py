@@ -10,8 +10,9 @@ from benchlib.process import PATIENCE, Failed, end_group
 def companion(command, **options):
     """Gives the line that it says when it is ready, and ends it by closing its standard input. In a
     process group of its own, which never outlives this script."""
-    with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, text=True,
-                          stdout=subprocess.PIPE, process_group=0, **options) as child:
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                          encoding="utf-8", errors="replace", stdout=subprocess.PIPE,
+                          process_group=0, **options) as child:
         try:
             line = child.stdout.readline()
             if not line:

@@ -2,14 +2,12 @@
 
 import json
 import math
-import pathlib
 import sys
 
-from benchlib import judge, noise, results, rows
-from benchlib.process import Failed, WrongUsage
+from benchlib import files, judge, noise, results, rows
+from benchlib.process import Failed
 
 REGRESSION, NOT_COMPARABLE = 3, 4
-PICTURES = (".png", ".svg")
 
 
 class Pair:
@@ -103,6 +101,18 @@ def aligned(lines):
                                                   zip(cells, widths[1:]))]).rstrip()
 
 
+def differing_sampling(pair):
+    """In words, None when rows ran for as long in both: how long does not only change how sure a
+    figure is, but the figure."""
+    words = []
+    for what, told in (("min_time", "a row"), ("fixed_time", "a row that runs for a fixed time")):
+        a, b = pair.a.meta.get(what), pair.b.meta.get(what)
+        if a != b and None not in (a, b):
+            words.append(f"{a:g} and {b:g} s for {told}")
+    return (f"'{pair.a.name}' and '{pair.b.name}' were sampled differently, as with and without "
+            f"--quick: {', '.join(words)}" if words else None)
+
+
 def notes(pair):
     """What a reader must know who believes the table."""
     for run in (pair.a, pair.b):
@@ -136,6 +146,8 @@ def notes(pair):
 def report(pairs, differing):
     for pair in pairs:
         print()
+        if sampling := differing_sampling(pair):
+            print(f"note: {sampling}\n")
         for line in table(pair):
             print(line)
         words = list(notes(pair))
@@ -170,43 +182,19 @@ def as_json(pairs, differing, threshold):
                         for pair in pairs]}
 
 
-def writable(text):
-    """A file to write to; complains before anything is measured, not after."""
-    file = pathlib.Path(text)
-    if not file.absolute().parent.is_dir():
-        raise WrongUsage(f"'{text}' cannot be written: there is no folder {file.parent}")
-    return file
-
-
-def picture(text):
-    file = writable(text)
-    if file.suffix not in PICTURES:
-        raise WrongUsage(f"'{text}': a picture is {' or '.join(PICTURES)}, by the end of its name")
-    return file
-
-
-def check(arguments):
-    """Refuses options that cannot be, before anything takes time."""
-    if arguments.plot:
-        picture(arguments.plot)
-    if arguments.json:
-        writable(arguments.json)
-
-
 def compare(names, arguments):
     """Gives the exit status."""
-    check(arguments)
     runs = [results.load(name) for name in names]
     pairs = judge_all(runs, arguments.metric, arguments.threshold)
     differing = results.differences(runs)
     report(pairs, differing)
     if arguments.json:
-        writable(arguments.json).write_text(
-            json.dumps(as_json(pairs, differing, arguments.threshold), indent=2) + "\n")
+        files.write(arguments.json, json.dumps(as_json(pairs, differing, arguments.threshold),
+                                               indent=2) + "\n")
     if arguments.plot:
         from benchlib import plots  # matplotlib, only when it is needed
 
-        plots.compare(pairs, runs, picture(arguments.plot))
+        plots.compare(pairs, runs, arguments.plot)
     if differing and not arguments.force:
         return NOT_COMPARABLE
     slower = any(judged.verdict == judge.SLOWER for pair in pairs for judged in pair.judgements)

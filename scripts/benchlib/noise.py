@@ -3,7 +3,7 @@
 import json
 import random
 
-from benchlib import judge, results
+from benchlib import judge, results, rows
 from benchlib.process import Failed
 
 SPLITS = 400
@@ -58,10 +58,14 @@ def load(run):
         stored = json.loads(file().read_text())
         same = all(stored["environment"][what] == run.environment[what]
                    for what in results.OF_THE_MACHINE)
-        return stored if same and isinstance(stored["rows"], dict) else None
+        for metrics in stored["rows"].values():
+            for floors in metrics.values():
+                if not (rows.is_number(floors["in_turns"]) and rows.is_number(floors["apart"])):
+                    raise ValueError("a floor is no number")
+        return stored if same else None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Failed(f"{file()} is no noise floor ({error!r}); scripts/bench calibrate writes "
                      "it anew") from None
 

@@ -46,7 +46,10 @@ def main():
         axes.set_visible(False)
     figure.suptitle("Time per operation, in that of tidegate::Pool (shorter is faster)")
     figure.tight_layout()
-    figure.savefig(sys.argv[1], dpi=120)
+    try:
+        figure.savefig(sys.argv[1], dpi=120)
+    except OSError as error:
+        sys.exit(f"bench: {sys.argv[1]} cannot be written: {error.strerror}")
 
 
 if __name__ == "__main__":

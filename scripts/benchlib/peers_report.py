@@ -1,10 +1,7 @@
 """What `bench peers` tells: the table, the README's comparison, the bars."""
 
-import argparse
-import datetime
 import importlib.util
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -13,7 +10,6 @@ import sys
 from benchlib import process
 
 BASE = "pool"  # whom all ratios are against
-BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 SYSTEM_PYTHON = "/usr/bin/python3"  # whose matplotlib Debian's package is
 
 ROWS = {
@@ -43,10 +39,14 @@ def ratios(rounds, row, peer):
     return [other[0] / own[0] for other, own in pairs if other and own]
 
 
+def why(row):
+    return str(row.get("error_message") or "it does not say why")
+
+
 def error_of(rounds, row, peer):
     for rows in rounds:
-        if "error_occurred" in rows.get(f"{row}/{peer}", {}):
-            return rows[f"{row}/{peer}"].get("error_message", "it does not say why")
+        if rows.get(f"{row}/{peer}", {}).get("error_occurred"):
+            return why(rows[f"{row}/{peer}"])
     return None
 
 
@@ -84,9 +84,9 @@ def table(peers, rounds, failed):
     return "\n".join(lines)
 
 
-def markdown(peers, rounds, context):
+def markdown(peers, rounds, seconds, caption):
     """The same as one table, for a page that says what the columns are. Without the raw rows: it
-    would be too wide."""
+    would be too wide. `seconds`: per row; `caption`: where the figures come from."""
     columns = [row for row in ROWS if not row.startswith("raw/")
                and any(values(rounds, row, peer.name) for peer in peers)]
     lines = ["| | " + " | ".join(ROWS[row] for row in columns) + " |",
@@ -101,47 +101,10 @@ def markdown(peers, rounds, context):
             cells.append(cell)
         if any(cell != "-" for cell in cells):
             lines.append(f"| {peer.title} | " + " | ".join(cells) + " |")
-    date = context.get("date", datetime.datetime.now().isoformat())[:10]
-    compiler = context.get("tidegate_compiler", "unknown compiler")
+    count = "1 round" if len(rounds) == 1 else f"{len(rounds)} rounds"
     lines += ["", f"Per operation over all threads, and how many times as long as `tidegate::Pool` "
-                  f"takes; medians of {len(rounds)} rounds.",
-              f"{date}, {os.cpu_count()} cores, {compiler}: `scripts/bench peers`."]
+                  f"takes; medians of {count}, {seconds:g} s for each row.", caption]
     return "\n".join(lines)
-
-
-def markdown_file(text):
-    """The type of an argument: a page with room for the table, or a new one."""
-    file = to_write(text)
-    if file.exists():
-        page = file.read_text()
-        if not page.count(BEGIN) == page.count(END) == 1 or page.index(END) < page.index(BEGIN):
-            raise argparse.ArgumentTypeError(
-                f"{file} needs a line {BEGIN} and a line {END} after it, once each")
-    return file
-
-
-def plot_file(text):
-    if pathlib.Path(text).suffix not in (".png", ".svg"):
-        raise argparse.ArgumentTypeError(f"'{text}' does not end in .png or .svg")
-    return to_write(text)
-
-
-def to_write(text):
-    file = pathlib.Path(text)
-    if not file.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"'{text}': there is no folder '{file.parent}'")
-    return file
-
-
-def write_markdown(file, peers, rounds, context):
-    block = f"{BEGIN}\n{markdown(peers, rounds, context)}\n{END}"
-    if file.exists():
-        text = file.read_text()
-        block = text[:text.index(BEGIN)] + block + text[text.index(END) + len(END):]
-    else:
-        block += "\n"
-    file.write_text(block)
-    print(f"bench: the table is in {file}")
 
 
 def plotter():

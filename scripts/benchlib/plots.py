@@ -9,23 +9,32 @@ import tempfile
 os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "tidegate-matplotlib"))
 
 from benchlib import build, rows  # noqa: E402
+from benchlib.process import Failed  # noqa: E402
 
 matplotlib = build.library("matplotlib", "python3-matplotlib")
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import patches, pyplot  # noqa: E402
 
 COLOURS = ("#4878a8", "#e08a3c", "#5b9e62", "#a3608f", "#8c8c8c", "#b8a236")
 MOST_ROWS = 30  # that one picture can show so that they can be read
+HATCHES = ("", "///", "...", "xxx")  # when the colours are over and begin again
+LEGENDS_PER_LINE = 6
 CURVES_PER_LINE, LINE_HEIGHT = 3, 2.4
 PERCENTILE = re.compile(r"(?:(?P<of>.+)_)?(?P<name>p50|p90|p99|p999|p9999|max)_(?:ns|us|ms)")
 POSITIONS = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9, "p9999": 99.99}
 
 
+def looks(runs):
+    """A colour and a hatch for each."""
+    return [(COLOURS[number % len(COLOURS)], HATCHES[number // len(COLOURS) % len(HATCHES)])
+            for number in range(len(runs))]
+
+
 def boxes(axes, runs, shown):
     """A box for each run and row, over the row's median in the first run: so rows that differ a
     thousandfold share an axis."""
-    height = 0.8 / len(runs)
-    for number, (run, colour) in enumerate(zip(runs, COLOURS)):
+    height, legend = 0.8 / len(runs), []
+    for number, (run, (colour, hatch)) in enumerate(zip(runs, looks(runs))):
         data, places = [], []
         for place, (row, metric, unit) in enumerate(shown):
             values = run.values(row, metric)
@@ -36,8 +45,8 @@ def boxes(axes, runs, shown):
                              patch_artist=True, manage_ticks=False, whis=(0, 100),
                              medianprops={"color": "black"})
         for box in drawn["boxes"]:
-            box.set(facecolor=colour, linewidth=0.6)
-        axes.plot([], [], color=colour, linewidth=7, label=run.name)
+            box.set(facecolor=colour, hatch=hatch, linewidth=0.6)
+        legend.append(patches.Patch(facecolor=colour, hatch=hatch, label=run.name))
     axes.axvline(1, color="#999999", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(shown)))
     axes.set_yticklabels([f"{rows.short(row)}{'' if metric == rows.DEFAULT else ' ' + metric}\n"
@@ -46,8 +55,9 @@ def boxes(axes, runs, shown):
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}×")
     axes.set_xlabel(f"relative to the median of {runs[0].name}; box: quartiles, whiskers: extremes")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1 + 0.5 / max(len(shown), 1) + 0.04),
-                ncol=len(runs), frameon=False)
+    axes.legend(handles=legend, loc="upper center",
+                bbox_to_anchor=(0.5, 1 + 0.5 / max(len(shown), 1) + 0.04),
+                ncol=min(len(runs), LEGENDS_PER_LINE), frameon=False)
     axes.grid(axis="x", linewidth=0.3)
 
 
@@ -71,7 +81,7 @@ def nines(percent):
 
 
 def curve(axes, row, what, runs, of_runs):
-    for run, of_run, colour in zip(runs, of_runs, COLOURS):
+    for run, of_run, (colour, _) in zip(runs, of_runs, looks(runs)):
         known = of_run.get((row, what), {})
         points = [(nines(percent), known[name]) for name, percent in POSITIONS.items()
                   if name in known]
@@ -124,5 +134,9 @@ def compare(pairs, runs, file):
         curve(parts[1, 0].add_subplot(lines, CURVES_PER_LINE, number), row, what, runs, of_runs)
     if len(judged) > len(shown):
         figure.suptitle(f"the {len(shown)} rows that changed most, of {len(judged)}", fontsize=9)
-    figure.savefig(file, dpi=130)
-    pyplot.close(figure)
+    try:
+        figure.savefig(file, dpi=130)
+    except OSError as error:
+        raise Failed(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        pyplot.close(figure)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 
+TICK = 0.5  # seconds
 PATIENCE = 20  # seconds for a child to clean up after SIGTERM
 
 
@@ -46,14 +47,15 @@ def signals_as_exceptions():
 
 def run(command, tick=None, **options):
     """Runs a command in a process group of its own and gives its status, and what it wrote to the
-    pipes that `options` ask for. When this script is interrupted, the whole group ends first.
-    Meanwhile calls `tick` every second."""
-    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, text=True,
-                          process_group=0, **options) as child:
+    pipes that `options` ask for, whatever bytes those are. When this script is interrupted, the
+    whole group ends first. Meanwhile calls `tick` twice a second."""
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                          encoding="utf-8", errors="replace", process_group=0,
+                          **options) as child:
         try:
             while True:
                 try:
-                    out, err = child.communicate(timeout=1 if tick else None)
+                    out, err = child.communicate(timeout=TICK if tick else None)
                     break
                 except subprocess.TimeoutExpired:
                     tick()
@@ -65,6 +67,14 @@ def run(command, tick=None, **options):
 
 # In front of a command's words: the kernel kills it when this script is gone, even by SIGKILL.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+
+
+def signal_name(number):
+    """Also of those that have none, as most real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def end_group(child):

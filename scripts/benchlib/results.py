@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 from benchlib import REPOSITORY, rows
 from benchlib.process import Failed, WrongUsage
@@ -20,6 +21,17 @@ FOLDER = REPOSITORY / "bench-results"
 OF_THE_BUILD = ("build_type", "compiler", "flags")
 OF_THE_MACHINE = ("machine", "cores", "kernel")
 UNKNOWN = "unknown"
+OWN_NAMES = re.compile(r"micro|e2e|peers|noise\.json|(calibration|ab)-.*", re.IGNORECASE)
+ONLY_DESCRIBES = "it only describes the run: removed, the samples can still be compared"
+# What is asked of a run's description, where it has that: how it is told, and what it must be.
+DESCRIBED = {
+    "date": ("a date", lambda value: isinstance(value, str)),
+    "complete": ("true or false", lambda value: isinstance(value, bool)),
+    "taken_in_turns_with": ("a list of names", lambda value: isinstance(value, list) and
+                            all(isinstance(name, str) for name in value)),
+    **{what: ("a number", rows.is_number)
+       for what in ("samples_wanted", "min_time", "fixed_time", "repeated",
+                    "taken_under_pressure")}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Run:
     name: str
     meta: dict
     samples: list  # of each process {row's name: {metric: value}}, in the order they were taken
-    failed: list  # names of rows that reported an error
+    failed: dict  # {row's name: why} of rows that reported an error
     environment: dict
 
     def values(self, row, metric):
@@ -53,6 +65,24 @@ def check_name(name):
                          "the first no sign")
 
 
+def check_new_name(name):
+    """Of a run that somebody wants to keep: the other commands replace theirs without a word."""
+    check_name(name)
+    if OWN_NAMES.fullmatch(name):
+        raise WrongUsage(f"'{name}' is a name that scripts/bench itself uses, and would replace: "
+                         "take another one")
+
+
+def check_folder(folder=None):
+    """Complains before anything is built and measured that could not be kept."""
+    folder = folder or FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".try-", dir=folder).cleanup()
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}") from None
+
+
 def folder_of(name):
     check_name(name)
     folder = FOLDER / name
@@ -74,10 +104,13 @@ def meta_of(folder):
         meta = json.loads(file.read_text())
         if not isinstance(meta, dict):
             raise ValueError("it is no object")
-        return meta
-    except ValueError as error:
-        raise Failed(f"{file} is no JSON, or was cut off ({error}); it only describes the run: "
-                     "removed, the samples can still be compared") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Failed(f"{file} is no JSON, or was cut off ({error}); {ONLY_DESCRIBES}") from None
+    for what, (words, accepts) in DESCRIBED.items():
+        if what in meta and not accepts(meta[what]):
+            raise Failed(f"{file}: \"{what}\" is {meta[what]!r:.40}, not {words}; "
+                         f"{ONLY_DESCRIBES}")
+    return meta
 
 
 def load(name):
@@ -87,10 +120,14 @@ def load(name):
         raise Failed(f"run '{name}' has no samples (run-001.json, ...); take it again")
     results = [rows.read(file) for file in files]
     samples = [rows.metrics_by_row(result) for result in results]
+    failed = {}
+    for result in results:
+        failed = rows.failures(result) | failed
     if not any(samples):
-        raise Failed(f"run '{name}' has no rows: its filter matched none, or all of them failed")
-    return Run(name, meta_of(folder), samples,
-               sorted({row for result in results for row in rows.failures(result)}),
+        raise Failed(f"run '{name}' has no rows: " + (
+            "all of them failed: " + "; ".join(f"{row}: {why}" for row, why in failed.items())
+            if failed else "its filter matched none"))
+    return Run(name, meta_of(folder), samples, failed,
                environment_of([result["context"] for result in results]))
 
 

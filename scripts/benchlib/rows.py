@@ -4,6 +4,7 @@ import json
 import math
 import re
 import statistics
+import sys
 
 from benchlib.process import Failed, WrongUsage
 
@@ -25,7 +26,7 @@ def read(file):
                      "take the run again")
     try:
         result = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Failed(f"{file} is no JSON, or was cut off ({error}); remove it, or take the run "
                      "again") from None
     if not (isinstance(result, dict) and isinstance(result.get("context"), dict) and
@@ -33,7 +34,19 @@ def read(file):
             all(isinstance(row, dict) and "name" in row for row in result["benchmarks"])):
         raise Failed(f"{file} is JSON, but no result of Google Benchmark (one has \"context\" and "
                      "\"benchmarks\")")
+    for number, row in enumerate(result["benchmarks"], 1):
+        for what, accepted in (("name", isinstance(row["name"], str)),
+                               ("time_unit", row.get("time_unit", "ns") in list(NANOSECONDS))):
+            if not accepted:
+                raise Failed(f"{file} is JSON, but no result of Google Benchmark: row {number} "
+                             f"has the {what} {row[what]!r:.40}")
     return result
+
+
+def is_number(value):
+    """One to calculate with."""
+    return (isinstance(value, (int, float)) and not isinstance(value, bool) and
+            abs(value) <= sys.float_info.max)
 
 
 def metrics_of(row):
@@ -41,8 +54,7 @@ def metrics_of(row):
     the row counted per second where it did (on the wall clock, over all its threads), else
     real_time."""
     values = {name: float(value) for name, value in row.items()
-              if isinstance(value, (int, float)) and not isinstance(value, bool)
-              and name not in NO_METRIC and math.isfinite(value)}
+              if is_number(value) and name not in NO_METRIC}
     for name in ("real_time", "cpu_time"):
         if name in values:
             values[name] *= NANOSECONDS.get(row.get("time_unit", "ns"), 1.0)
@@ -50,7 +62,7 @@ def metrics_of(row):
         values[DEFAULT] = 1e9 / values["items_per_second"]
     elif "real_time" in values:
         values[DEFAULT] = values["real_time"]
-    return values
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def metrics_by_row(result):
@@ -66,7 +78,9 @@ def metrics_by_row(result):
 
 
 def failures(result):
-    return sorted({row["name"] for row in result["benchmarks"] if row.get("error_occurred")})
+    """{row's name: why} of those that reported an error."""
+    return {row["name"]: str(row.get("error_message") or "it does not say why")
+            for row in result["benchmarks"] if row.get("error_occurred")}
 
 
 def select(wanted, available):

@@ -17,17 +17,13 @@ class Plan:
     samples: int
     min_time: float  # seconds per row
     fixed_time: float  # seconds per row that runs for a fixed time
-    # Of one core: what others may use, and the hypervisor take away, during a sample that counts.
+    # During a sample that counts: of one core, what others may use; of its time, for how long they
+    # may wait for one. And what the hypervisor may take away of one.
     calm: float = 0.1
     steal: float = 0.05
     patient: bool = True  # waits for that, and repeats samples without it
 
-    def beside_a_server(self):
-        """The server counts among the others: where it works, there is no telling."""
-        return dataclasses.replace(self, calm=ANY)
 
-
-ANY = 1000.0  # of one core: more than there are
 FULL = Plan(samples=12, min_time=0.2, fixed_time=1.0)
 QUICK = Plan(samples=3, min_time=0.05, fixed_time=0.3)
 
@@ -46,14 +42,16 @@ class Sample:
     at: float  # seconds since the first one
     took: float
     others: float
+    waited: float
     steal: float
 
     def is_calm(self, plan):
-        return self.others <= plan.calm and self.steal <= plan.steal
+        return max(self.others, self.waited) <= plan.calm and self.steal <= plan.steal
 
     def about(self):
         return {"at_seconds": round(self.at, 1), "took_seconds": round(self.took, 1),
                 "others_used_of_a_core": round(self.others, 3),
+                "others_waited_share": round(self.waited, 3),
                 "stolen_of_a_core": round(self.steal, 3)}
 
 
@@ -67,7 +65,7 @@ def schedule(sides, samples, seed):
 def best(taken, plan):
     """As many as are wanted, the calmest when there are more, in the order they were taken."""
     calmest = sorted(taken, key=lambda sample: (not sample.is_calm(plan),
-                                                sample.steal + sample.others))
+                                                sample.steal + sample.others + sample.waited))
     return sorted(calmest[:plan.samples], key=lambda sample: sample.at)
 
 
@@ -106,15 +104,17 @@ class Taking:
 
     def take(self, side):
         self.progress.begin(side.name)
-        if self.plan.patient and self.plan.calm < ANY:
+        if self.plan.patient:
             pressure.await_calm(self.plan.calm, self.progress.tick)
         began, disturbance = time.monotonic(), pressure.Disturbance()
         out = self.folder / f"{sum(map(len, self.taken.values()))}.json"
-        skipped = run_once(side.program, self.plan, self.row_filter, out, self.progress.tick)
-        others, steal = disturbance.shares()
-        sample = Sample(out, began - self.began, time.monotonic() - began, others, steal)
+        skipped = run_once(side.program, self.plan, self.row_filter, out,
+                           lambda: (self.progress.tick(), disturbance.look()))
+        others, waited, steal = disturbance.shares()
+        sample = Sample(out, began - self.began, time.monotonic() - began, others, waited, steal)
         self.taken[side].append(sample)
-        words = f"others used {others:.0%} of a core, {steal:.0%} was stolen"
+        words = (f"others used {others:.0%} of a core and waited {waited:.0%} of the time, "
+                 f"{steal:.0%} was stolen")
         again = self.plan.patient and self.repeated[side] < self.plan.samples
         if again and not sample.is_calm(self.plan):
             self.repeated[side] += 1

@@ -1,7 +1,6 @@
 """What must hold, as ratios of two rows of the same process."""
 
 import dataclasses
-import statistics
 
 AT_MOST, AT_LEAST = "<=", ">="
 
@@ -16,6 +15,9 @@ class Target:
     # False: the ratio is of times per operation; True: of operations per second, or of the counter.
     of_rates: bool = True
     counter: str = "items_per_second"
+
+    def needs(self):
+        return self.row, self.against
 
     def ratio(self, rows):
         """None when one of the two rows was not run, or has failed."""
@@ -39,6 +41,9 @@ class Limit:
     factor: float
     relation: str = AT_MOST
 
+    def needs(self):
+        return (self.row,)
+
     def ratio(self, rows):
         return rows.get(self.row, {}).get(self.counter)
 
@@ -53,6 +58,9 @@ class Flat:
     rows: tuple
     factor: float
     relation: str = AT_MOST
+
+    def needs(self):
+        return self.rows
 
     def ratio(self, rows):
         """None when one of them was not run."""
@@ -220,25 +228,3 @@ def peers():
 MICRO = tuple(micro())
 PEERS = tuple(peers())
 E2E = tuple(e2e())
-
-
-def report(targets, runs):
-    """Prints the table; true when no target was missed. `runs`: of each sample {row's name: row}."""
-    width = max(len(target.claim) for target in targets)
-    print(f"\n{'':{width}}  target   median  lowest .. highest    n")
-    missed = not_run = 0
-    for target in targets:
-        ratios = [ratio for ratio in map(target.ratio, runs) if ratio is not None]
-        if not ratios:
-            not_run += 1
-            continue
-        median = statistics.median(ratios)
-        holds = target.holds(median)
-        missed += not holds
-        print(f"{target.claim:{width}}  {target.relation} {target.factor:4.2f}  {median:7.2f}"
-              f"  {min(ratios):6.2f} .. {max(ratios):6.2f}  {len(ratios):3}"
-              f"  {'PASS' if holds else 'MISS'}")
-    judged = len(targets) - not_run
-    print(f"\n{judged - missed} of {judged} targets met" +
-          (f", {not_run} not judged (rows not run)" if not_run else ""))
-    return missed == 0

@@ -2,18 +2,13 @@
 """scripts/bench compare, list and show: verdicts, exit status, pictures, and what they say about
 results that are none. The runs are synthetic."""
 
-import collections
-import contextlib
-import importlib.machinery
-import importlib.util
-import io
+import errno
 import json
 import math
 import os
 import pathlib
 import random
 import sys
-import tempfile
 import unittest
 from unittest import mock
 
@@ -21,13 +16,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-from benchlib import judge, noise, results, rows  # noqa: E402
+from benchlib import judge, noise, rows  # noqa: E402
 from support import synthetic_runs  # noqa: E402
-
-LOADER = importlib.machinery.SourceFileLoader("bench", str(REPOSITORY / "scripts/bench"))
-BENCH = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", LOADER))
-LOADER.exec_module(BENCH)
-Done = collections.namedtuple("Done", ("stdout", "stderr"))
+from support.bench_in_process import Runs  # noqa: E402
 
 
 def drawn(seed, n, slower=1.0):
@@ -122,7 +113,7 @@ class Metrics(unittest.TestCase):
              {"name": "broken", "run_type": "iteration", "error_occurred": True, "real_time": 1}]}
         self.assertEqual(rows.metrics_by_row(result),
                          {"r": {"real_time": 2, "time": 2}})
-        self.assertEqual(rows.failures(result), ["broken"])
+        self.assertEqual(rows.failures(result), {"broken": "it does not say why"})
 
     def test_values_have_three_digits_and_a_unit(self):
         for value, text in ((12.34, "12.3 ns"), (999.6, "1.00 us"), (1.5e6, "1.50 ms"),
@@ -130,36 +121,6 @@ class Metrics(unittest.TestCase):
             self.assertEqual(rows.text_of("time", value), text)
         self.assertEqual(rows.text_of("wait_p99_us", 2300), "2.30 ms")
         self.assertEqual(rows.text_of("jain", 0.98123), "0.981")
-
-
-class Runs(unittest.TestCase):
-    """In a folder of its own. The script is called, not started: scipy takes half a second to
-    import."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.addCleanup(os.chdir, os.getcwd())
-        self.root = pathlib.Path(folder.name)
-        os.chdir(self.root)
-        self.results = self.root / "bench-results"
-        self.enterContext(mock.patch.object(results, "FOLDER", self.results))
-
-    def run_of(self, name, seed, **how):
-        synthetic_runs.write_run(self.results / name, seed, **how)
-
-    def expect(self, status, words, *arguments):
-        """Gives what it wrote to its output and to its error output."""
-        out, err = io.StringIO(), io.StringIO()
-        with (mock.patch.object(sys, "argv", ["bench", *arguments]),
-              contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)):
-            try:
-                ended = BENCH.main()
-            except SystemExit as usage:
-                ended = usage.code
-        self.assertEqual(ended, status, out.getvalue() + err.getvalue())
-        self.assertIn(words, out.getvalue() + err.getvalue())
-        return Done(out.getvalue(), err.getvalue())
 
 
 class Comparing(Runs):
@@ -190,6 +151,18 @@ class Comparing(Runs):
         done = self.expect(0, "few: 7 rows with too few samples (3)", "compare", "a", "b",
                            "--fail-on-regression")
         self.assertNotIn("SLOWER", done.stdout)
+
+    # Planted: only runs of unlike numbers of samples; then nothing is said.
+    def test_runs_that_were_sampled_differently_are_told_so_above_the_table(self):
+        full, quick = ({"min_time": 0.2, "fixed_time": 1.0}, {"min_time": 0.05, "fixed_time": 0.3})
+        for seed, (name, meta) in enumerate((("a", full), ("b", full), ("c", quick), ("old", {}))):
+            self.run_of(name, seed, meta=meta)
+        words = "were sampled differently, as with and without --quick: 0.2 and 0.05 s for a row, "
+        done = self.expect(0, words, "compare", "a", "c")
+        self.assertLess(done.stdout.index(words), done.stdout.index("verdict"))
+        for other in ("b", "old"):
+            self.assertNotIn("sampled differently",
+                             self.expect(0, "", "compare", "a", other).stdout)
 
     def test_a_threshold_above_the_change_hides_it(self):
         self.run_of("a", 1)
@@ -307,6 +280,22 @@ class BadInput(Runs):
         for text in ('{"answer": 42}', "[]", "42", '{"context": {}, "benchmarks": [1]}'):
             with self.subTest(text):
                 self.expect_bad(text, "no result of Google Benchmark")
+        self.expect_bad("[" * 100_000, "is no JSON")
+
+    def test_rows_that_are_not_what_they_should_be(self):
+        for row, words in (({"name": 5}, "row 1 has the name 5"),
+                           ({"name": []}, "row 1 has the name []"),
+                           ({"name": "r", "time_unit": ["ns"]}, "row 1 has the time_unit ['ns']"),
+                           ({"name": "r", "time_unit": "h"}, "row 1 has the time_unit 'h'")):
+            with self.subTest(row):
+                self.expect_bad(json.dumps({"context": {}, "benchmarks": [row]}),
+                                f"no result of Google Benchmark: {words}")
+
+    def test_a_value_that_cannot_be_calculated_with_is_none(self):
+        values = {"real_time": 10**400, "cpu_time": math.nan, "jain": True, "p99_us": "5"}
+        self.assertEqual(rows.metrics_of({"name": "r", **values}), {})
+        self.assertEqual(rows.metrics_of({"name": "r", "items_per_second": 5e-324}),
+                         {"items_per_second": 5e-324})
 
     def test_binary(self):
         self.sample.write_bytes(b"\xff\xfe\x00")
@@ -326,6 +315,17 @@ class BadInput(Runs):
         (self.results / "after/meta.json").write_text("{")
         self.expect(1, "meta.json", "compare", "before", "after")
         self.expect(0, "before", "list")  # and hides none of the others
+
+    # Planted: values that are taken as they come; then each is a traceback of its own.
+    def test_a_description_of_something_else(self):
+        meta = self.results / "after/meta.json"
+        for what, value in (("taken_in_turns_with", None), ("taken_in_turns_with", [5]),
+                            ("date", 5), ("complete", "no"), ("samples_wanted", [])):
+            with self.subTest(what, value=value):
+                meta.write_text(json.dumps({what: value}))
+                done = self.expect(1, f'"{what}" is ', "compare", "before", "after")
+                self.assertIn("removed, the samples can still be compared", done.stderr)
+                self.expect(0, "cannot be read", "list")
 
     def test_a_run_that_nobody_described_is_compared_all_the_same(self):
         (self.results / "after/meta.json").unlink()
@@ -353,9 +353,44 @@ class BadInput(Runs):
                 self.expect(2, words, "compare", "before", "after", *arguments)
         self.expect(2, "usage: scripts/bench compare", "compare", "before")
 
+    # Planted: no look at them before; then the picture and the table are there first, and a
+    # traceback is.
+    def test_files_that_cannot_be_written(self):
+        (self.root / "folder.png").mkdir()
+        for words, arguments in (
+                ("'folder.png' cannot be written: Is a directory", ["--json", "folder.png"]),
+                ("'folder.png' cannot be written: Is a directory", ["--plot", "folder.png"]),
+                ("cannot be written: File name too long", ["--json", "a" * 300])):
+            with self.subTest(arguments[0]):
+                done = self.expect(2, words, "compare", "before", "after", *arguments)
+                self.assertEqual(done.stdout, "")
+        self.assertEqual(sorted(os.listdir()), ["bench-results", "folder.png"])
+
+    def test_a_disk_that_is_full(self):
+        for option, name in (("--json", "out.json"), ("--plot", "out.png")):
+            os.symlink("/dev/full", name)
+            done = self.expect(1, "", "compare", "before", "after", option, name)
+            self.assertEqual(done.stderr,
+                             f"bench: {name} cannot be written: No space left on device\n")
+            self.assertIn("verdict", done.stdout)
+
+    def test_any_other_complaint_of_the_system_is_one_line(self):
+        complaint = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "bench-results/x")
+        with mock.patch.object(noise, "load", side_effect=complaint):
+            done = self.expect(1, "", "compare", "before", "after")
+        self.assertEqual(done.stderr, "bench: bench-results/x: No space left on device\n")
+
     def test_a_noise_floor_that_is_none(self):
-        (self.results / "noise.json").write_text("{}")
-        self.expect(1, "scripts/bench calibrate writes it anew", "compare", "before", "after")
+        environment = {what: synthetic_runs.CONTEXT[f"tidegate_{what}"]
+                       for what in ("machine", "cores", "kernel")}
+        for text in ("{}", *(json.dumps({"environment": environment, "rows": rows_of_it})
+                             for rows_of_it in (5, {"r": 5}, {"r": {"time": 0.3}},
+                                                {"r": {"time": {"in_turns": 0.3}}},
+                                                {"r": {"time": {"in_turns": [], "apart": 1}}}))):
+            with self.subTest(text):
+                (self.results / "noise.json").write_text(text)
+                self.expect(1, "scripts/bench calibrate writes it anew", "compare", "before",
+                            "after")
 
 
 class Pictures(Runs):
@@ -370,6 +405,17 @@ class Pictures(Runs):
         svg = (self.root / "ab.svg").read_text()
         for words in ("left", "right", "acquire_release/core/pool:4/threads:16", "99.9 %"):
             self.assertIn(f"<!-- {words}", svg)
+
+
+    # Planted: runs beside as many colours as there are; then the last two are not in the picture.
+    def test_more_runs_than_colours_are_all_in_the_picture(self):
+        names = [f"number-{number}" for number in range(8)]
+        for seed, name in enumerate(names):
+            self.run_of(name, seed)
+        self.expect(0, "", "compare", *names, "--plot", "ab.svg")
+        svg = (self.root / "ab.svg").read_text()
+        for name in names:
+            self.assertIn(f"<!-- {name} -->", svg)
 
 
 class Showing(Runs):

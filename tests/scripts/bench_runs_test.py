@@ -2,8 +2,6 @@
 """scripts/bench run, ab and calibrate: samples take turns, are repeated, and survive Ctrl-C. The
 benchmark program and the checkouts are stand-ins."""
 
-import contextlib
-import io
 import json
 import os
 import pathlib
@@ -19,7 +17,7 @@ from unittest import mock
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-from benchlib import pressure, samples  # noqa: E402
+from benchlib import samples  # noqa: E402
 from benchlib.progress import Progress  # noqa: E402
 
 # Writes a result file that is as slow as SLOWER says; logs each start; does not end while HOLD_AT
@@ -136,12 +134,30 @@ class Running(Scripts):
         self.assertEqual(len(self.starts()), 2)
         self.run_program(0, "3 samples", "a", "--runs", "3", "--replace")
 
+    # Planted: any name; then the next scripts/bench micro takes the run away.
+    def test_a_name_that_another_command_would_replace(self):
+        for name in ("micro", "e2e", "peers", "calibration-micro", "ab-a-123456789", "noise.json"):
+            with self.subTest(name):
+                self.run_program(2, "is a name that scripts/bench itself uses", name, "--replace")
+        self.assertFalse(self.results.exists())
+        self.run_program(0, "3 samples in bench-results/micro2", "micro2", "--quick")
+
     def test_what_cannot_be_asked_for(self):
         self.run_program(2, "is no name for a run", "../a")
         self.run_program(2, "is no positive number", "a", "--runs", "0")
         self.run_program(2, "is no regular expression", "a", "--filter", "(")
         self.expect(2, "there is no program", "run", "a", "--program", "none")
         self.assertFalse((self.root / "starts").exists())
+
+    # Planted: no look at the folder; then it is seen when the program is built, by a traceback.
+    def test_results_that_cannot_be_kept_are_not_taken(self):
+        self.results.write_text("")
+        for command in (["run", "a"], ["calibrate"], ["ab", "HEAD", "HEAD"], ["micro"], ["e2e"],
+                        ["peers", "--programs", str(self.root)]):
+            with self.subTest(command[0]):
+                place = self.results / "peers" if command[0] == "peers" else self.results
+                self.expect(1, f"bench: {place} cannot be written: ", *command)
+        self.assertFalse((self.root / "build").exists())
 
     def test_a_filter_without_rows(self):
         self.run_program(1, "no row matches 'nothing'", "a", "--filter", "nothing")
@@ -244,65 +260,6 @@ class Revisions(Scripts):
         self.commit("broken", 1.0)
         self.expect(1, "the build failed", "ab", "old", "broken")
         self.expect_nothing_left()
-
-
-class Turns(unittest.TestCase):
-    def test_the_same_seed_gives_the_same_order_and_another_one_another(self):
-        orders = [samples.schedule(["a", "b"], 12, seed) for seed in (1, 1, 2)]
-        self.assertEqual(orders[0], orders[1])
-        self.assertNotEqual(orders[0], orders[2])
-
-    def take(self, disturbances, plan):
-        """What becomes of samples that are so disturbed, one after the other."""
-        shares = iter(disturbances)
-        side = samples.Side("side", pathlib.Path(), "")
-        with (mock.patch.object(samples, "run_once", return_value=[]),
-              mock.patch.object(pressure, "await_calm"),
-              mock.patch.object(pressure.Disturbance, "shares", lambda _: next(shares)),
-              contextlib.redirect_stderr(io.StringIO())):
-            taking = samples.Taking([side], plan, "", pathlib.Path(), seed=1)
-            taking.go_on()
-        return taking.repeated[side], taking.taken[side]
-
-    def test_a_sample_under_pressure_or_steal_is_repeated_and_the_calm_ones_are_kept(self):
-        plan = samples.Plan(3, 0.1, 0.1)
-        repeated, taken = self.take([(0, 0), (0.5, 0), (0, 0.5), (0, 0), (0.01, 0)], plan)
-        self.assertEqual(repeated, 2)
-        kept = samples.best(taken, plan)
-        self.assertEqual([(sample.others, sample.steal) for sample in kept],
-                         [(0, 0), (0, 0), (0.01, 0)])
-
-    def test_a_machine_that_is_never_calm_is_asked_twice_as_often_and_no_more(self):
-        plan = samples.Plan(3, 0.1, 0.1)
-        _, taken = self.take([(share, 0) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)], plan)
-        self.assertEqual(len(taken), 6)
-        kept = samples.best(taken, plan)
-        self.assertEqual([sample.others for sample in kept], [0.6, 0.5, 0.4])
-
-    def test_with_any_load_none_is_repeated_and_each_is_known_to_be_disturbed(self):
-        plan = samples.Plan(3, 0.1, 0.1, patient=False)
-        repeated, taken = self.take([(0.9, 0), (0, 0.9), (0, 0)], plan)
-        self.assertEqual(repeated, 0)
-        self.assertEqual([sample.is_calm(plan) for sample in taken], [False, False, True])
-
-
-class Pressure(unittest.TestCase):
-    def test_the_kernel_says_how_long_somebody_waited_or_it_does_not(self):
-        with tempfile.NamedTemporaryFile("w") as file:
-            file.write("some avg10=0.00 avg60=0.71 avg300=4.98 total=2500000\n"
-                       "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
-            file.flush()
-            self.assertEqual(pressure.stalled_seconds(pathlib.Path(file.name)), 2.5)
-        self.assertIsNone(pressure.stalled_seconds(pathlib.Path("/no/such/file")))
-
-    def test_own_work_is_not_that_of_others(self):
-        disturbance = pressure.Disturbance()
-        busy, own = disturbance.busy, disturbance.own
-        with (mock.patch.object(pressure, "processor_seconds", lambda: (busy + 3, 0)),
-              mock.patch.object(pressure, "own_seconds", lambda: own + 2),
-              mock.patch.object(pressure.time, "monotonic", lambda: disturbance.began + 10)):
-            others, _ = disturbance.shares()
-        self.assertAlmostEqual(others, 0.1)
 
 
 class Bar(unittest.TestCase):

@@ -11,7 +11,7 @@ import unittest
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from benchlib import targets  # noqa: E402
+from benchlib import targets, verdicts  # noqa: E402
 
 
 def bench(*arguments):
@@ -52,15 +52,16 @@ class Judging(unittest.TestCase):
     TIME = targets.Target("fast's time in slow's", "fast", targets.AT_MOST, 0.6, "slow",
                           of_rates=False)
 
-    def report(self, target, *samples):
+    def report(self, target, *samples, failed=None):
         runs = [{name: {"items_per_second": rate} for name, rate in sample.items()}
                 for sample in samples]
         with contextlib.redirect_stdout(io.StringIO()) as text:
-            return targets.report([target], runs), text.getvalue()
+            verdict, = verdicts.report([target], runs, failed or {})
+        return verdict.word, text.getvalue()
 
     def test_a_ratio_at_the_limit_passes(self):
-        met, text = self.report(self.FASTER, {"fast": 20, "slow": 10})
-        self.assertTrue(met)
+        word, text = self.report(self.FASTER, {"fast": 20, "slow": 10})
+        self.assertEqual(word, verdicts.MET)
         self.assertIn("PASS", text)
 
     # Planted: HikariCP's select over TCP against ours over the Unix socket.
@@ -70,22 +71,23 @@ class Judging(unittest.TestCase):
         self.assertIn("select_tcp/1_on_8/hikaricp", [target.against for target in targets.PEERS])
 
     def test_a_ratio_beyond_it_is_a_miss(self):
-        met, text = self.report(self.FASTER, {"fast": 19, "slow": 10})
-        self.assertFalse(met)
+        word, text = self.report(self.FASTER, {"fast": 19, "slow": 10})
+        self.assertEqual(word, verdicts.MISSED)
         self.assertIn("MISS", text)
 
     def test_times_are_the_inverse_of_rates(self):
-        self.assertTrue(self.report(self.TIME, {"fast": 20, "slow": 10})[0])
-        self.assertFalse(self.report(self.TIME, {"fast": 15, "slow": 10})[0])
+        self.assertEqual(self.report(self.TIME, {"fast": 20, "slow": 10})[0], verdicts.MET)
+        self.assertEqual(self.report(self.TIME, {"fast": 15, "slow": 10})[0], verdicts.MISSED)
 
     def test_the_median_of_the_ratios_is_judged_not_one_lucky_sample(self):
         slow = {"fast": 10, "slow": 10}
-        self.assertFalse(self.report(self.FASTER, slow, {"fast": 90, "slow": 10}, slow)[0])
+        self.assertEqual(self.report(self.FASTER, slow, {"fast": 90, "slow": 10}, slow)[0],
+                         verdicts.MISSED)
 
     def test_rows_of_different_samples_are_never_compared(self):
-        met, text = self.report(self.FASTER, {"fast": 20}, {"slow": 10})
-        self.assertTrue(met)
-        self.assertIn("1 not judged", text)
+        word, text = self.report(self.FASTER, {"fast": 20}, {"slow": 10})
+        self.assertEqual(word, verdicts.NOT_RUN)
+        self.assertIn("1 not judged (rows not run)", text)
 
     def test_any_counter_may_be_compared(self):
         tail = targets.Target("tail in tail", "a", targets.AT_MOST, 0.5, "b", counter="p99_us")
@@ -106,10 +108,17 @@ class Judging(unittest.TestCase):
         self.assertFalse(flat.holds(1.25))
         self.assertIsNone(flat.ratio(dict(list(rows.items())[:2])))
 
-    def test_a_row_that_failed_is_not_judged(self):
-        runs = [{"fast": {"error_occurred": True}, "slow": {"items_per_second": 10}}]
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.assertTrue(targets.report([self.FASTER], runs))
+    # Planted: needs() without the row itself; then the target is one that was not run.
+    def test_a_row_that_failed_is_named_and_not_one_that_was_not_run(self):
+        word, text = self.report(self.FASTER, {"slow": 10}, failed={"fast": "no server"})
+        self.assertEqual(word, verdicts.FAILED)
+        self.assertIn("0 of 0 targets met, 1 not judged (failed)\nfailed: fast: no server\n", text)
+
+    def test_a_row_that_failed_in_one_sample_is_named_and_judged_by_the_others(self):
+        word, text = self.report(self.FASTER, {"slow": 10}, {"fast": 20, "slow": 10},
+                                 failed={"fast": "no server"})
+        self.assertEqual(word, verdicts.MET)
+        self.assertIn("failed: fast: no server\n", text)
 
 
 if __name__ == "__main__":
