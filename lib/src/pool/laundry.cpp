@@ -29,7 +29,11 @@ Deadline Laundry::add_polled(std::vector<pollfd>& polled) const {
       next = earlier(next, Deadline(stray_retirements_.next()));
       continue;
     }
-    polled.push_back({core_.resource(load.slot).connection.socket(), load.wash.events(), 0});
+    // Without events it waits for a cancel request to end; the socket is left out, since poll()
+    // would tell of its end at every turn.
+    const short events = load.wash.events();
+    const int socket = events == 0 ? -1 : core_.resource(load.slot).connection.socket();
+    polled.push_back({socket, events, 0});
     next = earlier(next, load.deadline);
   }
   return next;
