@@ -82,11 +82,12 @@ TEST(Calm, ACloseThatWaitsForALeaseUsesLessThanOnePercentOfACore) {
   }
 }
 
-// Seen failing with a warm_up() that does not wait between two looks.
-TEST(Calm, AWarmUpInVainUsesLessThanOnePercentOfACore) {
+// It looks as often as maintenance takes a turn, and wakes it now and then. Seen failing with a
+// warm_up() that does not wait between two looks.
+TEST(Calm, AWarmUpInVainUsesLessThanFivePercentOfACore) {
   Pool pool{"host=/nowhere pool_min_conns=2 pool_max_conns=4"};
   EXPECT_LT(least_of_three([&] { return share_during([&] { EXPECT_FALSE(pool.warm_up(1s)); }); }),
-            0.01);
+            0.05);
 }
 
 // Seen failing with a maintenance that waits for chores that are due and not done any more.
