@@ -77,8 +77,8 @@ class Judging(Runs):
         self.assertTrue(text.endswith(f"{end}\nafter\n"), text)
         self.assertNotIn("replaced", text)
         self.assertIn(f"| {CLAIM} | ≥ 1.7 | 1.80 | 1.70 .. 1.90 | 2 | met |\n", text)
-        self.assertIn("| time with an observer of everything, in that without | ≤ 1.05 | - | - | 0 | failed |\n",
-                      text)
+        self.assertIn("| time with an observer of everything, in that without | ≤ 1.05 | - | - | 0 | "
+                      "failed |\n", text)
         for target in targets.MICRO:
             self.assertIn(f"| {target.claim} | ", text)
         self.assertIn(
