@@ -68,6 +68,18 @@ TEST(Check, AConnectionIdleForLongIsPingedBeforeItIsHandedOut) {
   EXPECT_GE(pool.stats().pings, 1);
 }
 
+// A ping that ends with its pool once made an eventfd for that, which the connection kept. The stress
+// runs found one descriptor more than there had been.
+TEST(Check, APingCostsItsConnectionNoDescriptor) {
+  Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms});
+  pid_of(pool);
+  const std::size_t before = open_files();
+  await_idle_long_enough();
+  pid_of(pool);
+  EXPECT_EQ(pool.stats().pings, 1);
+  EXPECT_EQ(open_files(), before);
+}
+
 // A server process that does not answer: its socket looks well, so only the ping finds out.
 TEST(Check, AFrozenBackendIsReplacedWhenThePingTimesOut) {
   Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms, .ping_timeout = 50ms});

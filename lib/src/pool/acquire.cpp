@@ -1,7 +1,6 @@
 // The slow part of an acquire: the check before hand-out, and the words when there is no
 // connection.
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "events.hpp"
@@ -19,6 +18,8 @@ using core::Retired;
 
 // Idle for longer than this, a connection's socket is looked at before it is handed out.
 constexpr std::chrono::nanoseconds kLookAfter = 20ms;
+// How often a ping looks whether the pool is closed.
+constexpr std::chrono::nanoseconds kLookWhilePinging = 20ms;
 
 }  // namespace
 
@@ -217,13 +218,16 @@ bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds
   }
 }
 
-// Ends with the pool, too. Without the memory for that it is left to maintenance.
+// Ends with the pool, too, for which it looks now and then: a stop_token would cost every connection
+// that was ever pinged a descriptor more.
 bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept {
-  try {
-    const EitherStop stop(search.stop, core_->closing().get_token());
-    return connection.ping(earlier(search.deadline, Deadline(config_.ping_timeout)), stop.token());
-  } catch (const std::bad_alloc&) {
-    return false;
+  const Deadline end = earlier(search.deadline, Deadline(config_.ping_timeout));
+  for (;;) {
+    if (connection.ping(earlier(end, Deadline(kLookWhilePinging)), search.stop)) return true;
+    if (!connection.is_open() || end.passed() || search.stop.stop_requested() ||
+        core_->closing().stop_requested()) {
+      return false;
+    }
   }
 }
 
