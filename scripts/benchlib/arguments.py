@@ -21,6 +21,9 @@ def percentage(text):
     return float(found[1]) / 100
 
 
+THRESHOLD = percentage("3%")
+
+
 def positive(text):
     if not re.fullmatch(r"0*[1-9]\d{0,5}", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no positive number")
@@ -56,7 +59,7 @@ def add_sampling(command):
 
 def add_comparing(command):
     """How runs are compared, and what is made of it."""
-    command.add_argument("--threshold", metavar="P%", type=percentage, default=percentage("3%"),
+    command.add_argument("--threshold", metavar="P%", type=percentage, default=THRESHOLD,
                          help="what a change must exceed, besides the noise floor (3%%)")
     command.add_argument("--metric", metavar="M,...", type=words, default=["time"],
                          help="real_time, cpu_time, a counter's name, or p50, p99, p999, max for "

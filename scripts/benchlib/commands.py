@@ -42,10 +42,13 @@ def run(arguments):
 def ab(arguments):
     results.check_folder()
     commits = [revisions.commit_of(ref) for ref in (arguments.ref_a, arguments.ref_b)]
+    patched = f" with {arguments.patch_b.name}" if arguments.patch_b else ""
     with revisions.checked_out(*commits) as roots:
+        if arguments.patch_b:
+            revisions.apply(arguments.patch_b, roots[1])
         sides = [samples.Side(f"ab-{letter}-{commit[:9]}",
-                              build.program(arguments.suite, root), commit[:9])
-                 for letter, commit, root in zip("ab", commits, roots)]
+                              build.program(arguments.suite, root), commit[:9] + more)
+                 for letter, commit, root, more in zip("ab", commits, roots, ("", patched))]
         samples.take(sides, arguments.suite, plan_of(arguments), arguments.filter,
                      seed_of(arguments))
     return compare.compare([side.name for side in sides], arguments)

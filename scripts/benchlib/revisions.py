@@ -27,6 +27,12 @@ def commit_of(ref):
                       "; a branch, a tag, a commit or HEAD~2 does"))
 
 
+def apply(patch, checkout):
+    done = git("-C", checkout, "apply", patch.absolute())
+    if done.returncode != 0:
+        raise WrongUsage(f"'{patch}' does not apply: {done.stderr.strip()}")
+
+
 @contextlib.contextmanager
 def checked_out(*commits):
     """Gives a folder for each. Their paths are equally long, and so are the strings that compilers
