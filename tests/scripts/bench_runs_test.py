@@ -182,6 +182,33 @@ class Running(Scripts):
         self.interrupt("run", "a", "--any-load", "--program", str(self.program), HOLD_AT="1")
         self.assertEqual(list(self.results.iterdir()), [])
 
+    # Planted: the samples of one side alone are compared with those of the try before.
+    def test_tries_are_comparisons_of_a_program_with_itself_in_turns(self):
+        said = self.expect(0, "in 2 of 2 tries every verdict was ~", "calibrate", "--tries", "2",
+                           "--any-load", "--seed", "1", "--runs", "7", "--program",
+                           str(self.program))
+        self.assertEqual(len(self.starts()), 28)
+        self.assertIn("try 2 of 2: ~ for all 7 rows", said)
+        for letter, other in ("ab", "ba"):
+            meta = self.meta(f"calibration-{letter}")
+            self.assertEqual(meta["taken_in_turns_with"], [f"calibration-{other}"])
+        self.assertFalse((self.results / "noise.json").exists())
+
+    # The order of a seed is known, and so is each start of b: those are slower by half.
+    def test_a_try_that_sees_a_change_is_named_and_counted(self):
+        order = samples.schedule(["a", "b"], 7, 1 + 1)  # the first try's seed is the next one
+        of_b = [start for start, side in enumerate(order, 1) if side == "b"]
+        self.program = self.write(self.root / "odd", self.program_text(
+            "p", f"1.5 if started in {of_b} else 1.0"))
+        said = self.expect(3, "in 1 of 2 tries every verdict was ~", "calibrate", "--tries", "2",
+                           "--any-load", "--seed", "1", "--runs", "7", "--program",
+                           str(self.program))
+        self.assertRegex(said, r"try 1 of 2: acquire_release/core/pool:4/threads:1 SLOWER, \+\d")
+
+    def test_tries_with_too_few_samples_are_none(self):
+        self.expect(1, "4 samples of each side are too few for 7 rows", "calibrate", "--tries", "2",
+                    "--any-load", "--runs", "4", "--program", str(self.program))
+
     def test_a_calibration_takes_twice_as_many_and_keeps_the_noise_floor(self):
         self.expect(0, "in turns", "calibrate", "--any-load", "--runs", "6", "--program",
                     str(self.program))
@@ -265,6 +292,30 @@ class Revisions(Scripts):
         self.assertEqual(starts, samples.schedule(["old", "new"], 8, 1))
         self.assertNotEqual(starts, ["old", "new"] * 8)
         self.expect_nothing_left()
+
+    # Planted: the patch is applied to A, or to none.
+    def test_a_patch_makes_b_another_one_and_no_other_checkout(self):
+        name = "tidegate-bench-micro"
+        program = self.root / name
+        program.write_text(self.program_text("new", 1.5))
+        (self.root / "slower.patch").write_text(self.git("diff"))
+        self.git("checkout", name)
+        self.expect(3, "SLOWER", "ab", "new", "new", "--patch-b", str(self.root / "slower.patch"),
+                    "--any-load",
+                    "--runs", "8", "--fail-on-regression")
+        b, = self.results.glob("ab-b-*")
+        self.assertRegex(self.meta(b.name)["revision"], "with slower.patch$")
+        self.assertEqual(self.git("status", "--short", name), "")
+        self.expect_nothing_left()
+        self.expect(2, "slower.patch' does not apply", "ab", "new", "old", "--patch-b",
+                    str(self.root / "slower.patch"))
+        self.expect_nothing_left()
+
+    def test_the_planted_slowdown_of_the_library_applies_to_it(self):
+        done = subprocess.run(
+            ["git", "apply", "--check", REPOSITORY / "tests/scripts/planted_slowdown.patch"],
+            cwd=REPOSITORY, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_the_same_revision_twice_is_no_regression(self):
         self.expect(0, " ~", "ab", "old", "old", "--any-load", "--runs", "8",
