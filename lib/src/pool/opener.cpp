@@ -134,6 +134,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     const core::Doing doing("a connect, at the look-up of a host name");
     return pq::connect(options, stop, deadline);
   }();
+  pool_.count_given_up(outcome.given_up);
   if (!outcome) return explain(name_, *outcome.failure);
 
   PooledConnection opened{.connection = std::move(outcome.connection),

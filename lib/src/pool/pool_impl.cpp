@@ -179,7 +179,7 @@ Stats PoolImpl::stats() const {
                      .dirty = core_->retired(Retired::dirty),
                      .generation = core_->retired(Retired::generation),
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
-  stats.backends_abandoned = maintenance_.abandoned();
+  stats.backends_abandoned = maintenance_.abandoned() + given_up_.load(std::memory_order_relaxed);
   stats.pings = maintenance_.pings();
   stats.cancels = {
       .sent = cancels_->sent(), .failed = cancels_->failed(), .stuck = cancels_->stuck()};

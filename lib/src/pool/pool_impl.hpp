@@ -52,6 +52,10 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   bool is_warm_but_tells() const noexcept { return tells_leases_ && !every_acquire_is_slow(); }
   void tell_started(Location where) const noexcept;
   void tell_served(Location where) const noexcept;
+  // Connects that were given up when the server may have had a process for them already.
+  void count_given_up(std::uint32_t connects) const noexcept {
+    given_up_.fetch_add(connects, std::memory_order_relaxed);  // relaxed: a number of its own
+  }
   const PoolConfig& config() const noexcept { return config_; }
   // This process is a child, after fork(), of the one that made the pool. Only config() and the
   // next two may be used there; locks may be held for ever.
@@ -139,6 +143,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   const std::string name_;
   const bool tells_leases_ = config_.observer && config_.observer->wants_leases();
   const std::uint32_t forks_ = ForkHook::forks();
+  mutable std::atomic<std::uint64_t> given_up_{0};
   const std::shared_ptr<pq::CancelGroup> cancels_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;

@@ -80,6 +80,8 @@ class Handshake {
   }
 
   ConnStatusType phase() const noexcept { return phase_; }
+  // The server may have a process for it by now.
+  bool begun() const noexcept { return phase_ != CONNECTION_STARTED && phase_ != CONNECTION_BAD; }
   ConnectSigns signs() const noexcept {
     return {.securing = is_securing(phase_),
             .peer_gone = peer_gone_,
@@ -120,10 +122,12 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
       describe_refusal(connection, handshake.signs(), failure);
       return outcome;
     case Handshake::End::woken:
+      outcome.begun = handshake.begun();
       failure.kind = ConnectFault::aborted;
       failure.text = "aborted while " + std::string(name_of(handshake.phase()));
       return outcome;
     case Handshake::End::timed_out:
+      outcome.begun = handshake.begun();
       failure.text = "no answer for " + brief_duration(Deadline::Clock::now() - began) + " while " +
                      std::string(name_of(handshake.phase()));
       return outcome;

@@ -23,6 +23,7 @@ struct AttemptOutcome {
   Connection connection{};
   FileDescriptor duplicate{};
   FailedAttempt failure{};  // when the connection is closed
+  bool begun = false;       // given up in the middle of the handshake
 
   explicit operator bool() const noexcept { return connection.is_open(); }
 };

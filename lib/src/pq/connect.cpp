@@ -59,6 +59,7 @@ class Connect {
                                       .cancels = options_.cancels,
                                       .drain_bound = options_.drain_bound},
                                      target, signal_.fd(), share(left));
+      outcome_.given_up += tried.begun ? 1 : 0;
       if (tried) {
         outcome_.connection = std::move(tried.connection);
         outcome_.duplicate = std::move(tried.duplicate);
@@ -107,6 +108,7 @@ class Connect {
 
   ConnectOutcome fail(FailedAttempt cause) {
     ConnectOutcome outcome;
+    outcome.given_up = outcome_.given_up;
     outcome.failure = ConnectFailure{.cause = std::move(cause), .attempts = std::move(attempts_)};
     return outcome;
   }

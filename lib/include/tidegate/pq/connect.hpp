@@ -59,6 +59,9 @@ struct ConnectOutcome {
   // shut down while another thread uses the connection.
   FileDescriptor duplicate{};
   std::optional<ConnectFailure> failure{};
+  // Attempts that were given up in the middle of the handshake: the server may have begun a process
+  // for each, and hears later that nobody wants it.
+  std::uint32_t given_up = 0;
 
   explicit operator bool() const noexcept { return !failure.has_value(); }
 };

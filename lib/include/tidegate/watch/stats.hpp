@@ -61,7 +61,8 @@ struct Stats {
     std::uint64_t generation = 0;  // the pool was reset, or its server is a primary no more
     std::uint64_t shutdown = 0;
   } destroyed{};
-  // Of those, server processes that had not ended a second after their connection was closed.
+  // Server processes that are beyond `max`, if they live: one had not ended a second after its
+  // connection was closed, or a connect was given up in the middle of the handshake.
   std::uint64_t backends_abandoned = 0;
   std::uint64_t pings = 0;
   // Cancel requests; of those sent, the ones not known to have arrived, and the ones that hung.
