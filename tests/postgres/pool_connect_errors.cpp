@@ -117,7 +117,7 @@ struct Rejected {
 // The server may have begun a process for it, which lives until it hears of the end. A stress run
 // through a black hole found five sessions on a pool of four, and none was in a count.
 TEST(ConnectFailure, AConnectGivenUpInTheMiddleCountsAsAnAbandonedProcess) {
-  Listener silent;
+  const pq_test::Listener silent;
   const auto abandoned_at = [](const std::string& port) {
     Pool pool(PoolConfig{
         .conninfo = "host=127.0.0.1 port=" + port, .max_size = 1, .connect_timeout = 50ms});
@@ -125,7 +125,7 @@ TEST(ConnectFailure, AConnectGivenUpInTheMiddleCountsAsAnAbandonedProcess) {
     return pool.stats().backends_abandoned;
   };
   EXPECT_GE(abandoned_at(silent.port()), 1u);
-  EXPECT_EQ(abandoned_at(Listener().close()), 0u);  // refused: there is nobody
+  EXPECT_EQ(abandoned_at(pq_test::Listener().close()), 0u);  // refused: there is nobody
 }
 
 TEST(ConnectFailure, ARejectionIsToldAgainWithItsAgeWhileTheBackoffRuns) {
