@@ -12,7 +12,7 @@ import sys
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt, ticker  # noqa: E402
 
 OURS, OTHERS = "#1f6f8b", "#c8ccd0"
 
@@ -25,6 +25,8 @@ def draw(axes, heading, bars, names):
     axes.bar_label(drawn, labels=[bars[name][1] for name in names], padding=3, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(min(0.5, min(lengths) / 1.5), max(lengths) * 4)
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.axvline(1, color=OURS, linewidth=0.8)
     axes.invert_yaxis()
     axes.set_title(heading, fontsize=10)
@@ -39,13 +41,12 @@ def main():
     columns = min(2, len(rows))
     lines = math.ceil(len(rows) / columns)
     figure, grid = plt.subplots(lines, columns, figsize=(6 * columns, 0.8 + 2.6 * lines),
-                                squeeze=False)
+                                squeeze=False, layout="constrained")
     for axes, (heading, bars) in zip(grid.flat, rows.items()):
         draw(axes, heading, bars, names)
     for axes in grid.flat[len(rows):]:
         axes.set_visible(False)
     figure.suptitle("Time per operation, in that of tidegate::Pool (shorter is faster)")
-    figure.tight_layout()
     try:
         figure.savefig(sys.argv[1], dpi=120)
     except OSError as error:
