@@ -35,15 +35,17 @@ class BusyLease {
     ended_ = end.get_future().share();
     thread_ = std::jthread([&pool, statement = std::move(statement), pid = std::move(pid),
                             end = std::move(end)]() mutable {
-      Lease lease = pool.acquire();
-      pid.set_value(lease->backend_pid());
       Errc code = Errc::usage;
-      try {
-        statement(*lease);
-      } catch (const QueryError& error) {
-        code = error.code();
+      {
+        Lease lease = pool.acquire();
+        pid.set_value(lease->backend_pid());
+        try {
+          statement(*lease);
+        } catch (const QueryError& error) {
+          code = error.code();
+        }
       }
-      end.set_value(code);
+      end.set_value(code);  // after the lease, so that who is told finds it returned
     });
     pid_ = started.get();
     EXPECT_TRUE(eventually([&] {
