@@ -25,14 +25,15 @@ struct Faults {
   std::chrono::milliseconds close_delay{0};
   // Nothing passes, not even the end, and nobody is told. What was sent arrives when it is over.
   bool black_hole = false;
+  // The same, from when so many bytes have passed since this was set. kNever: not at all.
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  std::uint64_t hole_after = kNever;
   // At most so many bytes at once, each in a packet of its own; 0 = as they come.
   std::size_t slice = 0;
   // Bytes per second and connection; 0 = unlimited.
   std::uint64_t bandwidth = 0;
   // Each connection ends, on both sides, when so many bytes have passed since this was set.
-  // kNoCut = never.
-  static constexpr std::uint64_t kNoCut = ~std::uint64_t{0};
-  std::uint64_t cut_after = kNoCut;
+  std::uint64_t cut_after = kNever;
 };
 
 // One thread, one poll loop. It listens on TCP and on a Unix socket, and dials the server when a

@@ -50,14 +50,15 @@ std::size_t Wire::most_at_once(std::size_t wanted) const noexcept {
   if (faults_.bandwidth > 0) {
     wanted = std::min<std::size_t>(wanted, std::max<std::uint64_t>(1, faults_.bandwidth / 20));
   }
-  return std::min<std::uint64_t>(wanted, faults_.cut_after - passed_);
+  return std::min(
+      {std::uint64_t{wanted}, faults_.cut_after - passed_, faults_.hole_after - passed_});
 }
 
 Wire::State Wire::give(int receiver, Clock::time_point now) {
   blocked_ = false;
   if (broken_) return State::broken;
   if (passed_ >= faults_.cut_after) return State::cut;
-  while (!faults_.black_hole && !chunks_.empty() && chunks_.front().due <= now) {
+  while (!is_hole() && !chunks_.empty() && chunks_.front().due <= now) {
     Chunk& chunk = chunks_.front();
     if (chunk.bytes.empty()) {
       ::shutdown(receiver, SHUT_WR);
@@ -96,7 +97,7 @@ Wire::State Wire::give(int receiver, Clock::time_point now) {
 
 std::optional<Wire::Clock::time_point> Wire::next_due() const {
   if (passed_ >= faults_.cut_after) return Clock::time_point::min();
-  if (faults_.black_hole || chunks_.empty() || blocked_) return std::nullopt;
+  if (is_hole() || chunks_.empty() || blocked_) return std::nullopt;
   const Chunk& chunk = chunks_.front();
   if (chunk.bytes.empty() || faults_.bandwidth == 0) return chunk.due;
   return std::max(chunk.due, free_at_);

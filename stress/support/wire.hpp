@@ -23,16 +23,14 @@ class Wire {
     cut,     // Faults::cut_after
   };
 
-  // From here on these faults; the count of bytes for cut_after begins anew.
+  // From here on these faults; the counts of bytes begin anew.
   void set(const Faults& faults) {
     faults_ = faults;
     passed_ = 0;
   }
 
   // May more be read from the sender now?
-  bool wants_more() const noexcept {
-    return !faults_.black_hole && !end_taken_ && waiting_ < kMostWaiting;
-  }
+  bool wants_more() const noexcept { return !is_hole() && !end_taken_ && waiting_ < kMostWaiting; }
   // Reads from `sender` until nothing is there.
   // Returns: false when the sender has ended (`end_taken()`).
   bool take(int sender, Clock::time_point now);
@@ -58,6 +56,7 @@ class Wire {
     Clock::time_point due;
     std::string bytes;  // empty: the end
   };
+  bool is_hole() const noexcept { return faults_.black_hole || passed_ >= faults_.hole_after; }
   std::size_t most_at_once(std::size_t wanted) const noexcept;
 
   Faults faults_{};
