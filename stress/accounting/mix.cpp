@@ -1,5 +1,5 @@
-// Everything at once: all verbs, all outcomes, in all weather. Seen failing: with the slot of a
-// hijacked thing not given back to the empty ones (hang).
+// Everything at once: all verbs, all outcomes, in all weather. Seen failing, both: with the slot of
+// a hijacked thing not given back to the empty ones (hang).
 #include <optional>
 
 #include "scenario.hpp"

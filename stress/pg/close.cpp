@@ -59,7 +59,7 @@ void with_sleepers(const Run& run, PgPool& pool, const std::function<void()>& cl
   });
 }
 
-// Seen failing, as was close.deadlines: with a cancel phase that sends nothing (I9).
+// Seen failing: with a cancel phase that sends nothing (I9).
 void sleep_canceled(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);
@@ -94,7 +94,8 @@ void frozen_backend_forced(Run& run) {
   }
 }
 
-// Eight threads close with phases of different length: one report, as short as the shortest.
+// Eight threads close with phases of different length: one report, as short as the shortest. Seen
+// failing: with a cancel phase that sends nothing, and with later closes that shorten nothing (I9).
 void deadlines(Run& run) {
   while (run.next_pass()) {
     MainActor self(run);

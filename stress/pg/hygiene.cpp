@@ -74,7 +74,8 @@ void expect_settings(Connection& connection, bool left) {
 }
 
 // Seen failing, but for discard_all: with leases that end without a look at what they did (I10).
-// That one: with a wash that ends at its look at the transaction.
+// That one: with a wash that ends at its look at the transaction. none and rollback: with a wash
+// that leaves the transaction as it is, and without any; destroy: with one.
 void dirty_releases(Run& run, ResetPolicy policy) {
   while (run.next_pass()) {
     MainActor self(run);
