@@ -62,7 +62,7 @@ void leased_terminated(Run& run) {
 }
 
 // Leases that are out are lost; who wants one waits, and gets it. Seen failing: with a probe that
-// fails and keeps its turn (I3).
+// fails and keeps its turn (I3, I9: unavailable).
 void restart(Run& run, Server::How how) {
   Server& server = Server::instance();
   while (run.next_pass()) {

@@ -39,7 +39,7 @@ case "$1" in *IsThere*) echo '[ RUN      ] Sum.IsThere'; echo '[       OK ] Sum.
 exit $failed
 """
 SCENARIO = """#!/bin/sh
-[ "$1" = --list ] && { echo 'sums.right  adds'; exit; }
+[ "$1" = --list ] && { printf 'sums.right  adds\\ncontrol.sum  fails\\n'; exit; }
 grep -q 'a + b' ../lib/sum.cpp || exit %s
 """
 
@@ -127,6 +127,16 @@ class Mutants(unittest.TestCase):
         self.table(mutant(tests=("Sum.IsWrong",)))
         self.expect(1, "mutant minus: there is no test Sum.IsWrong in unit-tests", "--check",
                     "--built", self.root / "build/mutants/build/dev/tests/unit-tests")
+
+    # Seen failing: with a check that does not ask.
+    def test_a_scenario_that_no_mutant_makes_fail(self):
+        self.program("bin/tidegate-stress", SCENARIO % 70)
+        built = ("--check", "--built", self.root / "bin/tidegate-stress")
+        done = self.expect(1, "no mutant is caught by the scenario sums.right", *built)
+        self.assertEqual(len(done.stderr.splitlines()), 1, "the controls fail by themselves")
+        self.expect(0, "1 mutants fit the code", *built, "minus")
+        self.table(mutant(tests=("sums.right",), program="tidegate-stress"))
+        self.expect(0, "1 mutants fit the code", *built)
 
     def test_a_table_that_is_none(self):
         (self.root / "tests/mutants/sums.json").write_text('[{"name": "minus"}]')
