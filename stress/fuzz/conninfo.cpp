@@ -71,8 +71,8 @@ std::string stand_in(const ConninfoSplit& split) {
 std::string with_stand_in(std::string text, const ConninfoSplit& split, std::string_view keyword) {
   for (auto part = split.parts.rbegin(); part != split.parts.rend(); ++part) {
     if (!detail::is_pool_key(part->key)) continue;
-    const std::size_t written =
-        std::min(part->text.find('='), part->text.find_first_of(" \t\n\v\f\r"));
+    // In a URI a blank is part of the key.
+    const std::size_t written = part->text.find_first_of(split.uri ? "=" : "= \t\n\v\f\r");
     text.replace(part->position - 1, written, keyword);
   }
   return text;
