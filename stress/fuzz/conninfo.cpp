@@ -1,10 +1,12 @@
 // Connection strings. What libpq accepts, PoolConfig::parse() takes apart as libpq does, once the
 // pool's own keys are out, and the other way round; and no error text and no to_string() holds a
-// secret that was given as a password.
+// secret that was given as a password, neither as it is nor as it was written: percent-encoded, or
+// with backslashes.
 #include <tidegate/pool/config.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -69,8 +71,8 @@ std::string stand_in(const ConninfoSplit& split) {
 std::string with_stand_in(std::string text, const ConninfoSplit& split, std::string_view keyword) {
   for (auto part = split.parts.rbegin(); part != split.parts.rend(); ++part) {
     if (!detail::is_pool_key(part->key)) continue;
-    const std::size_t written =
-        std::min(part->text.find('='), part->text.find_first_of(" \t\n\v\f\r"));
+    // In a URI a blank is part of the key.
+    const std::size_t written = part->text.find_first_of(split.uri ? "=" : "= \t\n\v\f\r");
     text.replace(part->position - 1, written, keyword);
   }
   return text;
@@ -153,10 +155,19 @@ void check_against_libpq(const std::string& text) {
 
 // ---- secrets ---------------------------------------------------------------------------------
 
-void expect_hidden(const std::string& text, const std::string& secret) {
+struct Secret {
+  std::string plain;
+  std::string written;
+};
+
+void expect_hidden(const std::string& text, const Secret& secret) {
   const auto check = [&](const std::string& said, const char* where) {
-    expect(said.find(secret) == said.npos, "a password is never shown",
-           std::string(where) + " of " + printable(text) + ":\n" + said);
+    const auto details = [&] {
+      return std::string(where) + " of " + printable(text) + ":\n" + said;
+    };
+    expect(said.find(secret.plain) == said.npos, "a password is never shown", details());
+    expect(said.find(secret.written) == said.npos, "a password is never shown as it was written",
+           details());
   };
   const auto check_error = [&](const ConfigError& error) {
     check(error.what(), "what()");
@@ -182,6 +193,35 @@ void expect_hidden(const std::string& text, const std::string& secret) {
 
 // The second passes for a key, the third for the number of a port.
 constexpr const char* kSecrets[] = {"S3cR&tM!rk", "s3cretmark", "49151"};
+// One that cannot be written as it is.
+constexpr const char* kOddSecret = "S3c' r\\et%@M:rk";
+
+// How a secret is written. Its bytes are escaped where they have to be, and where `which` has a bit
+// for them; none at all where that is 0.
+enum class Writing { bare, quoted, uri };
+Secret written(const std::string& plain, Writing writing, unsigned which) {
+  Secret secret{.plain = plain, .written = {}};
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const char c = plain[i];
+    const bool chosen = (which >> (i % 8) & 1U) != 0;
+    if (which != 0 && writing == Writing::uri) {
+      const bool letter =
+          (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+      if (chosen || !letter) {
+        char code[12];
+        std::snprintf(code, sizeof code, i % 2 == 0 ? "%%%02X" : "%%%02x",
+                      static_cast<unsigned>(static_cast<unsigned char>(c)));
+        secret.written += code;
+        continue;
+      }
+    } else if (which != 0) {
+      const bool special = c == '\'' || c == '\\' || (c == ' ' && writing == Writing::bare);
+      if (chosen || special) secret.written += '\\';
+    }
+    secret.written += c;
+  }
+  return secret;
+}
 
 // A string with a password, in which one byte is changed, or that ends early. Two of them are
 // faulty as they are: a value that was left empty takes the next word.
@@ -228,18 +268,26 @@ void check_changed_form(Input& input) {
   } else {
     after = changed(after, input.below(after.size()), how, byte);
   }
-  expect_hidden(before + secret + form.mark + after, secret);
+  const unsigned escaped = input.byte();
+  const bool odd = escaped != 0 && (input.byte() & 1U) != 0;
+  const Writing writing = form.before.starts_with("postgres") ? Writing::uri
+                          : form.before.ends_with('\'')       ? Writing::quoted
+                                                              : Writing::bare;
+  const Secret hidden = written(odd ? kOddSecret : secret, writing, escaped);
+  expect_hidden(before + hidden.written + form.mark + after, hidden);
 }
 
 // Whatever stands around it.
 void check_surrounded(Input& input) {
-  const std::string secret = kSecrets[input.below(std::size(kSecrets))];
-  const bool quoted = (input.byte() & 1U) != 0;
+  const std::string plain = kSecrets[input.below(std::size(kSecrets))];
+  const unsigned how = input.byte();
+  const bool quoted = (how & 1U) != 0;
+  const Secret secret = written(plain, quoted ? Writing::quoted : Writing::bare, how >> 1U);
   const std::string_view around = input.rest();
   const std::size_t half = around.size() / 2;
   const std::string quote = quoted ? "'" : "";
-  expect_hidden(std::string(around.substr(0, half)) + " password=" + quote + secret + quote + ' ' +
-                    std::string(around.substr(half)),
+  expect_hidden(std::string(around.substr(0, half)) + " password=" + quote + secret.written +
+                    quote + ' ' + std::string(around.substr(half)),
                 secret);
 }
 

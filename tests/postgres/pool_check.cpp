@@ -125,7 +125,7 @@ TEST(Check, PrepareForTryAcquireHasNotMoreThanThePingTimeout) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, 8s);
 }
 
-// Seen failing: prepare that has the stop of its acquire only.
+// Seen failing: prepare that has the stop of its acquire only; and an acquire that blames the hook.
 TEST(Check, PrepareEndsAtClose) {
   std::atomic<bool> begun{false};
   PoolConfig config{.max_size = 1, .acquire_timeout = 600s};
@@ -135,9 +135,12 @@ TEST(Check, PrepareEndsAtClose) {
     return Verdict::use();
   };
   Pool pool(config);
-  std::jthread acquirer([&] { EXPECT_THROW(pool.acquire(), HookError); });
+  std::jthread acquirer([&] { EXPECT_THROW(pool.acquire(), PoolClosed); });
   ASSERT_TRUE(eventually([&] { return begun.load(); }));
   EXPECT_EQ(pool.close({.drain = 10s}).outcome, CloseReport::Outcome::drained);
+  acquirer.join();
+  EXPECT_EQ(pool.stats().outcomes.closed, 1u);
+  EXPECT_EQ(pool.stats().outcomes.hook, 0u);
 }
 
 }  // namespace

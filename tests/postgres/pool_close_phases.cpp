@@ -270,16 +270,18 @@ TEST(CloseEndsInTime, WithAnObserverThatDoesNotReturn) {
   EXPECT_TRUE(eventually([&] { return blocking.use_count() == 1; })) << "the pool's end follows";
 }
 
+// Says when the drain has begun, and keeps the report of a pool that is closed by its destructor.
+struct DrainListener : tidegate::Observer {
+  void close_phase(std::string_view phase) override {
+    if (phase == "drain") draining.count_down();
+  }
+  void closed(const CloseReport& given) override { report = given; }
+  std::latch draining{1};
+  CloseReport report;
+};
+
 TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
-  struct Listener : tidegate::Observer {
-    void close_phase(std::string_view phase) override {
-      if (phase == "drain") draining.count_down();
-    }
-    void closed(const CloseReport& given) override { report = given; }
-    std::latch draining{1};
-    CloseReport report;
-  };
-  const auto listener = std::make_shared<Listener>();
+  const auto listener = std::make_shared<DrainListener>();
   Lease own;
   std::jthread other;
   {
@@ -302,15 +304,7 @@ TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
 // Somebody else has begun to close it, and waits for that lease. Seen failing with a destructor
 // that waits with them.
 TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThreadInACloseOfAnother) {
-  struct Listener : tidegate::Observer {
-    void close_phase(std::string_view phase) override {
-      if (phase == "drain") draining.count_down();
-    }
-    void closed(const CloseReport& given) override { report = given; }
-    std::latch draining{1};
-    CloseReport report;
-  };
-  const auto listener = std::make_shared<Listener>();
+  const auto listener = std::make_shared<DrainListener>();
   Lease own;
   {
     Pool pool(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});

@@ -1,53 +1,19 @@
 // What becomes of a pool when memory runs out, in the library or in libpq: each allocation of its
-// construction, a connect, a query and its close fails once, and once all from there on. Each call
-// ends with its result, std::bad_alloc or an Error; nothing is leaked, no slot is lost, close()
-// returns.
-#include <cstddef>
-#include <new>
+// construction, a connect, a query and an acquire that waits fails once. Each call ends with its
+// result, std::bad_alloc or an Error; nothing is leaked, no slot is lost, close() returns.
+#include <atomic>
+#include <memory>
 #include <optional>
-#include <system_error>
+#include <stop_token>
+#include <thread>
+#include <utility>
 
-#include <support/call_counter.hpp>
-#include <support/failed_allocations.hpp>
-#include <support/rendezvous.hpp>
-
-#include "pool_support.hpp"
+#include "failed_allocations_support.hpp"
 
 namespace tidegate::test {
 namespace {
 
 #if !defined(TIDEGATE_TEST_SANITIZED)
-
-using Then = FailedAllocation::Then;
-
-PoolConfig of_size(std::uint32_t max_size) {
-  return {.max_size = max_size, .connect_backoff_min = 1ms, .connect_backoff_max = 2ms};
-}
-
-// f() ends with what it has to say, or with one of the errors that memory may be the cause of.
-template <class F>
-void may_fail(F&& f) {
-  try {
-    f();
-  } catch (const std::bad_alloc&) {
-  } catch (const std::system_error&) {  // no memory for a thread
-  } catch (const Error&) {
-  }
-}
-
-// Every connection can be had and works, the books agree (I1, I7), and it closes.
-void check_whole(Pool& pool) {
-  {
-    const auto leases = lease_all(pool);
-    for (const Lease& lease : leases) EXPECT_EQ(lease->query_value<int>("select 7"), 7);
-  }
-  const Stats stats = pool.stats();
-  EXPECT_EQ(stats.leased, 0u);
-  EXPECT_EQ(stats.waiting, 0u);
-  EXPECT_EQ(stats.outcomes.immediate + stats.outcomes.waited,
-            stats.released + stats.discarded + stats.hijacked);
-  EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
-}
 
 // A configuration that needs no server. The conninfo is parsed by libpq several times. Found: the
 // books of the canceller were noexcept, and hold a std::deque, which allocates when it is made.
@@ -95,35 +61,86 @@ TEST(FailedAllocations, OfAQueryAreItsErrorOrItsDeadlineIs) {
   });
 }
 
-// Planted: Closing::run() that stays `running_` when it throws: the pool's destructor waits for
-// ever.
-TEST(FailedAllocations, OfACloseAreThrownAndTheNextOneEndsIt) {
-  sweep([](FailedAllocation& failure) {
-    failure.end();
-    Pool pool(of_size(1));
-    pool.query_value<int>("select 7");
-    failure.begin();
-    may_fail([&] { pool.close(); });
-    failure.end();
-    EXPECT_NE(pool.close().outcome, CloseReport::Outcome::orphaned);
-    EXPECT_EQ(pool.stats().idle, 0u);
-  });
+// Who waits is in a list on its own stack; but prepare, the stop and the words of a failure want
+// memory.
+class FailedAllocationsWhileItWaits : public testing::Test {
+ protected:
+  // With `nested`, the thread that acquires holds a lease, and that is looked for and told.
+  explicit FailedAllocationsWhileItWaits(bool nested = false) : nested_(nested) {}
+
+  // An acquire that waits for the last connection, on a thread that is there already.
+  // `meanwhile(waits)`, on the calling thread; waits() is false once the acquire has ended.
+  template <class Acquire, class Meanwhile>
+  void sweep_over(Acquire&& acquire, Meanwhile&& meanwhile) {
+    sweep([&](FailedAllocation& failure) {
+      failure.end();
+      const auto told = std::make_shared<Listener>();
+      PoolConfig config = of_size(nested_ ? 2 : 1);
+      if (nested_) config.nested_acquire = NestedAcquire::warn;
+      config.observer = told;
+      config.hooks.prepare = [](Connection&) { return Verdict::use(); };
+      Pool pool(std::move(config));
+      Lease held = pool.acquire();
+      std::atomic<bool> ready{false};
+      std::atomic<bool> go{false};
+      std::atomic<bool> over{false};
+      std::jthread other([&] {
+        const Lease own = nested_ ? pool.acquire() : Lease();
+        ready = true;
+        await("the start", [&] { return go.load(); });
+        may_fail([&] { acquire(pool); });
+        over = true;
+      });
+      await("the other thread", [&] { return ready.load(); });
+      const std::uint64_t waited_before = told->waited_for;
+      failure.begin();
+      go = true;
+      meanwhile(pool, held, over);
+      other.join();
+      failure.end();
+      held.release();
+      check_told(*told, pool.stats());
+      // A nested one may end before that, where what its thread holds cannot be told.
+      EXPECT_GE(told->waited_for, waited_before + (nested_ ? 0 : 1));
+      check_whole(pool);
+      check_told(*told, pool.stats());
+      EXPECT_EQ(told->connects, 0);
+    });
+  }
+
+ private:
+  const bool nested_;
+};
+
+TEST_F(FailedAllocationsWhileItWaits, AndIsServedAreItsError) {
+  const std::stop_source stop;
+  sweep_over([&](Pool& pool) { pool.acquire(Deadline(patience()), stop.get_token()); },
+             [](Pool& pool, Lease& held, const std::atomic<bool>& over) {
+               await("who waits", [&] { return over || pool.stats().waiting == 1; });
+               held.release();
+             });
 }
 
-// With a lease out: it keeps working, and its end ends its connection.
-TEST(FailedAllocations, OfADestructorAreNobodysConcern) {
-  sweep(
-      [](FailedAllocation& failure) {
-        failure.end();
-        std::optional<Pool> pool(
-            PoolConfig{.max_size = 1, .close_drain = 0ms, .close_cancel = 0ms, .close_force = 0ms});
-        Lease lease = pool->acquire();
-        failure.begin();
-        pool.reset();
-        failure.end();
-        EXPECT_EQ(lease->query_value<int>("select 7"), 7);
-      },
-      Then::all_fail);
+// Found: no end of it was told to the observer when its words could not be had.
+TEST_F(FailedAllocationsWhileItWaits, InVainAreItsError) {
+  sweep_over([](Pool& pool) { pool.acquire(Deadline(2ms)); },
+             [](Pool&, Lease&, const std::atomic<bool>& over) {
+               await("its end", [&] { return over.load(); });
+             });
+}
+
+class FailedAllocationsOfANestedAcquire : public FailedAllocationsWhileItWaits {
+ protected:
+  FailedAllocationsOfANestedAcquire() : FailedAllocationsWhileItWaits(true) {}
+};
+
+// Seen failing with an acquire that ends by an exception and tells nobody.
+TEST_F(FailedAllocationsOfANestedAcquire, ThatIsServedAreItsError) {
+  sweep_over([](Pool& pool) { pool.acquire(Deadline(patience())); },
+             [](Pool& pool, Lease& held, const std::atomic<bool>& over) {
+               await("who waits", [&] { return over || pool.stats().waiting == 1; });
+               held.release();
+             });
 }
 
 #endif

@@ -45,21 +45,35 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   } else if (config_.acquire_timeout.count() > 0) {
     search.deadline = Deadline(search.began) + config_.acquire_timeout;
   }
-  bool waited = false;
+  try {
+    auto ticket = search_or_refuse(entered, wish, search);
+    search.error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code());
+    tell_ended(search);
+    return ticket;
+  } catch (...) {  // no memory, for the words as a rule: it has ended all the same
+    if (!search.error) search.error = Errc::unavailable;
+    tell_ended(search);
+    throw;
+  }
+}
+
+void PoolImpl::tell_ended(const Search& search) const noexcept {
+  tell(config_.observer, [&](Observer& o) {
+    const auto took = std::chrono::steady_clock::now() - search.began;
+    if (search.waited) o.waited(search.where, took);
+    if (!tells_leases_) return;
+    o.acquire_ended(
+        {.where = search.where, .error = search.error, .took = took, .waited = search.waited});
+  });
+}
+
+Expected<core::Ticket> PoolImpl::search_or_refuse(Entered entered, const AcquireWish& wish,
+                                                  Search& search) {
   const std::vector<LeaseInfo> held = leases_of_nested(entered);
   auto ticket = !held.empty() && config_.nested_acquire == NestedAcquire::fail
                     ? refuse_nested(entered, held, wish.where)
-                    : search_and_explain(entered, wish, search, waited);
+                    : search_and_explain(entered, wish, search);
   if (!held.empty() && ticket) count_nested(held, wish.where);
-  tell(config_.observer, [&](Observer& o) {
-    const auto took = std::chrono::steady_clock::now() - search.began;
-    if (waited) o.waited(wish.where, took);
-    if (!tells_leases_) return;
-    o.acquire_ended({.where = wish.where,
-                     .error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code()),
-                     .took = took,
-                     .waited = waited});
-  });
   return ticket;
 }
 
@@ -124,10 +138,11 @@ void PoolImpl::begin_lease(core::Ticket ticket, Location where) noexcept {
 }
 
 Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const AcquireWish& wish,
-                                                    Search& search, bool& waited) {
+                                                    Search& search) {
   const Found found =
       core_->acquire(entered, search, [&](const Found& at) { return check(at, search); });
-  waited = found.waited;
+  search.waited = found.waited;
+  search.error = found.error;
   if (!found.error) return found.ticket;
   if (search.failure) return *search.failure;
   return explain(*found.error, wish, search);
@@ -218,8 +233,8 @@ bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds
   }
 }
 
-// Ends with the pool, too, for which it looks now and then: a stop_token would cost every connection
-// that was ever pinged a descriptor more.
+// Ends with the pool, too, for which it looks now and then: a stop_token would cost every
+// connection that was ever pinged a descriptor more.
 bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept {
   const Deadline end = earlier(search.deadline, Deadline(config_.ping_timeout));
   for (;;) {

@@ -10,6 +10,7 @@ namespace tidegate::detail {
 namespace {
 
 constexpr int kPartsAtOnce = 4;  // of what a server still says, in one step
+constexpr int kLookEvery = 20;   // ms: how soon end_and_wait() hears of a stop
 
 // PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
 // mode. A server that reads nothing is told by the end of our side only.
@@ -43,6 +44,17 @@ Farewell::Progress Farewell::step() const noexcept {
     break;
   }
   return deadline_.passed() ? Progress::abandoned : Progress::pending;
+}
+
+bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noexcept {
+  const Farewell farewell(0, connection);
+  for (;;) {
+    const Farewell::Progress progress = farewell.step();
+    if (progress == Farewell::Progress::gone) return true;
+    if (progress == Farewell::Progress::abandoned || stop.stop_requested()) return false;
+    pollfd socket{farewell.socket(), POLLIN, 0};
+    ::poll(&socket, 1, kLookEvery);
+  }
 }
 
 void end_now(PooledConnection& connection) noexcept {

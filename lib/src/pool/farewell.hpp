@@ -1,6 +1,8 @@
 // Farewell: ends a connection and waits until the server has ended its side, too.
 #pragma once
 
+#include <stop_token>
+
 #include <tidegate/base/deadline.hpp>
 
 #include "pooled_connection.hpp"
@@ -30,6 +32,10 @@ class Farewell {
   int socket_;  // the duplicate, which stays the slot's; -1: nothing to wait for
   Deadline deadline_;
 };
+
+// All of it on the calling thread, which waits for it: at most for Farewell::kPatience, and not
+// after a stop. False: the server had not ended its side by then.
+bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noexcept;
 
 // All of it on the calling thread, without waiting for the server: for a lease whose pool is gone.
 void end_now(PooledConnection& connection) noexcept;

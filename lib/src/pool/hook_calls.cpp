@@ -31,6 +31,9 @@ Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) cons
 Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
   Connection& connection = core_->resource(ticket.slot()).connection;
   const Verdict verdict = ask_prepare(connection, search);
+  // The pool was closed meanwhile, and may have ended the hook: that is what the core finds next,
+  // and tells, whatever the hook says. The connection goes with the pool.
+  if (core_->closing().stop_requested()) return Checked::use;
   if (verdict.kind() == Verdict::Kind::use) return Checked::use;
   if (search.only_idle) {
     core_->discard_unleased(ticket, Retired::hook);

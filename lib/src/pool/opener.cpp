@@ -7,6 +7,7 @@
 #include <tidegate/pq/conninfo.hpp>
 
 #include "events.hpp"
+#include "farewell.hpp"
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
 
@@ -149,10 +150,12 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
       const Bounded bound(opened.connection, deadline, stop);
       hooks_.after_connect(opened.connection);
     } catch (...) {
+      end(opened, stop);
       return hook_failed("after_connect");
     }
     // As after a lease: what the hook did is settled, and nobody gets what it left undone.
     if (!opened.connection.reusable()) {
+      end(opened, stop);
       return unreachable(name_,
                          "hook after_connect left the connection unusable: a transaction, a "
                          "COPY or rows that nobody has read");
@@ -162,6 +165,12 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   opened.monitor = opened.connection.monitor();
   if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;
+}
+
+// The slot is free only when the server's process is gone, too, or counts as abandoned (Farewell).
+void Opener::end(PooledConnection& unfit, const std::stop_token& stop) const noexcept {
+  const core::Doing doing("a goodbye");
+  if (!end_and_wait(unfit, stop)) pool_.count_given_up(1);
 }
 
 // Needs: an exception is being handled.

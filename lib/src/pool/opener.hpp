@@ -28,6 +28,7 @@ class Opener {
  private:
   Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
   Expected<PooledConnection> connect(const std::stop_token& stop, Deadline deadline) const;
+  void end(PooledConnection& unfit, const std::stop_token& stop) const noexcept;
   ErrorValue hook_failed(const char* hook) const;
 
   const PoolImpl& pool_;

@@ -102,9 +102,14 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
     bool only_idle = false;               // for acquire_all_idle
     std::uint32_t dead = 0;               // connections found unfit so far
     std::optional<ErrorValue> failure{};  // of a hook
+    // How it has ended, for the observer.
+    bool waited = false;
+    std::optional<Errc> error{};
   };
+  void tell_ended(const Search& search) const noexcept;
+  Expected<core::Ticket> search_or_refuse(Entered entered, const AcquireWish& wish, Search& search);
   Expected<core::Ticket> search_and_explain(Entered entered, const AcquireWish& wish,
-                                            Search& search, bool& waited);
+                                            Search& search);
   std::vector<LeaseInfo> leases_of_nested(Entered entered) const;
   void leave(Entered entered) const noexcept;
   void count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept;

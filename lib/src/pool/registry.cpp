@@ -1,7 +1,10 @@
 #include <tidegate/pool/registry.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
+#include <new>
+#include <utility>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/test_point.hpp>
@@ -17,11 +20,35 @@ struct PoolRegistry::Entry {
 };
 
 PoolRegistry::PoolRegistry() = default;
-PoolRegistry::~PoolRegistry() = default;
 
+// In a child it may not be whole: another thread of the parent was changing it. It stays as it is.
+PoolRegistry::~PoolRegistry() {
+  if (!inherited()) return;
+  [[maybe_unused]] auto* const left = new (std::nothrow) std::vector<Entry>(std::move(entries_));
+}
+
+// It ends with the process. A child's own takes the place of its parent's, which is left.
 PoolRegistry& PoolRegistry::global() {
-  static PoolRegistry registry;
-  return registry;
+  struct Current {
+    ~Current() { delete registry.load(); }
+    std::atomic<PoolRegistry*> registry{nullptr};
+  };
+  static Current current;
+  PoolRegistry* seen = current.registry.load();
+  while (seen == nullptr || seen->inherited()) {
+    auto own = std::make_unique<PoolRegistry>();
+    if (current.registry.compare_exchange_strong(seen, own.get())) return *own.release();
+  }
+  return *seen;
+}
+
+// Before the lock, which nobody may be there to let go.
+void PoolRegistry::refuse_if_inherited(Location where) const {
+  if (!inherited()) return;
+  throw Forked(
+      "the registry was inherited by fork(): only the process that made it may use it\n  hint: "
+      "PoolRegistry::global() is a new one in each process",
+      where);
 }
 
 // Needs mutex_.
@@ -32,6 +59,7 @@ const PoolRegistry::Entry* PoolRegistry::find(std::string_view name) const noexc
 }
 
 std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig config, Location where) {
+  refuse_if_inherited(where);
   config.validate(where);
   if (!config.name) config.name = name;
   std::shared_ptr<Pool> closed;  // ends outside the lock, if it does here
@@ -55,6 +83,7 @@ std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig confi
 }
 
 std::shared_ptr<Pool> PoolRegistry::get(std::string_view name, Location where) const {
+  refuse_if_inherited(where);
   std::lock_guard lock(mutex_);
   const Entry* const entry = find(name);
   if (entry != nullptr && !entry->pool->closed()) return entry->pool;
@@ -72,6 +101,7 @@ std::shared_ptr<Pool> PoolRegistry::get(std::string_view name, Location where) c
 
 std::vector<std::pair<std::string, CloseReport>> PoolRegistry::close_all(
     const CloseOptions& options, Location where) {
+  refuse_if_inherited(where);
   std::vector<Entry> entries;
   {
     std::lock_guard lock(mutex_);

@@ -47,9 +47,11 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
 // outside a transaction, which a statement that is gone already would abort.
 const Prepared* Session::prepare() {
   const std::vector<std::uint32_t> declared = declared_types(params_);
-  const std::string name = cache_.next_name();
+  std::string name = cache_.next_name();
   // Made before anything is sent: nothing may throw in the middle of the pipeline.
   std::vector<std::string> deallocations;
+  // Room for what has to make room, and for `name`.
+  cache_.evicted().reserve(cache_.evicted().size() + 2);
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
     for (const std::string& old : cache_.evicted()) deallocations.push_back("DEALLOCATE " + old);
   }
@@ -75,6 +77,7 @@ const Prepared* Session::prepare() {
   }
 
   ResultPtr last;
+  bool parsed = false;  // from here on the server has it
   while (answers > 0) {
     await_answer();
     ResultPtr result(PQgetResult(native()));
@@ -85,24 +88,32 @@ const Prepared* Session::prepare() {
     note_end_of_session(result.get());
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
-        if (--answers > 0) last.reset();
+        if (--answers > 0) {
+          last.reset();
+          parsed = false;
+        }
         break;
       case PGRES_PIPELINE_ABORTED: break;
-      default: last = std::move(result);
+      default: parsed |= !is_error(result.get()); last = std::move(result);
     }
   }
   PQexitPipelineMode(native());
   // A cancel may have struck any of them; one that is made again in vain does no harm.
   const bool canceled = struck_ != Limit::none || target_->asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
-  require_success(last.get(), false);
-
-  Prepared statement = described(last.get());
-  statement.text = statement_;
-  statement.name = name;
-  statement.declared = declared;
-  // Known before a limit keeps it from being run: the server has it.
-  const Prepared* const added = cache_.add(std::move(statement));
+  const Prepared* added = nullptr;
+  try {
+    require_success(last.get(), false);
+    Prepared statement = described(last.get());
+    statement.text = statement_;
+    statement.name = name;
+    statement.declared = declared;
+    // Known before a limit keeps it from being run: the server has it.
+    added = cache_.add(std::move(statement));
+  } catch (...) {
+    if (parsed) cache_.evicted().push_back(std::move(name));
+    throw;
+  }
   if (struck_ != Limit::none) throw_not_run();
   return added;
 }

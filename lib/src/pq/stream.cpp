@@ -7,6 +7,7 @@
 
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/encryption.hpp"
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
@@ -100,8 +101,10 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   const NonBlocking mode(native());
   StopBell rings;
   if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
+  const Deadline until = earlier(deadline, bound_by_);
   std::vector<Notification> all;
   Waited waited = Waited::ready;
+  bool has_read = false;
   while (all.empty() && waited == Waited::ready) {
     while (PGnotify* one = PQnotifies(native())) {
       const std::unique_ptr<PGnotify, decltype(&PQfreemem)> freed(one, &PQfreemem);
@@ -110,7 +113,11 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     if (!all.empty()) break;
     if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
     if (has(Flag::broken)) throw_lost({.message = broken_reason_});
-    waited = wait_and_read(POLLIN, earlier(deadline, bound_by_), rings ? bell_.get() : -1);
+    // As in await_result(): a server that always has something else to say is read once more at
+    // most.
+    if (has_read && until.passed() && held_back(native()) != HeldBack::something) break;
+    waited = wait_and_read(POLLIN, until, rings ? bell_.get() : -1);
+    has_read = true;
   }
   rings.reset();
   if (stop.stop_requested()) silence_bell();

@@ -60,6 +60,21 @@ TEST_F(EndlessAnswer, RowByRowIsGivenUpToo) {
   hang_up();
 }
 
+// Seen failing with a deadline that is looked at only where there is nothing to read.
+TEST_F(EndlessAnswer, InsteadOfNotificationsIsHeardUntilTheDeadline) {
+  const std::jthread server([this](const std::stop_token& stop) {
+    std::string notices = report('N', "NOTICE", "00000", "on and on");
+    while (notices.size() < 60'000) notices += notices;
+    server_.stream(notices, stop);
+  });
+  try {
+    EXPECT_TRUE(connection_.notifications(10ms).empty());
+  } catch (const ConnectionLost&) {
+    ADD_FAILURE() << "the server had to end it";
+  }
+  hang_up();
+}
+
 class SlowToHear : public EndlessAnswer {
  protected:
   SlowToHear() : EndlessAnswer(30s) {}

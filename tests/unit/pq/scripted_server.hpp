@@ -161,6 +161,12 @@ class ScriptedServer {
     return cancel;
   }
   void hang_up() { client_.reset(); }
+  // The same without a goodbye of TCP: both directions of the client's socket end at once.
+  void reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    EXPECT_EQ(::setsockopt(client_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    client_.reset();
+  }
 
  private:
   static void be_patient(const pq::FileDescriptor& socket) {

@@ -1,6 +1,7 @@
 // PoolRegistry: pools by name, each made once, for programs whose parts share them.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <tidegate/base/export.hpp>
+#include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
@@ -16,7 +18,7 @@
 
 namespace tidegate {
 
-// All members may be called from any thread at any time.
+// All members may be called from any thread at any time. In a child after fork() they throw Forked.
 class TIDEGATE_API PoolRegistry {
  public:
   PoolRegistry();
@@ -25,7 +27,7 @@ class TIDEGATE_API PoolRegistry {
   PoolRegistry(const PoolRegistry&) = delete;
   PoolRegistry& operator=(const PoolRegistry&) = delete;
 
-  // The one of this process.
+  // The one of this process; a child after fork() has its own.
   static PoolRegistry& global();
 
   // The pool `name`, made now if there is none or it was closed; all who ask at once get the same.
@@ -47,8 +49,11 @@ class TIDEGATE_API PoolRegistry {
  private:
   struct Entry;
 
+  bool inherited() const noexcept { return forks_ != detail::ForkHook::forks(); }
+  void refuse_if_inherited(Location where) const;
   const Entry* find(std::string_view name) const noexcept;
 
+  const std::uint32_t forks_ = detail::ForkHook::forks();
   mutable std::mutex mutex_;
   std::vector<Entry> entries_;  // mutex_; in the order in which they were made
 };
