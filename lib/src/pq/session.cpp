@@ -63,7 +63,7 @@ void Session::opened(const ConnectOptions& options) {
   PQsetnonblocking(native_.get(), 1);
   backend_pid_ = PQbackendPID(native_.get());
   drain_bound_ = options.drain_bound;
-  cache_ = StatementCache(options.statement_cache);
+  cache_.set_capacity(options.statement_cache);
   const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
   CancelKey key(PQgetCancel(native_.get()));
   if (!key) throw std::bad_alloc();
