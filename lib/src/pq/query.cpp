@@ -96,7 +96,7 @@ void Session::end_statement() noexcept {
     return;
   if (target_->trace() == CancelTrace::pending) {
     try {
-      cancels_->canceller().withdraw(*target_);
+      shared_->cancels->canceller().withdraw(*target_);
     } catch (const std::bad_alloc&) {
       // It stays pending.
     }
@@ -238,7 +238,8 @@ void Session::throw_error(const PGresult* result) {
 }
 
 void Session::throw_broken() {
-  throw_lost({.message = "the connection was already broken, nothing was sent: " + broken_reason_});
+  throw_lost({.message = "the connection was already broken, nothing was sent: " +
+                         std::string(broken_reason())});
 }
 
 void Session::throw_lost(QueryReport report) {

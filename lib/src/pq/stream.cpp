@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <string>
 #include <utility>
 
 #include <tidegate/pq/errors.hpp>
@@ -109,7 +110,7 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     }
     if (!all.empty()) break;
     if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
-    if (has(Flag::broken)) throw_lost({.message = broken_reason_});
+    if (has(Flag::broken)) throw_lost({.message = std::string(broken_reason())});
     waited = wait_and_read(POLLIN, earlier(deadline, bound_by_), rings ? bell_.get() : -1);
   }
   rings.reset();
