@@ -41,6 +41,12 @@ def put(file, name, table):
     print(f"bench: the table is in {file}")
 
 
+def put_beside(file, name, table):
+    """The same for one of a page's further tables: where the page has no place for it, nothing."""
+    if all(file.read_text(encoding="utf-8").count(marker) == 1 for marker in markers(name)):
+        put(file, name, table)
+
+
 def caption(date, environment, command):
     """Where figures come from: when, on which machine, by what."""
     machine = ", ".join((environment["machine"], f"{environment['cores']} cores",

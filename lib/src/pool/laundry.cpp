@@ -19,7 +19,8 @@ void Laundry::take(std::uint32_t slot) noexcept {
   const PooledConnection& pooled = core_.resource(slot);
   tell(pooled.rules->observer,
        [&](Observer& o) { o.reset_started(pooled.connection.backend_pid()); });
-  loads_.push_back({slot, Deadline(timeout_), pq::Wash(order_)});
+  loads_.push_back(
+      {.slot = slot, .wash = pq::Wash(order_), .condemned = false, .deadline = Deadline(timeout_)});
 }
 
 Deadline Laundry::add_polled(std::vector<pollfd>& polled) const {

@@ -54,9 +54,9 @@ class Laundry {
  private:
   struct Load {
     std::uint32_t slot;
-    Deadline deadline;
     pq::Wash wash;
-    bool condemned = false;  // a cancel may still strike: waits for its turn to be retired
+    bool condemned;  // a cancel may still strike: waits for its turn to be retired
+    Deadline deadline;
   };
   pq::Wash::Result step(Load& load) noexcept;
 

@@ -259,7 +259,7 @@ void Maintenance::begin_ping(std::uint32_t slot, bool of_round) noexcept {
   pings_.fetch_add(1, std::memory_order_relaxed);
   tell(config_.observer,
        [&](Observer& o) { o.ping_started(core_.resource(slot).connection.backend_pid()); });
-  pinging_.push_back({slot, Deadline(config_.ping_timeout), of_round});
+  pinging_.push_back({slot, of_round, Deadline(config_.ping_timeout)});
 }
 
 void Maintenance::step_pings() noexcept {

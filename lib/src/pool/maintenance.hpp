@@ -94,8 +94,8 @@ class Maintenance {
  private:
   struct Ping {
     std::uint32_t slot;
-    Deadline deadline;
     bool of_round;  // chosen here, and not by an acquirer who met it
+    Deadline deadline;
   };
   // An idle slot as expire() found it. Its age is written down, because the slot's own changes with
   // every lease: a list cannot be sorted by that.

@@ -246,8 +246,8 @@ bool BatchRun::send(std::size_t i) {
   const int* formats = params.formats() + first;
   PGconn* connection = session_.native();
   if (const Prepared* by_name = prepared_[i]) {
-    return PQsendQueryPrepared(connection, by_name->name.c_str(), count, values, lengths, formats,
-                               0) == 1;
+    return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats, 0) ==
+           1;
   }
   if (repeats(i)) {
     return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0) == 1;

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <new>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -35,15 +37,17 @@ void Session::arm_limits() {
   if (open_bell() < 0) {
     throw_usage("cannot watch a stop_token, no eventfd: " + std::generic_category().message(errno));
   }
-  if (options_.stop.stop_possible()) statement_stop_.emplace(options_.stop, RingBell{bell_.get()});
-  if (bound_stop_.stop_possible()) standing_stop_.emplace(bound_stop_, RingBell{bell_.get()});
+  if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
+  const RingBell ring{bell_.get()};
+  if (options_.stop.stop_possible()) stops_->statement.emplace(options_.stop, ring);
+  if (bound_stop_.stop_possible()) stops_->standing.emplace(bound_stop_, ring);
 }
 
 void Session::disarm_limits() noexcept {
   if (bell() < 0) return;
   // The destructors wait for a callback that runs; after them nobody rings.
-  statement_stop_.reset();
-  standing_stop_.reset();
+  stops_->statement.reset();
+  stops_->standing.reset();
   if (options_.stop.stop_requested() || bound_stop_.stop_requested()) silence_bell();
 }
 
@@ -153,7 +157,7 @@ void Session::settle_ping() {
 // cancel.
 void Session::settle_cancels() {
   try {
-    cancels_->canceller().wait(*target_, earlier(limit_, drain_bound_));
+    shared_->cancels->canceller().wait(*target_, earlier(limit_, drain_bound_));
   } catch (const std::bad_alloc&) {
     // Then it is still pending, below.
   }
@@ -180,7 +184,7 @@ void Session::throw_ended(Limit why, QueryReport report) {
   if (given_up_) {
     report = {.message = (why == Limit::stop ? "the statement's stop was requested, "
                                              : "the statement's deadline passed, ") +
-                         broken_reason_ + "; the connection is given up"};
+                         std::string(broken_reason()) + "; the connection is given up"};
   } else if (!report.sqlstate.empty()) {
     report.message = why == Limit::deadline ? "the statement's deadline passed, it was canceled"
                      : why == Limit::stop   ? "the statement's stop was requested, it was canceled"

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -30,7 +31,7 @@ class Mirror {
       std::memcpy(&word, statement.data() + at, std::min(sizeof word, size - at));
       text_[at / sizeof(Word)].store(word, std::memory_order_relaxed);
     }
-    size_.store(static_cast<std::uint32_t>(size), std::memory_order_relaxed);
+    size_.store(static_cast<std::uint8_t>(size), std::memory_order_relaxed);
     // [mirror-text] pairs with the acquire in statement(). Carries: the words.
     version_.store(version + 2, std::memory_order_release);
   }
@@ -74,12 +75,14 @@ class Mirror {
     return "";
   }
 
+  static_assert(kShown <= std::numeric_limits<std::uint8_t>::max());
+
   std::atomic<std::uint32_t> version_{0};
-  std::atomic<std::uint32_t> size_{0};
-  std::array<std::atomic<Word>, kShown / sizeof(Word)> text_{};
+  std::atomic<std::uint8_t> size_{0};
   std::atomic<TransactionStatus> transaction_{TransactionStatus::idle};
   std::atomic<bool> busy_{false};
   std::atomic<bool> unknown_{false};
+  std::array<std::atomic<Word>, kShown / sizeof(Word)> text_{};
 };
 
 }  // namespace tidegate::pq

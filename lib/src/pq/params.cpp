@@ -160,11 +160,11 @@ void Params::add_element(std::string_view value) {
 
 void Params::add(const char* data, std::size_t offset, std::size_t size, std::uint32_t type,
                  Format format) {
-  entries_.push_back(offset);
-  types_.push_back(type);
-  values_.push_back(data);
-  lengths_.push_back(static_cast<int>(size));
-  formats_.push_back(static_cast<int>(format));
+  arrays_.add({.value = data,
+               .entry = offset,
+               .type = type,
+               .length = static_cast<int>(size),
+               .format = static_cast<int>(format)});
 }
 
 void Params::check_text(std::string_view value) const {
@@ -193,12 +193,8 @@ void Params::refuse(std::string_view why) const {
 }
 
 void Params::clear(Location where) noexcept {
-  if (text_.capacity() > kKeptText || entries_.capacity() > kKeptParams) *this = Params();
-  entries_.clear();
-  types_.clear();
-  values_.clear();
-  lengths_.clear();
-  formats_.clear();
+  if (text_.capacity() > kKeptText || arrays_.capacity() > kKeptParams) *this = Params();
+  arrays_.shorten(0);
   text_.clear();
   copy_all_ = false;
   first_ = 0;
@@ -209,13 +205,9 @@ void Params::clear(Location where) noexcept {
 }
 
 void Params::begin_another(std::size_t keep, Location where) noexcept {
-  entries_.resize(keep);
-  types_.resize(keep);
-  values_.resize(keep);
-  lengths_.resize(keep);
-  formats_.resize(keep);
+  arrays_.shorten(keep);
   copy_all_ = true;
-  first_ = keep;
+  first_ = static_cast<std::uint32_t>(keep);
   in_array_ = false;
   where_ = where;
 }
@@ -227,8 +219,9 @@ void Params::begin_line(std::uint64_t line, Location where) noexcept {
 
 void Params::seal() noexcept {
   // text_ grows no more, so its addresses hold from here on.
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i] != kElsewhere) values_[i] = text_.data() + entries_[i];
+  const std::size_t* const entries = arrays_.entries();
+  for (std::size_t i = 0; i < arrays_.size(); ++i) {
+    if (entries[i] != kElsewhere) arrays_.values()[i] = text_.data() + entries[i];
   }
 }
 

@@ -25,16 +25,20 @@ std::vector<std::uint32_t> declared_types(const Params& params) {
   return types;
 }
 
-Prepared described(const PGresult* result) {
-  Prepared statement;
-  const int params = PQnparams(result);
-  for (int i = 0; i < params; ++i) statement.params.push_back(PQparamtype(result, i));
-  const int columns = PQnfields(result);
-  statement.binary_results = columns > 0;
-  for (int i = 0; i < columns; ++i) {
-    if (!has_binary_reader(PQftype(result, i))) statement.binary_results = false;
+// Of a statement that the server has described.
+std::vector<std::uint32_t> described_types(const PGresult* result) {
+  std::vector<std::uint32_t> types(static_cast<std::size_t>(PQnparams(result)));
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    types[i] = PQparamtype(result, static_cast<int>(i));
   }
-  return statement;
+  return types;
+}
+bool has_binary_readers(const PGresult* result) noexcept {
+  const int columns = PQnfields(result);
+  for (int i = 0; i < columns; ++i) {
+    if (!has_binary_reader(PQftype(result, i))) return false;
+  }
+  return columns > 0;
 }
 
 }  // namespace
@@ -104,12 +108,12 @@ const Prepared* Session::prepare() {
   const Prepared* added = nullptr;
   try {
     require_success(last.get(), false);
-    Prepared statement = described(last.get());
-    statement.text = statement_;
-    statement.name = name;
-    statement.declared = declared;
     // Known before a limit keeps it from being run: the server has it.
-    added = cache_.add(std::move(statement));
+    added = cache_.add(Prepared::make({.text = statement_,
+                                       .name = name,
+                                       .declared = declared,
+                                       .params = described_types(last.get()),
+                                       .binary_results = has_binary_readers(last.get())}));
   } catch (...) {
     if (parsed) cache_.evicted().push_back(std::move(name));
     throw;
@@ -136,7 +140,7 @@ bool Session::is_stale(const Prepared* prepared, const PGresult* result) const n
   // The text may be translated, the function's name and that of the statement are not.
   if (sqlstate == "0A000") return field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
   return sqlstate == "26000" &&
-         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name) != std::string_view::npos;
+         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name()) != std::string_view::npos;
 }
 
 // After DISCARD ALL and DEALLOCATE ALL there are no prepared statements. Inside a function or

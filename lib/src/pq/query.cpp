@@ -50,7 +50,7 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   params_.clear(where_);
   prepared_ = is_cached(options) ? cache_.find(statement_) : nullptr;
-  if (prepared_ != nullptr) params_.expect(prepared_->params);
+  if (prepared_ != nullptr) params_.expect(prepared_->params());
   return params_;
 }
 
@@ -96,7 +96,7 @@ void Session::end_statement() noexcept {
     return;
   if (target_->trace() == CancelTrace::pending) {
     try {
-      cancels_->canceller().withdraw(*target_);
+      shared_->cancels->canceller().withdraw(*target_);
     } catch (const std::bad_alloc&) {
       // It stays pending.
     }
@@ -136,8 +136,8 @@ void Session::send(bool row_by_row) {
   const int count = static_cast<int>(params_.count());
   int sent = 0;
   if (prepared_ != nullptr) {
-    const bool binary = options_.format == ResultFormat::binary && prepared_->binary_results;
-    sent = PQsendQueryPrepared(native(), prepared_->name.c_str(), count, params_.values(),
+    const bool binary = options_.format == ResultFormat::binary && prepared_->binary_results();
+    sent = PQsendQueryPrepared(native(), prepared_->name(), count, params_.values(),
                                params_.lengths(), params_.formats(), binary ? 1 : 0);
   } else {
     sent = PQsendQueryParams(native(), statement_.c_str(), count, params_.types(), params_.values(),
@@ -238,7 +238,8 @@ void Session::throw_error(const PGresult* result) {
 }
 
 void Session::throw_broken() {
-  throw_lost({.message = "the connection was already broken, nothing was sent: " + broken_reason_});
+  throw_lost({.message = "the connection was already broken, nothing was sent: " +
+                         std::string(broken_reason())});
 }
 
 void Session::throw_lost(QueryReport report) {

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <utility>
@@ -62,15 +63,15 @@ void Session::opened(const ConnectOptions& options) {
   PQsetErrorVerbosity(native_.get(), PQERRORS_DEFAULT);
   PQsetnonblocking(native_.get(), 1);
   backend_pid_ = PQbackendPID(native_.get());
-  drain_bound_ = options.drain_bound;
-  cache_ = StatementCache(options.statement_cache);
+  // At most some days, so that what is doubled up to it stays a number.
+  drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
+  cache_.set_capacity(options.statement_cache);
   const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
   CancelKey key(PQgetCancel(native_.get()));
   if (!key) throw std::bad_alloc();
   const auto target =
       std::make_shared<CancelTarget>(cancels->books(), std::move(key), is_made_up(backend_pid_));
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
-  cancels_ = cancels.get();
   target_ = target.get();
   at_fork_.emplace(&Session::in_child, this);
 }
@@ -87,7 +88,8 @@ void Session::in_child(void* session) noexcept {
 }
 
 std::string_view Session::broken_reason() const noexcept {
-  return inherited() ? "it was inherited by fork()" : std::string_view(broken_reason_);
+  if (inherited()) return "it was inherited by fork()";
+  return broken_reason_ == nullptr ? std::string_view() : *broken_reason_;
 }
 
 // Others may look on, and ask for a cancel: there is nothing to cancel any more.
@@ -107,9 +109,9 @@ void Session::cancel_settled() noexcept {
 void Session::set_broken(std::string_view reason) noexcept {
   set(Flag::broken);
   set(Flag::doomed);
-  if (!broken_reason_.empty()) return;  // the first reason is the cause
+  if (broken_reason_ != nullptr || reason.empty()) return;  // the first reason is the cause
   try {
-    broken_reason_ = reason;
+    broken_reason_ = std::make_unique<const std::string>(reason);
   } catch (const std::bad_alloc&) {
     // Broken without a reason.
   }
@@ -147,7 +149,8 @@ void Session::receive_notice(void* session, const PGresult* notice) {
 void Session::receive(const PGresult* notice) noexcept {
   // libpq hands over as a notice what the server says between statements, its last words too.
   note_end_of_session(notice);
-  const NoticeHandler& handler = lease_handler_ ? lease_handler_ : standing_handler_;
+  if (handlers_ == nullptr) return;
+  const NoticeHandler& handler = handlers_->lease ? handlers_->lease : handlers_->standing;
   if (!handler) return;
   try {
     handler({.severity = severity_of(notice),
@@ -163,7 +166,8 @@ void Session::receive(const PGresult* notice) noexcept {
 void Session::set_notice_handler(NoticeHandler handler) {
   mark_use();
   set(Flag::touched);  // so that the end of the lease looks for it
-  (has(Flag::pooled) ? lease_handler_ : standing_handler_) = std::move(handler);
+  if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
+  (has(Flag::pooled) ? handlers_->lease : handlers_->standing) = std::move(handler);
 }
 
 PGconn* Session::hand_out() noexcept {
@@ -181,7 +185,7 @@ bool Session::end_touched_lease() noexcept {
   mark_use();
   PGconn* connection = native_.get();
   leave_transaction();
-  lease_handler_ = nullptr;
+  if (handlers_ != nullptr) handlers_->lease = nullptr;
   end_statement();
   if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {

@@ -206,7 +206,7 @@ class Session final : public SessionState {
   int open_bell() noexcept;
   void silence_bell() noexcept;
   // What wait_for() is to watch besides the socket.
-  int bell() const noexcept { return statement_stop_ || standing_stop_ ? bell_.get() : -1; }
+  int bell() const noexcept { return stops_ != nullptr && stops_->any() ? bell_.get() : -1; }
   PingResult ping_until(Deadline deadline, int bell) noexcept;
   void await_answer() noexcept;
   void await_socket(short events) noexcept;
@@ -230,19 +230,38 @@ class Session final : public SessionState {
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
+  // Both ring the bell. Made for the first statement that has one of them.
+  struct Stops {
+    StopBell statement{};
+    StopBell standing{};
+    bool any() const noexcept { return statement || standing; }
+  };
+  struct NoticeHandlers {
+    NoticeHandler standing{};
+    NoticeHandler lease{};
+  };
+
+  // A pool has one for each of its connections: what few of them need is made when it is needed,
+  // and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
-  std::string broken_reason_{};
+  int backend_pid_ = 0;    // at the start: PQreset() through the native handle changes it
+  FileDescriptor bell_{};  // an eventfd, made when the first stop_token comes
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
+  bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
+  // Of the statement under way.
+  bool mid_answer_ = false;  // something was read since it was sent
+  bool streaming_ = false;
+  bool copying_ = false;        // between start_copy() and leave_copy()
+  Limit struck_ = Limit::none;  // a cancel was asked for
+  bool given_up_ = false;       // and its answer did not come within drain_bound_
+  std::unique_ptr<const std::string> broken_reason_{};
 
   // The statement under way. The buffers are kept from call to call.
   std::string statement_{};
   Location where_{};
   Params params_{};
   ExecOptions options_{};
-  bool mid_answer_ = false;  // something was read since it was sent
-  bool streaming_ = false;
   const Prepared* prepared_ = nullptr;  // of the cache
   StatementCache cache_{0};
 
@@ -251,29 +270,20 @@ class Session final : public SessionState {
   std::stop_token bound_stop_{};
 
   std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
-  bool copying_ = false;                            // between start_copy() and leave_copy()
 
-  // The limits of the statement under way. The bell is one eventfd, made when the first stop_token
-  // comes; the two that ring it go before it does.
+  // The limits of the statement under way. What rings the bell goes before it does.
   Deadline limit_{};
-  Limit struck_ = Limit::none;  // a cancel was asked for
-  bool given_up_ = false;       // and its answer did not come within drain_bound_
-  bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
   Deadline drained_by_{};
   Deadline ask_again_{};
-  std::chrono::milliseconds ask_again_after_{};
-  std::chrono::milliseconds drain_bound_{};
-  FileDescriptor bell_{};
-  StopBell statement_stop_{};
-  StopBell standing_stop_{};
+  std::chrono::duration<std::int32_t, std::milli> ask_again_after_{};
+  std::chrono::duration<std::int32_t, std::milli> drain_bound_{};
+  std::unique_ptr<Stops> stops_{};
 
-  // Shared with other threads; set when the connect has succeeded. The two others are its parts.
+  // Shared with other threads; set when the connect has succeeded. The target is a part of it.
   std::shared_ptr<SharedSession> shared_{};
-  CancelGroup* cancels_ = nullptr;
   CancelTarget* target_ = nullptr;
 
-  NoticeHandler standing_handler_{};
-  NoticeHandler lease_handler_{};
+  std::unique_ptr<NoticeHandlers> handlers_{};  // null: none was ever set
 
   std::optional<detail::ForkHook> at_fork_{};  // set when the connect has succeeded
 };

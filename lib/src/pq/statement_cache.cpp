@@ -2,51 +2,71 @@
 
 #include <utility>
 
-#include "pq/oids.hpp"
-
 namespace tidegate::pq {
 
-bool Prepared::takes(std::span<const std::uint32_t> given) const noexcept {
-  for (std::size_t i = 0; i < given.size() && i < params.size(); ++i) {
-    const bool bytes = given[i] == oid::kBytea;
-    if (bytes ? params[i] != oid::kBytea : i < declared.size() && declared[i] != 0) return false;
+const Prepared* StatementCache::find_older(std::string_view text) noexcept {
+  Prepared* found = nullptr;
+  if (by_text_ != nullptr) {
+    const auto entry = by_text_->find(text);
+    if (entry != by_text_->end()) found = entry->second;
+  } else {
+    found = newest_->older_;
+    while (found != nullptr && found->text() != text) found = found->older_;
   }
-  return true;
+  if (found == nullptr) return nullptr;
+  unlink(*found);
+  link(*found);
+  return found;
 }
 
-const Prepared* StatementCache::find(std::string_view text) noexcept {
-  if (order_.empty()) return nullptr;
-  if (order_.front().text == text) return &order_.front();  // the same again: no hash
-  const auto found = by_text_.find(text);
-  if (found == by_text_.end()) return nullptr;
-  order_.splice(order_.begin(), order_, found->second);
-  return &order_.front();
+const Prepared* StatementCache::add(Prepared::Ptr statement) {
+  if (size_ >= capacity_) drop(oldest_);
+  index(*statement);
+  link(*statement);
+  ++size_;
+  return statement.release();
 }
 
-const Prepared* StatementCache::add(Prepared statement) {
-  if (order_.size() >= capacity_) evict(std::prev(order_.end()));
-  order_.push_front(std::move(statement));
-  try {
-    by_text_.emplace(order_.front().text, order_.begin());
-  } catch (...) {
-    order_.pop_front();
-    throw;
+void StatementCache::index(Prepared& added) {
+  if (by_text_ == nullptr) {
+    if (size_ < kFew) return;
+    auto all = std::make_unique<ByText>();
+    for (Prepared* each = newest_; each != nullptr; each = each->older_) {
+      all->emplace(each->text(), each);
+    }
+    by_text_ = std::move(all);
   }
-  return &order_.front();
+  by_text_->emplace(added.text(), &added);
 }
 
-void StatementCache::drop(const Prepared* statement) { evict(by_text_.at(statement->text)); }
-
-void StatementCache::evict(Order::iterator statement) {
-  evicted_.push_back(statement->name);
-  by_text_.erase(statement->text);
-  order_.erase(statement);
+void StatementCache::drop(const Prepared* statement) {
+  evicted_.emplace_back(statement->name());
+  if (by_text_ != nullptr) by_text_->erase(statement->text());
+  const Prepared::Ptr ended(const_cast<Prepared*>(statement));  // one of ours: add() had it
+  unlink(*ended);
+  --size_;
 }
 
 void StatementCache::clear() noexcept {
-  by_text_.clear();
-  order_.clear();
+  by_text_.reset();
+  while (newest_ != nullptr) {
+    const Prepared::Ptr ended(newest_);
+    unlink(*ended);
+  }
+  size_ = 0;
   evicted_.clear();
+}
+
+void StatementCache::link(Prepared& newest) noexcept {
+  newest.newer_ = nullptr;
+  newest.older_ = newest_;
+  (newest_ != nullptr ? newest_->newer_ : oldest_) = &newest;
+  newest_ = &newest;
+}
+
+void StatementCache::unlink(Prepared& statement) noexcept {
+  (statement.newer_ != nullptr ? statement.newer_->older_ : newest_) = statement.older_;
+  (statement.older_ != nullptr ? statement.older_->newer_ : oldest_) = statement.newer_;
 }
 
 }  // namespace tidegate::pq

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <string>
 #include <utility>
 
 #include <tidegate/pq/errors.hpp>
@@ -112,7 +113,7 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     }
     if (!all.empty()) break;
     if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
-    if (has(Flag::broken)) throw_lost({.message = broken_reason_});
+    if (has(Flag::broken)) throw_lost({.message = std::string(broken_reason())});
     // As in await_result(): a server that always has something else to say is read once more at
     // most.
     if (has_read && until.passed() && held_back(native()) != HeldBack::something) break;

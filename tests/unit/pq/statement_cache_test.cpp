@@ -1,6 +1,8 @@
 #include "pq/statement_cache.hpp"
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 
@@ -17,7 +19,9 @@ using testing::IsEmpty;
 
 class StatementCacheTest : public testing::Test {
  protected:
-  void add(const std::string& text) { cache_.add({.text = text, .name = "name of " + text}); }
+  void add(const std::string& text) {
+    cache_.add(Prepared::make({.text = text, .name = "name of " + text}));
+  }
 
   StatementCache cache_{2};
 };
@@ -27,8 +31,8 @@ TEST_F(StatementCacheTest, FindsByText) {
   add("a");
   add("b");
   ASSERT_NE(cache_.find("a"), nullptr);
-  EXPECT_EQ(cache_.find("a")->name, "name of a");
-  EXPECT_EQ(cache_.find("b")->name, "name of b");
+  EXPECT_STREQ(cache_.find("a")->name(), "name of a");
+  EXPECT_STREQ(cache_.find("b")->name(), "name of b");
   EXPECT_EQ(cache_.find("c"), nullptr);
 }
 
@@ -61,6 +65,27 @@ TEST_F(StatementCacheTest, WhatTheServerHasForgottenNeedsNoDeallocation) {
   EXPECT_THAT(cache_.evicted(), IsEmpty());
 }
 
+// From the ninth on texts are found by their hash. Seen failing with an index that a dropped
+// statement stays in, and with one that has none of the first eight.
+TEST_F(StatementCacheTest, ManyAreFoundByTextToo) {
+  cache_.set_capacity(20);
+  const auto text = [](int i) { return "statement " + std::to_string(i); };
+  for (int i = 0; i < 25; ++i) {
+    add(text(i));
+    EXPECT_NE(cache_.find(text(i / 2)), nullptr) << i;  // used again, so it stays
+  }
+  EXPECT_EQ(cache_.size(), 20u);
+  for (int i = 0; i < 25; ++i) {
+    const Prepared* const found = cache_.find(text(i));
+    if (found == nullptr) continue;
+    EXPECT_EQ(found->text(), text(i));
+    cache_.drop(found);
+    EXPECT_EQ(cache_.find(text(i)), nullptr);
+  }
+  EXPECT_EQ(cache_.size(), 0u);
+  EXPECT_EQ(cache_.evicted().size(), 25u);
+}
+
 TEST_F(StatementCacheTest, NoNameComesTwice) {
   const std::string first = cache_.next_name();
   cache_.clear();
@@ -68,20 +93,20 @@ TEST_F(StatementCacheTest, NoNameComesTwice) {
 }
 
 TEST(PreparedStatement, TakesBytesWhereTheServerExpectsThemAndTextWhereItsTypeWasInferred) {
-  const auto takes = [](const Prepared& statement, auto value) {
+  const auto takes = [](std::uint32_t declared, std::uint32_t expected, auto value) {
     Params params;
     params.clear({});
     params.bind(value);
     params.seal();
-    return statement.takes(params);
+    return Prepared::make({.declared = {&declared, 1}, .params = {&expected, 1}})->takes(params);
   };
   const std::vector<std::byte> bytes(3);
-  EXPECT_TRUE(takes({.declared = {0}, .params = {kText}}, "text"));
-  EXPECT_FALSE(takes({.declared = {0}, .params = {kText}}, bytes));
-  EXPECT_TRUE(takes({.declared = {0}, .params = {kBytea}}, bytes));
-  EXPECT_TRUE(takes({.declared = {0}, .params = {kBytea}}, "\\x00"));
-  EXPECT_TRUE(takes({.declared = {kBytea}, .params = {kBytea}}, bytes));
-  EXPECT_FALSE(takes({.declared = {kBytea}, .params = {kBytea}}, "it would be read as bytea"));
+  EXPECT_TRUE(takes(0, kText, "text"));
+  EXPECT_FALSE(takes(0, kText, bytes));
+  EXPECT_TRUE(takes(0, kBytea, bytes));
+  EXPECT_TRUE(takes(0, kBytea, "\\x00"));
+  EXPECT_TRUE(takes(kBytea, kBytea, bytes));
+  EXPECT_FALSE(takes(kBytea, kBytea, "it would be read as bytea"));
 }
 
 }  // namespace tidegate::pq_test

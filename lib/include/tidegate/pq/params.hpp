@@ -6,10 +6,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/pq/param_arrays.hpp>
 
 namespace tidegate {
 
@@ -55,7 +55,7 @@ class TIDEGATE_API Params {
   void clear(Location where) noexcept;
   void expect(std::span<const std::uint32_t> types) noexcept { expected_ = types; }
   void seal() noexcept;
-  std::size_t count() const noexcept { return entries_.size(); }
+  std::size_t count() const noexcept { return arrays_.size(); }
 
   // For a batch: the parameters of one more statement, behind the first `keep` values; what a
   // statement that was refused left behind them is dropped. From here on every value is copied.
@@ -65,12 +65,13 @@ class TIDEGATE_API Params {
   // What libpq gets for a value, also while they are not sealed; null for NULL. Valid until more
   // is added.
   const char* value(std::size_t i) const noexcept {
-    return entries_[i] == kElsewhere ? values_[i] : text_.data() + entries_[i];
+    const std::size_t entry = arrays_.entries()[i];
+    return entry == kElsewhere ? arrays_.values()[i] : text_.data() + entry;
   }
-  const std::uint32_t* types() const noexcept { return types_.data(); }
-  const char* const* values() const noexcept { return values_.data(); }
-  const int* lengths() const noexcept { return lengths_.data(); }
-  const int* formats() const noexcept { return formats_.data(); }
+  const std::uint32_t* types() const noexcept { return arrays_.types(); }
+  const char* const* values() const noexcept { return arrays_.values(); }
+  const int* lengths() const noexcept { return arrays_.lengths(); }
+  const int* formats() const noexcept { return arrays_.formats(); }
 
  private:
   static constexpr std::size_t kElsewhere = static_cast<std::size_t>(-1);
@@ -82,21 +83,16 @@ class TIDEGATE_API Params {
   void check_bound(std::size_t before) const;
   std::string name_of(std::size_t value) const;
 
-  // One entry per parameter; the four arrays are libpq's. entries_ holds where in text_ a value
-  // starts, or kElsewhere when values_ points to it already.
-  std::vector<std::size_t> entries_{};
-  std::vector<std::uint32_t> types_{};
-  std::vector<const char*> values_{};
-  std::vector<int> lengths_{};
-  std::vector<int> formats_{};
+  // The entry of a value says where in text_ it starts, or kElsewhere: there is a pointer to it.
+  pq::ParamArrays arrays_{};
   std::string text_{};  // the copied values, each with its NUL
 
-  bool copy_all_ = false;   // the arguments may be gone when the statement is sent
-  std::size_t first_ = 0;   // of the statement under way
-  std::uint64_t line_ = 0;  // of a COPY; 0 = parameters of a statement
+  std::uint32_t first_ = 0;  // of the statement under way
+  bool copy_all_ = false;    // the arguments may be gone when the statement is sent
   bool in_array_ = false;
   bool first_element_ = false;
   std::size_t array_start_ = 0;
+  std::uint64_t line_ = 0;  // of a COPY; 0 = parameters of a statement
   Location where_{};
   std::span<const std::uint32_t> expected_{};
 };

@@ -1,0 +1,46 @@
+#include "pq/prepared.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "pq/oids.hpp"
+
+namespace tidegate::pq {
+
+Prepared::Ptr Prepared::make(const Parts& parts) {
+  const std::size_t behind =
+      2 * sizeof(std::uint32_t) * parts.params.size() + parts.text.size() + parts.name.size() + 1;
+  return Ptr(new (::operator new(sizeof(Prepared) + behind)) Prepared(parts));
+}
+
+void Prepared::Free::operator()(Prepared* prepared) const noexcept {
+  prepared->~Prepared();
+  ::operator delete(prepared);
+}
+
+// Behind it: the types as the server describes them, as many that were declared, text, name, NUL.
+Prepared::Prepared(const Parts& parts) noexcept
+    : text_size_(static_cast<std::uint32_t>(parts.text.size())),
+      params_(static_cast<std::uint16_t>(parts.params.size())),
+      binary_results_(parts.binary_results) {
+  auto* type = reinterpret_cast<std::uint32_t*>(this + 1);
+  type = std::copy(parts.params.begin(), parts.params.end(), type);
+  for (std::size_t i = 0; i < params_; ++i) {
+    *type++ = i < parts.declared.size() ? parts.declared[i] : 0;
+  }
+  auto* at = reinterpret_cast<char*>(type);
+  at = std::copy(parts.text.begin(), parts.text.end(), at);
+  at = std::copy(parts.name.begin(), parts.name.end(), at);
+  *at = '\0';
+}
+
+bool Prepared::takes(std::span<const std::uint32_t> given) const noexcept {
+  const auto expected = params();
+  for (std::size_t i = 0; i < given.size() && i < expected.size(); ++i) {
+    const bool bytes = given[i] == oid::kBytea;
+    if (bytes ? expected[i] != oid::kBytea : declared()[i] != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace tidegate::pq

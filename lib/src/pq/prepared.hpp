@@ -1,0 +1,70 @@
+// Prepared: one statement that the server holds for a session.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include <tidegate/pq/params.hpp>
+
+namespace tidegate::pq {
+
+// In one block of memory, the types and texts behind the object itself: a session keeps hundreds.
+class Prepared {
+ public:
+  struct Parts {
+    std::string_view text{};
+    std::string_view name{};
+    // Types of parameters the preparer named; 0: inferred.
+    std::span<const std::uint32_t> declared{};
+    // As the server describes them.
+    std::span<const std::uint32_t> params{};
+    bool binary_results = false;  // every column's type is read in binary form, too
+  };
+  struct Free {
+    void operator()(Prepared* prepared) const noexcept;
+  };
+  using Ptr = std::unique_ptr<Prepared, Free>;
+  // Throws: std::bad_alloc.
+  static Ptr make(const Parts& parts);
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+
+  std::string_view text() const noexcept { return {chars(), text_size_}; }
+  const char* name() const noexcept { return chars() + text_size_; }
+  std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
+  bool binary_results() const noexcept { return binary_results_; }
+
+  // Whether it is the statement that these parameters mean: what is sent as bytes must be a bytea
+  // here, and what is sent as text must have been inferred.
+  bool takes(const Params& given) const noexcept {
+    return takes(std::span(given.types(), given.count()));
+  }
+  // The same of their types: bytea is what is sent as bytes.
+  bool takes(std::span<const std::uint32_t> given) const noexcept;
+
+ private:
+  friend class StatementCache;
+  explicit Prepared(const Parts& parts) noexcept;
+  ~Prepared() = default;
+
+  const std::uint32_t* types() const noexcept {
+    return reinterpret_cast<const std::uint32_t*>(this + 1);
+  }
+  std::span<const std::uint32_t> declared() const noexcept { return {types() + params_, params_}; }
+  const char* chars() const noexcept {
+    return reinterpret_cast<const char*>(types() + 2 * std::size_t{params_});
+  }
+
+  // The StatementCache's: its neighbours in the order of use.
+  Prepared* newer_ = nullptr;
+  Prepared* older_ = nullptr;
+
+  const std::uint32_t text_size_;
+  const std::uint16_t params_;  // the protocol counts them in two bytes
+  const bool binary_results_;
+};
+
+}  // namespace tidegate::pq
