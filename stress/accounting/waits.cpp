@@ -49,8 +49,9 @@ class Rounds {
     in_vain_ = true;
     told_ = 0;
     team_.round([&] {
-      require(comes_true(Watchdog::instance().limit() / 2, [&] { return told_ == run_.threads(); }),
-              "I8", run_.threads() - told_, " waiters with a deadline still wait");
+      require(
+          comes_true(Watchdog::instance().limit() / 2, [&] { return told_ == run_.threads(); }),
+          "I8", [&] { return run_.threads() - told_; }, " waiters with a deadline still wait");
     });
     in_vain_ = false;
     for (auto& held : all) pool_->release(std::move(held), &self_);

@@ -246,8 +246,10 @@ void hooks(Run& run) {
       return std::all_of(calls.begin(), calls.end(),
                          [](const auto& count) { return count >= 2 * kMoods; });
     };
-    require(comes_true(8s, all_moods), "I9", "a hook has not been in all moods: should_ping ",
-            calls[should_ping], ", before_close ", calls[before_close], " calls");
+    require(
+        comes_true(8s, all_moods), "I9", "a hook has not been in all moods: should_ping ",
+        [&] { return std::uint64_t{calls[should_ping]}; }, ", before_close ",
+        [&] { return std::uint64_t{calls[before_close]}; }, " calls");
     require(pool.answered() > 0 && pool.acquires_failed(Errc::hook) > 0, "I9",
             to_string(pool.pool().stats()));
     pool.audit_and_close(self);

@@ -171,7 +171,7 @@ void black_hole_resetting(Run& run) {
                          const Stats stats = pool.pool().stats();
                          return stats.retiring == 0 && stats.backends_abandoned == run.pool();
                        }),
-            "I1", "after a reset into a black hole: ", to_string(pool.pool().stats()));
+            "I1", "after a reset into a black hole: ", pool.figures());
     proxy.heal();
     audit_recovered(pool, self);
   }
@@ -291,7 +291,7 @@ void expect_jitter(Actor& self) {
   const auto came_in = std::chrono::steady_clock::now() - began;
   const auto ended = [&](std::uint32_t count) {
     require(comes_true(8s, [&] { return pool.pool().stats().destroyed.lifetime >= count; }), "I5",
-            "sessions outlived their time: ", to_string(pool.pool().stats()));
+            "sessions outlived their time: ", pool.figures());
     return std::chrono::steady_clock::now();
   };
   const auto first = ended(1);

@@ -77,9 +77,10 @@ double goodput(const Run& run, PgPool& pool, std::uint32_t crowd,
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     per_second = static_cast<double>(served) / took.count();
     phase.store(Phase::calm, std::memory_order_relaxed);
-    require(comes_true(kRecovery, [&] { return recovered == run.pool(); }), "recovery",
-            "after a second ", std::uint64_t{recovered}, " of ", run.pool(),
-            " threads have been served at a normal wait; ", to_string(pool.pool().stats()));
+    require(
+        comes_true(kRecovery, [&] { return recovered == run.pool(); }), "recovery",
+        "after a second ", [&] { return std::uint64_t{recovered}; }, " of ", run.pool(),
+        " threads have been served at a normal wait; ", pool.figures());
     phase.store(Phase::over, std::memory_order_relaxed);
   });
   return per_second;

@@ -84,6 +84,10 @@ class PgPool {
   CloseReport close(Actor& actor, const CloseOptions& options = {});
   // Before anything that closes the pool by another way.
   void expect_close() noexcept;
+  // For require(): its figures when they are asked for.
+  auto figures() const noexcept {
+    return [this] { return to_string(pool_->stats()); };
+  }
   Pool& pool() noexcept { return *pool_; }
   const Pool& pool() const noexcept { return *pool_; }
   // For when the pool is to be alone: nobody looks at it all the time any more.

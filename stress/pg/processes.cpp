@@ -96,7 +96,7 @@ void backend_killed(Run& run) {
       pause(self.random.up_to(100ms));
       ::kill(before[self.random.below(static_cast<std::uint32_t>(before.size()))], SIGKILL);
       require(comes_true(8s, [&] { return pool.pool().stats().destroyed.broken >= run.pool(); }),
-              "I5", "sessions that have ended are in the pool: ", to_string(pool.pool().stats()));
+              "I5", "sessions that have ended are in the pool: ", pool.figures());
       const std::uint64_t answered = pool.answered();
       require(comes_true(8s, [&] { return pool.answered() > answered + 10; }), "I3",
               "the server has restarted its sessions, and nobody is served");
@@ -170,11 +170,10 @@ void frozen_postmaster(Run& run) {
                              return pool.answered() > so_far + 50 &&
                                     (half == run.pool() || pool.pool().stats().connecting > 0);
                            }),
-                "I3", "a connect hangs, and those who could be served are not: ",
-                to_string(pool.pool().stats()));
+                "I3", "a connect hangs, and those who could be served are not: ", pool.figures());
         pool.pool().reset();  // no session is left then, and none to be had
         require(comes_true(8s, [&] { return pool.pool().stats().destroyed.generation >= half; }),
-                "I5", "a reset has not replaced what there was: ", to_string(pool.pool().stats()));
+                "I5", "a reset has not replaced what there was: ", pool.figures());
         pause(100ms);
         ::kill(server.postmaster(), SIGCONT);
         const std::uint64_t answered = pool.answered();

@@ -66,7 +66,7 @@ void too_many_for_role(Run& run) {
     PgPool pool(std::move(config), {});
     under_load(run, pool, {}, [&] {
       require(comes_true(8s, [&] { return pool.answered() > 500; }), "I3",
-              "there is place for some, and they do not serve: ", to_string(pool.pool().stats()));
+              "there is place for some, and they do not serve: ", pool.figures());
     });
     require(pool.pool().stats().created >= place, "I3", to_string(pool.pool().stats()));
     pool.audit_at_rest(self);
@@ -139,8 +139,7 @@ void password_rotated(Run& run) {
                            return pool.answered() > answered + 10 &&
                                   pool.pool().stats().created >= run.pool();
                          }),
-              "I3", "the new password is known, and the pool does not grow: ",
-              to_string(pool.pool().stats()));
+              "I3", "the new password is known, and the pool does not grow: ", pool.figures());
     });
     pool.audit_at_rest(self);
     pool.audit_and_close(self);

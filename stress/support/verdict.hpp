@@ -2,9 +2,11 @@
 #pragma once
 
 #include <exception>
+#include <ostream>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace tidegate::stress {
@@ -43,6 +45,17 @@ void or_fail(F&& f) {
   }
 }
 
+// A part of what was seen. One that can be called tells how things are when it is called: arguments
+// are evaluated in any order, and so as they were before something was awaited.
+template <class Part>
+void tell(std::ostream& out, const Part& part) {
+  if constexpr (std::is_invocable_v<const Part&>) {
+    out << part();
+  } else {
+    out << part;
+  }
+}
+
 // The ledger's assertion: an invariant of docs/design.md by name, and what was seen instead.
 template <class... Parts>
 void require(bool holds, std::string_view invariant, const Parts&... parts) {
@@ -50,7 +63,7 @@ void require(bool holds, std::string_view invariant, const Parts&... parts) {
     return;
   }
   std::ostringstream what;
-  (what << ... << parts);
+  (tell(what, parts), ...);
   fail_invariant(invariant, what.str());
 }
 
