@@ -9,9 +9,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include <tidegate/base/test_point.hpp>
 #include <tidegate/pq/errors.hpp>
 
 #include "pg/load.hpp"
@@ -175,8 +177,29 @@ void signal_at_rest(const Run& run, MainActor& self) {
   require_closed_by_signal(pool, self);
 }
 
+// While maintenance is awake and has not looked yet: nothing but the request itself carries to the
+// closer who has made it.
+void signal_while_awake(const Run& run, MainActor& self) {
+  static std::atomic<bool> go_on;
+  go_on = false;
+  const auto hook = detail::test_point_hook.exchange([](const char* name) noexcept {
+    if (std::string_view(name) != "maintenance.begin") return;
+    // relaxed: it must not order what it is to show
+    while (!go_on.load(std::memory_order_relaxed)) std::this_thread::yield();
+  });
+  PgPool pool(PgPool::quick("from-handler", run.pool()), {});
+  pool.fill(self);
+  signalled = &pool.pool();
+  pool.expect_close();
+  ::raise(SIGUSR1);
+  go_on.store(true, std::memory_order_relaxed);
+  require_closed_by_signal(pool, self);
+  detail::test_point_hook = hook;
+}
+
 // request_close() out of a signal handler. Seen failing: with a request that asks nobody to close
-// (I11), and with one that leaves the fence to the closer (I4).
+// (I11), with one that leaves the fence to the closer (I4), and with one that maintenance learns of
+// without acquiring what was written (a data race under TSan).
 void from_handler(Run& run) {
   struct sigaction action{};
   action.sa_handler = [](int) {
@@ -191,6 +214,7 @@ void from_handler(Run& run) {
     MainActor self(run);
     signal_in_traffic(run, self);
     signal_at_rest(run, self);
+    signal_while_awake(run, self);
   }
   ::sigaction(SIGUSR1, &before, nullptr);
 }

@@ -9,8 +9,8 @@
 namespace tidegate::detail {
 namespace {
 
-constexpr int kPartsAtOnce = 4;  // of what a server still says, in one step
-constexpr int kLookEvery = 20;   // ms: how soon end_and_wait() hears of a stop
+constexpr int kPartsAtOnce = 4;        // of what a server still says, in one step
+constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() hears of a stop
 
 // PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
 // mode. A server that reads nothing is told by the end of our side only.
@@ -53,7 +53,7 @@ bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noe
     if (progress == Farewell::Progress::gone) return true;
     if (progress == Farewell::Progress::abandoned || stop.stop_requested()) return false;
     pollfd socket{farewell.socket(), POLLIN, 0};
-    ::poll(&socket, 1, kLookEvery);
+    ::poll(&socket, 1, kLookForStopEvery);
   }
 }
 

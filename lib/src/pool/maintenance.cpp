@@ -79,7 +79,8 @@ void Maintenance::await_turn(Deadline deadline) noexcept {
 }
 
 void Maintenance::want_close() noexcept {
-  close_wanted_.store(true, std::memory_order_relaxed);  // as above
+  // release: the closer reads the request. The eventfd orders nothing where the thread is awake.
+  close_wanted_.store(true, std::memory_order_release);
   wake();
 }
 
@@ -147,7 +148,8 @@ void Maintenance::loop() noexcept {
           core_.slots().retiring() == farewells_.size() && core_.slots().places().checking == 0;
       if (done || until.passed()) return finish_rest();
     } else {
-      if (close_wanted_.exchange(false, std::memory_order_relaxed)) on_close_wanted_();
+      // acquire: pairs with want_close()
+      if (close_wanted_.exchange(false, std::memory_order_acquire)) on_close_wanted_();
       if (now >= next_look_ && suspect_.exchange(false, std::memory_order_relaxed)) {
         next_look_ = now + kAtMostEvery;
         look_at_all_idle();
