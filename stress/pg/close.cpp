@@ -177,13 +177,13 @@ void signal_at_rest(const Run& run, MainActor& self) {
   require_closed_by_signal(pool, self);
 }
 
-// While maintenance is awake and has not looked yet: nothing but the request itself carries to the
+// While maintenance is in the middle of a turn: nothing but the request itself carries to the
 // closer who has made it.
 void signal_while_awake(const Run& run, MainActor& self) {
   static std::atomic<bool> go_on;
   go_on = false;
   const auto hook = detail::test_point_hook.exchange([](const char* name) noexcept {
-    if (std::string_view(name) != "maintenance.begin") return;
+    if (std::string_view(name) != "maintenance.turn") return;
     // relaxed: it must not order what it is to show
     while (!go_on.load(std::memory_order_relaxed)) std::this_thread::yield();
   });

@@ -8,7 +8,12 @@
 // run: what follows it is noise. A memory error is a broken invariant (I5), hence its status.
 extern "C" const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() {
-  return "halt_on_error=1:second_deadlock_stack=1:exitcode=66";
+  return "halt_on_error=1:second_deadlock_stack=1:exitcode=66"
+#if defined(__clang__)
+         // Debian's clang asks for a symbolizer of its own version, which comes with llvm only.
+         ":external_symbolizer_path=/usr/bin/addr2line"
+#endif
+      ;
 }
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() {

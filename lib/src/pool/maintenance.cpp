@@ -139,6 +139,7 @@ void Maintenance::loop() noexcept {
     step_pings();
     step_laundry();
     leaks_.look(now);
+    TIDEGATE_TEST_POINT("maintenance.turn");  // of the pool's words it has read what it will
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
