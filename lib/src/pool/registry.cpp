@@ -30,7 +30,10 @@ PoolRegistry::~PoolRegistry() {
 // It ends with the process. A child's own takes the place of its parent's, which is left.
 PoolRegistry& PoolRegistry::global() {
   struct Current {
-    ~Current() { delete registry.load(); }
+    ~Current() {
+      const PoolRegistry* const last = registry.load();
+      if (last != nullptr && !last->inherited()) delete last;
+    }
     std::atomic<PoolRegistry*> registry{nullptr};
   };
   static Current current;
