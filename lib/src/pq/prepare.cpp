@@ -118,6 +118,8 @@ const Prepared* Session::prepare() {
     if (parsed) cache_.evicted().push_back(std::move(name));
     throw;
   }
+  // Most sessions never evict, and would keep the room (E7).
+  if (cache_.evicted().empty()) cache_.evicted().shrink_to_fit();
   if (struck_ != Limit::none) throw_not_run();
   return added;
 }
