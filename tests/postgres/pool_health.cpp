@@ -68,8 +68,8 @@ TEST(Check, AConnectionIdleForLongIsPingedBeforeItIsHandedOut) {
   EXPECT_GE(pool.stats().pings, 1);
 }
 
-// A ping that ends with its pool once made an eventfd for that, which the connection kept. The stress
-// runs found one descriptor more than there had been.
+// A ping that ends with its pool once made an eventfd for that, which the connection kept. The
+// stress runs found one descriptor more than there had been.
 TEST(Check, APingCostsItsConnectionNoDescriptor) {
   Pool pool(PoolConfig{.max_size = 1, .ping_after = 1ms});
   pid_of(pool);

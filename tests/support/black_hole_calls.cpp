@@ -1,8 +1,8 @@
 // usage: black-hole-calls CONNINFO
 // Uses a pool while the network to its server becomes a black hole: prints "ready" when three
-// connections are open, goes on at the first line of its input, by which nothing comes back any more,
-// and prints what each call came to, a line each; the same at the second line, by which everything
-// comes back again. For netns_test.py.
+// connections are open, goes on at the first line of its input, by which nothing comes back any
+// more, and prints what each call came to, a line each; the same at the second line, by which
+// everything comes back again. For netns_test.py.
 #include <chrono>
 #include <future>
 #include <iostream>

@@ -76,7 +76,7 @@ class TIDEGATE_API Lease {
   [[gnu::noinline]] static void give_back_used(detail::PoolCore& core,
                                                core::Ticket ticket) noexcept;
   [[gnu::noinline]] static void give_back_by_rules(detail::PoolCore& core,
-                                               core::Ticket ticket) noexcept;
+                                                   core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
 
   detail::PoolCore* core_ = nullptr;
