@@ -207,12 +207,20 @@ TEST_F(Observed, EveryWayInWhichAnAcquireFailsHasOneEnd) {
   EXPECT_TRUE(recorder_->balanced());
 }
 
+// An acquire says why when the first connect has failed before its deadline.
+bool is_told_why(Pool& pool) {
+  return eventually([&] {
+    const auto refused = pool.try_acquire(20ms);
+    return !refused && refused.error().as<ConnectError>() != nullptr;
+  });
+}
+
 TEST_F(Observed, ConnectsThatFailForAnyReasonHaveOneEnd) {
   {
     PoolConfig unreachable = config();
     unreachable.conninfo = "host=127.0.0.1 port=1";
     Pool pool(unreachable);
-    EXPECT_THROW(pool.acquire(50ms), ConnectError);
+    EXPECT_TRUE(is_told_why(pool));
   }
   EXPECT_GE(count("backing off"), 1);
   {
@@ -227,7 +235,7 @@ TEST_F(Observed, ConnectsThatFailForAnyReasonHaveOneEnd) {
     PoolConfig hooked = config();
     hooked.hooks.before_connect = [](ConnectParams&) { throw 7; };
     Pool pool(hooked);
-    EXPECT_THROW(pool.acquire(20ms), ConnectError);
+    EXPECT_TRUE(is_told_why(pool));
   }
   EXPECT_EQ(count("connected"), 0);
   EXPECT_GE(count("connect failed"), 3);
