@@ -59,13 +59,15 @@ TEST(Pool, ATimeoutNamesWhatItWaitedForAndWhoHoldsIt) {
   Pool pool(PoolConfig{.name = "orders", .max_size = 2});
   const auto held = lease_all(pool);
   std::jthread([&] {
+    const Deadline end(20ms);
     try {
-      const Lease none = pool.acquire(20ms);
+      const Lease none = pool.acquire(end);
       FAIL() << "there was no connection to be had";
     } catch (const AcquireTimeout& error) {
       EXPECT_EQ(error.cause(), AcquireTimeout::Cause::exhausted);
       EXPECT_EQ(error.counts().leased, 2);
-      EXPECT_GE(error.waited(), 20ms);
+      EXPECT_TRUE(end.passed());
+      EXPECT_GT(error.waited(), 0ns);
       const std::string text = error.what();
       // What is left of the 20 ms when the wait begins.
       EXPECT_THAT(text,
