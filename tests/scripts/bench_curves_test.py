@@ -2,19 +2,17 @@
 """What scripts/bench micro and e2e publish as curves: the tables beside the targets, the picture. The
 samples are synthetic."""
 
-import json
 import pathlib
 import sys
 import unittest
-from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-from benchlib import build, curves, pages, samples  # noqa: E402
+from benchlib import curves, pages  # noqa: E402
 from support import synthetic_runs  # noqa: E402
-from support.bench_in_process import Runs  # noqa: E402
+from support.bench_in_process import Suites  # noqa: E402
 
 
 def requests(load, contender, per_second, p99_us):
@@ -27,28 +25,14 @@ def leases(peer, threads, per_second):
     return synthetic_runs.row(name, 10, items_per_second=per_second)
 
 
-class Publishing(Runs):
+class Publishing(Suites):
     def setUp(self):
         super().setUp()
-        self.enterContext(mock.patch.object(build, "program", return_value=pathlib.Path("p")))
-        self.page = self.root / "page.md"
         self.write_page("micro", "gates", "e2e", "barge_window")
 
     def write_page(self, *names):
         self.page.write_text("".join("{}\nold {}\n{}\n".format(
             pages.markers(name)[0], name, pages.markers(name)[1]) for name in names))
-
-    def take(self, suite, *results):
-        """Every sample that is taken meanwhile is one of these."""
-        def taken(*_, **__):
-            folder = self.results / suite
-            folder.mkdir(parents=True, exist_ok=True)
-            for number, result in enumerate(results, 1):
-                (folder / f"run-{number:03}.json").write_text(json.dumps(
-                    {"context": synthetic_runs.CONTEXT, "benchmarks": result}))
-            (folder / "meta.json").write_text(json.dumps({"date": "2026-01-02T03:04:05"}))
-
-        self.enterContext(mock.patch.object(samples, "take", taken))
 
     def table(self, name):
         begin, end = pages.markers(name)

@@ -2,19 +2,17 @@
 """scripts/bench micro and e2e: exit status, rows that fail, and the table in a page. The samples
 are synthetic."""
 
-import json
 import pathlib
 import sys
 import unittest
-from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-from benchlib import build, pages, samples, targets  # noqa: E402
+from benchlib import pages, targets  # noqa: E402
 from support import synthetic_runs  # noqa: E402
-from support.bench_in_process import Runs  # noqa: E402
+from support.bench_in_process import Suites  # noqa: E402
 
 CORE, LIMIT = (f"acquire_release/core/pool:4/real_time/threads:{threads}" for threads in (2, 1))
 RATES = {CORE: 1.9e8, LIMIT: 1e8}  # M2 of the core: met, by 1.9
@@ -26,24 +24,7 @@ def row(name, rate, error=None):
     return synthetic_runs.row(name, 1e9 / rate, items_per_second=rate, **failure)
 
 
-class Judging(Runs):
-    def setUp(self):
-        super().setUp()
-        self.enterContext(mock.patch.object(build, "program", return_value=pathlib.Path("p")))
-        self.page = self.root / "page.md"
-
-    def take(self, suite, *results):
-        """Every sample that is taken meanwhile is one of these."""
-        def taken(*_, **__):
-            folder = self.results / suite
-            folder.mkdir(parents=True, exist_ok=True)
-            for number, result in enumerate(results, 1):
-                (folder / f"run-{number:03}.json").write_text(json.dumps(
-                    {"context": synthetic_runs.CONTEXT, "benchmarks": result}))
-            (folder / "meta.json").write_text(json.dumps({"date": "2026-01-02T03:04:05"}))
-
-        self.enterContext(mock.patch.object(samples, "take", taken))
-
+class Judging(Suites):
     def test_targets_that_are_met_or_missed(self):
         self.take("micro", [row(*pair) for pair in RATES.items()])
         self.expect(0, "1 of 1 targets met", "micro")

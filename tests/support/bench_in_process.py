@@ -5,6 +5,7 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import json
 import os
 import pathlib
 import sys
@@ -16,7 +17,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from benchlib import results  # noqa: E402
+from benchlib import build, results, samples  # noqa: E402
 from support import synthetic_runs  # noqa: E402
 
 LOADER = importlib.machinery.SourceFileLoader("bench", str(REPOSITORY / "scripts/bench"))
@@ -53,3 +54,24 @@ class Runs(unittest.TestCase):
         self.assertEqual(ended, status, out.getvalue() + err.getvalue())
         self.assertIn(words, out.getvalue() + err.getvalue())
         return Done(out.getvalue(), err.getvalue())
+
+
+class Suites(Runs):
+    """Nothing is built or measured: the samples are those that take() is given."""
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch.object(build, "program", return_value=pathlib.Path("p")))
+        self.page = self.root / "page.md"
+
+    def take(self, suite, *results):
+        """Every sample that is taken meanwhile is one of these."""
+        def taken(*_, **__):
+            folder = self.results / suite
+            folder.mkdir(parents=True, exist_ok=True)
+            for number, result in enumerate(results, 1):
+                (folder / f"run-{number:03}.json").write_text(json.dumps(
+                    {"context": synthetic_runs.CONTEXT, "benchmarks": result}))
+            (folder / "meta.json").write_text(json.dumps({"date": "2026-01-02T03:04:05"}))
+
+        self.enterContext(mock.patch.object(samples, "take", taken))
