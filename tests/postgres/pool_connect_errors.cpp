@@ -1,5 +1,6 @@
 // A server that is down, or refuses: the constructor is lazy, acquire says which it is.
 #include <atomic>
+#include <latch>
 #include <string>
 #include <thread>
 
@@ -156,6 +157,29 @@ TEST(ConnectFailure, ResetForgetsTheVerdictAndEndsTheBackoff) {
   server.wrong = false;
   pool.reset();
   EXPECT_TRUE(pool.try_acquire(10s).has_value());
+}
+
+// The same while a connect is under way: its rejection comes after the reset, and the next attempt
+// would be made in half an hour. Found by a stress run (server.wrong-password: "still refused").
+TEST(ConnectFailure, ResetForgetsTheVerdictThatIsOnItsWay) {
+  Rejected server;
+  std::atomic<bool> asked{false};
+  std::latch mended{1};
+  PoolConfig config = server.config();
+  config.hooks.before_connect = [&, ask = config.hooks.before_connect](ConnectParams& params) {
+    ask(params);
+    asked = true;
+    mended.wait();
+  };
+  Pool pool(config);
+  std::jthread waiter([&] { EXPECT_TRUE(pool.try_acquire(10s).has_value()); });
+  ASSERT_TRUE(eventually([&] { return asked.load(); }));
+  server.wrong = false;
+  pool.reset();
+  mended.count_down();
+  waiter.join();
+  EXPECT_EQ(pool.stats().outcomes.rejected, 0u);
+  EXPECT_EQ(pool.stats().create_errors, 1u);
 }
 
 }  // namespace

@@ -133,7 +133,13 @@ bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
 }
 
 bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept {
-  const Turn turn = await_turn(stop, deadline);
+  Turn turn{};
+  std::uint64_t resets = 0;
+  {
+    std::unique_lock lock(mutex_);
+    turn = await_turn(lock, stop, deadline);
+    resets = resets_;
+  }
   if (turn == Turn::none) {
     client_.open_failed(slot, OpenFailure::aborted, {});
     return false;
@@ -146,11 +152,13 @@ bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline 
   auto next_attempt = std::chrono::steady_clock::now();
   {
     std::lock_guard lock(mutex_);
-    if (turn == Turn::probe) probing_ = false;  // not one that began before the first failure
+    const bool outdated = resets != resets_;  // how it failed has been forgotten in advance
+    // Not one that began before the first failure.
+    if (turn == Turn::probe && !outdated) probing_ = false;
     if (failure == OpenFailure::none) {
       backoff_ = {};
       steps_ = 0;
-    } else if (failure != OpenFailure::aborted) {
+    } else if (failure != OpenFailure::aborted && !outdated) {
       if (backoff_.failures++ == 0) backoff_.since = next_attempt;
       // Attempts that were under way together, when the server went, are one step.
       if (steps_ > 0 && turn == Turn::free) {
@@ -180,8 +188,8 @@ std::chrono::steady_clock::time_point Openers::end_step(
 }
 
 // While attempts fail: waits for the end of the backoff step and for the one turn.
-Openers::Turn Openers::await_turn(const std::stop_token& stop, Deadline deadline) noexcept {
-  std::unique_lock lock(mutex_);
+Openers::Turn Openers::await_turn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
+                                  Deadline deadline) noexcept {
   while (backoff_.failures > 0) {
     if (stop.stop_requested() || deadline.passed()) return Turn::none;
     if (probing_) {
@@ -202,6 +210,8 @@ void Openers::reset_backoff() noexcept {
   std::lock_guard lock(mutex_);
   backoff_ = {};
   steps_ = 0;
+  probing_ = false;
+  ++resets_;
   turn_.notify_all();
 }
 

@@ -292,6 +292,49 @@ TEST_F(OpenersTest, ForgettingTheFailuresMakesTheNextAttemptAtOnce) {
   await_opened(1);
 }
 
+// The attempt of before the reset fails after it.
+TEST_F(OpenersTest, AnAttemptOfBeforeItIsForgottenToo) {
+  Openers openers({.max_threads = 1, .backoff_min = 1h, .backoff_max = 1h}, client);
+  client.hold(0);
+  want(openers, 0);
+  await_under_way(0);
+  openers.reset_backoff();
+  client.let(0, OpenFailure::unavailable);
+  await_failed(1);
+  EXPECT_EQ(openers.backoff().failures, 0u);
+  want(openers, 1);
+  await_opened(1);
+}
+
+// The turn of a probe of before the reset is nobody's when it ends: seen failing, with two probes
+// at once.
+TEST_F(OpenersTest, AProbeOfBeforeItEndsNobodysTurn) {
+  Openers openers({.max_threads = 3, .backoff_min = 1ms, .backoff_max = 1ms}, client);
+  client.let(0, OpenFailure::unavailable);
+  want(openers, 0);
+  await_failed(1);
+  client.hold(1);
+  want(openers, 1);
+  await_under_way(1);  // a probe
+  openers.reset_backoff();
+  client.let(2, OpenFailure::unavailable);
+  want(openers, 2);
+  await_failed(2);
+  client.hold(3);
+  want(openers, 3);
+  await_under_way(3);  // a probe of the new failures
+  client.let(1, OpenFailure::unavailable);
+  await_failed(3);
+  client.hold(4);
+  want(openers, 4);
+  const auto end = steady_clock::now() + 30ms;
+  while (steady_clock::now() < end && !client.is_open_under_way(4)) std::this_thread::yield();
+  EXPECT_FALSE(client.is_open_under_way(4));
+  client.let(3, OpenFailure::none);
+  client.let(4, OpenFailure::none);
+  await_opened(2);
+}
+
 TEST_F(OpenersTest, AnAbortedAttemptIsNoFailure) {
   Openers openers({.max_threads = 1, .backoff_min = 1h, .backoff_max = 1h}, client);
   client.let(0, OpenFailure::aborted);

@@ -185,6 +185,28 @@ TYPED_TEST(SlotPoolOpen, WhileARejectionLastsAcquiresAreRefusedAtOnce) {
   pool->release(waiter.end().ticket);
 }
 
+// Somebody mends the other side and says so with a reset; the answer to an attempt of before comes
+// after that, and was told to whoever waits (I9). Found by server.wrong-password on a slow machine.
+TYPED_TEST(SlotPoolOpen, ARejectionOfBeforeAResetIsToldToNobodyAfterIt) {
+  TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
+  pool->grow_to(1);
+  const auto slow = pool->take_to_open();
+  ASSERT_TRUE(slow.has_value());
+  pool->slot(*slow).begin_making(pool->generation());
+  pool->next_generation();
+  pool->clear_rejection();
+  Acquirer waiter(pool);
+  pool.await_waiting(1);
+  const int wanted = pool.opens_wanted();
+  pool->open_failed(*slow, OpenFailure::rejected, TypeParam::now() + 1h);
+  EXPECT_FALSE(waiter.done());
+  EXPECT_EQ(pool.opens_wanted_at_last(wanted + 1), wanted + 1) << "the other side is asked anew";
+  EXPECT_EQ(pool->failures(), 1u);
+  EXPECT_EQ(pool.acquire(Deadline::now()).error, Errc::timeout) << "not rejected";
+  ASSERT_TRUE(pool.open_one());
+  pool->release(waiter.end().ticket);
+}
+
 TYPED_TEST(SlotPoolOpen, ASuccessEndsARejection) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool->grow_to(1);

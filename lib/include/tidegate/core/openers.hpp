@@ -97,7 +97,8 @@ class TIDEGATE_API Openers {
   void leave_behind(std::shared_ptr<void> keep) noexcept;
   // Runs one attempt, backoff step included, on the calling thread; false = it failed.
   bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
-  // Forgets the failures so far: the next attempt is made at once.
+  // Forgets the failures so far, and those to come of attempts that are under way: the next attempt
+  // is made at once.
   void reset_backoff() noexcept;
 
   // When the next attempt may begin, and how many have failed in a row.
@@ -126,7 +127,9 @@ class TIDEGATE_API Openers {
   void end_chores() noexcept;
   std::chrono::steady_clock::time_point end_step(
       std::chrono::steady_clock::time_point failed) noexcept;
-  Turn await_turn(const std::stop_token& stop, Deadline deadline) noexcept;
+  // Needs mutex_.
+  Turn await_turn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
+                  Deadline deadline) noexcept;
 
   const OpenersConfig config_;
   OpenerClient& client_;
@@ -144,7 +147,8 @@ class TIDEGATE_API Openers {
   std::uint32_t chores_ = 0;
   bool probing_ = false;  // with failures: somebody makes the one attempt
   Backoff backoff_;
-  std::uint32_t steps_ = 0;  // of the backoff so far
+  std::uint32_t steps_ = 0;   // of the backoff so far
+  std::uint64_t resets_ = 0;  // reset_backoff()
   std::minstd_rand random_;
 
   std::mutex join_mutex_;  // of stop()

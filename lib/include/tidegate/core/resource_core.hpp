@@ -312,8 +312,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::optional<std::uint32_t> take_to_open() noexcept override { return slots_.take_to_open(); }
   OpenFailure open(std::uint32_t slot, const std::stop_token& stop,
                    Deadline deadline) noexcept override {
-    // Before the creation: a reset that comes while it runs applies to what it makes.
-    const std::uint32_t generation = slots_.generation();
+    // Before the creation: a reset that comes while it runs applies to what it makes, and to how it
+    // fails.
+    slots_.slot(slot).begin_making(slots_.generation());
     std::optional<ErrorValue> failure;
     try {
       Expected<T> made = maker_.create(stop, deadline);
@@ -325,7 +326,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
         why_[slot] = Retired::shutdown;  // unless somebody gives another reason
         std::lock_guard lock(visit_mutex_);
         resources_[slot].emplace(std::move(*made));  // from here on nothing throws
-        slots_.slot(slot).born(now, expires, generation);
+        slots_.slot(slot).born(now, expires);
       } else {
         failure = made.error();
       }

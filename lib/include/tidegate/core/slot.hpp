@@ -51,11 +51,14 @@ class alignas(kCacheLine) Slot {
   Tick since() const noexcept { return since_.load(std::memory_order_relaxed); }
   Record record() const noexcept { return {holder(), load_site(), since()}; }
 
-  // A resource has been made. `generation`: the pool's when the making began.
-  void born(Tick now, Tick expires, std::uint32_t generation) noexcept {
+  // The making of a resource begins. `generation`: the pool's.
+  void begin_making(std::uint32_t generation) noexcept {
+    generation_.store(generation, std::memory_order_relaxed);
+  }
+  // It has been made.
+  void born(Tick now, Tick expires) noexcept {
     since_.store(now, std::memory_order_relaxed);
     expires_.store(expires, std::memory_order_relaxed);
-    generation_.store(generation, std::memory_order_relaxed);
   }
   Tick expires() const noexcept { return expires_.load(std::memory_order_relaxed); }
   std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_relaxed); }

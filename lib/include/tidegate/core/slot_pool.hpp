@@ -162,14 +162,15 @@ class SlotPool {
   // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
   // `next_attempt`: when the other side is asked again. Until then acquires that need a new
   // resource are refused at once if it rejected us; if it was unavailable, a deadline that passes
-  // is its fault.
+  // is its fault. A rejection of something begun in an older generation counts as unavailable.
   void open_failed(std::uint32_t slot, OpenFailure why,
                    std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
   // An empty slot to open on the calling thread, to be ended like one that was taken.
   std::optional<std::uint32_t> reserve_to_open() noexcept;
   // Asks for openings until `floor` resources exist or are on their way.
   void grow_to(std::uint32_t floor) noexcept;
-  // Forgets a rejection (the configuration on the server's side may have changed).
+  // Forgets a rejection (the configuration on the server's side may have changed); after
+  // next_generation() also those that are on their way.
   void clear_rejection() noexcept;
 
   // ---- maintenance ---------------------------------------------------------------------------

@@ -91,6 +91,11 @@ template <class Sync>
 void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
                                  std::chrono::steady_clock::time_point next_attempt) noexcept {
   std::unique_lock lock(mutex_);
+  // A verdict on what was tried before a reset() says nothing of now. The new generation comes
+  // before clear_rejection(), and that before whoever waits with the reset behind him: of a
+  // rejection that clear_rejection() did not find here, we see that it is outdated.
+  const bool outdated = slots_[slot].generation() != generation();
+  if (why == OpenFailure::rejected && outdated) why = OpenFailure::unavailable;
   --opening_;
   states_.move(slot, SlotState::opening, SlotState::empty);
   push(empty_, slot);
