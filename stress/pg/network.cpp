@@ -102,8 +102,9 @@ void release_all(const Run& run, PgPool& pool, Actor& self, const char* sql,
   for (PgPool::Held& held : all) pool.release(self, std::move(held));
   const bool washed = comes_true(in_time, [&] { return pool.pool().stats().checking == 0; });
   require(washed, "I8", "the laundry does not give up: ", to_string(pool.pool().stats()));
-  require(pool.pool().stats().destroyed.reset == run.pool(), "I10",
-          "what could not be washed was kept: ", to_string(pool.pool().stats()));
+  const bool retired =
+      comes_true(in_time, [&] { return pool.pool().stats().destroyed.reset == run.pool(); });
+  require(retired, "I10", "what could not be washed was kept: ", to_string(pool.pool().stats()));
 }
 
 // Released dirty: the laundry waits for each no longer than for a ping, and for all at once. Seen

@@ -425,10 +425,12 @@ TEST_F(RoleChange, AnOldServerIsAskedAfterARefusedWrite) {
                            refused, empty_answer(), one_value(standby ? "t" : "f")});
     Pool pool(config(server));
     EXPECT_THROW(pool.exec_script("insert into t values (1)"), QueryError);
-    EXPECT_TRUE(eventually([&] { return pool.stats().checking == 0; }));
     server.await_answers();
-    EXPECT_EQ(pool.stats().role_changes, standby ? 1 : 0);
-    EXPECT_EQ(pool.stats().idle, standby ? 0 : 1);
+    EXPECT_TRUE(eventually([&] {
+      const Stats stats = pool.stats();
+      return stats.role_changes == (standby ? 1 : 0) && stats.idle == (standby ? 0 : 1) &&
+             stats.checking == 0;
+    }));
   }
 }
 

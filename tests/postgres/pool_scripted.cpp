@@ -51,8 +51,7 @@ bool is_kept(ResetPolicy policy, std::vector<std::string> answers) {
   EXPECT_TRUE(eventually([&] {
     const Stats stats = pool.stats();
     // Not as soon as nothing is checked: on its way from there to the idle ones it is in neither.
-    return stats.resets.clean + stats.resets.failed == 1 &&
-           stats.idle + stats.destroyed.reset == 1;
+    return stats.resets.clean + stats.resets.failed == 1 && stats.idle + stats.destroyed.reset == 1;
   }));
   const Stats stats = pool.stats();
   EXPECT_EQ(stats.destroyed.reset, stats.resets.failed);
