@@ -167,7 +167,7 @@ class alignas(kCacheLine) Gate {
   std::uint64_t load() const noexcept { return word_.load(std::memory_order_acquire); }
 
  private:
-  typename Sync::template Atomic<std::uint64_t> word_{0};
+  typename Sync::template Atomic<std::uint64_t> word_{0};  // where no record is written: see Slot
 };
 
 }  // namespace tidegate::core
