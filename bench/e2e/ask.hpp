@@ -41,6 +41,7 @@ inline void report(benchmark::State& state, const Load& load) {
        {std::pair{"p50_us", 50.0}, std::pair{"p99_us", 99.0}, std::pair{"p999_us", 99.9}}) {
     state.counters[name] = static_cast<double>(load.took.percentile(percent)) / 1e3;
   }
+  state.counters["switches"] = load.switches;
   state.counters["max_us"] = static_cast<double>(load.took.max()) / 1e3;
 }
 

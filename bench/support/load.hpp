@@ -11,14 +11,24 @@
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include "support/wait_histogram.hpp"
 
 namespace bench {
 
 struct Load {
   double per_second = 0;
-  WaitHistogram took;  // nanoseconds, of each request
+  WaitHistogram took;   // nanoseconds, of each request
+  double switches = 0;  // how often a thread of this process gave up its core, for each request
 };
+
+// Of all threads of the process so far.
+inline std::int64_t switches_so_far() noexcept {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw + usage.ru_nivcsw;
+}
 
 // Runs body(client) on that many threads and adds up what they give. Throws what it throws.
 template <class Body>
@@ -34,11 +44,14 @@ Load run_clients(int clients, Body&& body) {
     }));
   }
   const auto began = std::chrono::steady_clock::now();
+  const std::int64_t switches = switches_so_far();
   start.arrive_and_wait();
   Load load;
   for (auto& client : running) load.took.add(*client.get());
   const std::chrono::duration<double> length = std::chrono::steady_clock::now() - began;
-  load.per_second = static_cast<double>(load.took.count()) / length.count();
+  const auto requests = static_cast<double>(load.took.count());
+  load.per_second = requests / length.count();
+  load.switches = static_cast<double>(switches_so_far() - switches) / requests;
   return load;
 }
 
