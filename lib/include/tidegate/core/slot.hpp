@@ -94,8 +94,9 @@ class alignas(kCacheLine) Slot {
   // page: the read-modify-write of the gate right after the store of the record takes 1.2 to 2
   // times as long where both have the same place in their pages, as the lines of some slot and of
   // some gate always do. See LineLayout.
-  alignas(sizeof(std::uint64_t)) std::atomic<std::uint32_t> generation_{0};
-  alignas(sizeof(std::uint64_t)) std::atomic<std::int32_t> holder_{0};
+  std::atomic<std::uint32_t> generation_{0};
+  [[maybe_unused]] std::uint32_t rest_of_that_word_ = 0;
+  std::atomic<std::int32_t> holder_{0};
   std::atomic<Tick> since_{0};
   std::atomic<Tick> expires_{kNeverExpires};
   std::atomic<std::uint64_t> acquired_{0};
