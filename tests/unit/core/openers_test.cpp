@@ -164,6 +164,12 @@ class OpenersTest : public testing::Test {
   void await_under_way(std::uint32_t slot) {
     test::await("an attempt to begin", [&] { return client.is_open_under_way(slot); });
   }
+  // With steps of milliseconds: waits for longer than any, enough for it to begin, were it let.
+  void expect_no_attempt(std::uint32_t slot) {
+    const auto end = steady_clock::now() + 30ms;
+    while (steady_clock::now() < end && !client.is_open_under_way(slot)) std::this_thread::yield();
+    EXPECT_FALSE(client.is_open_under_way(slot));
+  }
 
   FakeClient client;
 };
@@ -260,10 +266,7 @@ TEST_F(OpenersTest, AnOlderAttemptThatFailsDoesNotEndTheTurnOfTheProbe) {
   client.let(1, OpenFailure::unavailable);
   await_failed(2);
   want(openers, 3);
-  // Longer than any step: enough for a second probe to begin, were it let.
-  const auto end = steady_clock::now() + 30ms;
-  while (steady_clock::now() < end && !client.is_open_under_way(3)) std::this_thread::yield();
-  EXPECT_FALSE(client.is_open_under_way(3));
+  expect_no_attempt(3);
   client.let(2, OpenFailure::none);
   await_under_way(3);
   client.let(3, OpenFailure::none);
@@ -327,9 +330,7 @@ TEST_F(OpenersTest, AProbeOfBeforeItEndsNobodysTurn) {
   await_failed(3);
   client.hold(4);
   want(openers, 4);
-  const auto end = steady_clock::now() + 30ms;
-  while (steady_clock::now() < end && !client.is_open_under_way(4)) std::this_thread::yield();
-  EXPECT_FALSE(client.is_open_under_way(4));
+  expect_no_attempt(4);
   client.let(3, OpenFailure::none);
   client.let(4, OpenFailure::none);
   await_opened(2);

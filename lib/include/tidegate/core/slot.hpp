@@ -92,8 +92,8 @@ class alignas(kCacheLine) Slot {
   // A lease writes nothing into the first word of the line, since that is where a gate's is in its
   // own. A processor tells loads and stores apart by where in a page they are, before it knows the
   // page: the read-modify-write of the gate right after the store of the record takes 1.2 to 2
-  // times as long where both have the same place in their pages, as the lines of some slot and of
-  // some gate always do. See LineLayout.
+  // times as long where both have the same place in their pages, as one line in 64 has with that of
+  // a gate. See LineLayout.
   std::atomic<std::uint32_t> generation_{0};
   [[maybe_unused]] std::uint32_t rest_of_that_word_ = 0;
   std::atomic<std::int32_t> holder_{0};
