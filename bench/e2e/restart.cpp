@@ -30,6 +30,7 @@
 
 #include "e2e/raw.hpp"
 #include "e2e/rows.hpp"
+#include "support/percentile.hpp"
 
 namespace bench {
 namespace {
@@ -130,11 +131,6 @@ class Clients {
   std::atomic<Clock::rep> met_{0};
   std::vector<std::jthread> threads_;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 double since(Clock::time_point began, Clock::time_point end) {
   return std::chrono::duration<double, std::milli>(end - began).count();

@@ -25,6 +25,7 @@
 #include <tidegate/tidegate.hpp>
 
 #include "micro/rows.hpp"
+#include "support/percentile.hpp"
 #include "support/pool_peer.hpp"
 
 namespace bench {
@@ -35,12 +36,6 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
-}
-
-double percentile(std::vector<double>& values, double share) {
-  std::sort(values.begin(), values.end());
-  const auto rank = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
-  return values.empty() ? 0 : values[rank];
 }
 
 // Returns when the thread that has stored its id there sleeps, as it does for a long lease.

@@ -7,16 +7,17 @@
 // measured one after another tell of such phases and not of sizes. So each pool takes turns, every
 // millisecond or so, with the smallest one; `in_smallest` is what it took in what that one took, in
 // the median of all turns. The row of the smallest is the control: it takes turns with its like.
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
 #include "micro/rows.hpp"
 #include "support/core_peer.hpp"
+#include "support/percentile.hpp"
 
 namespace bench {
 namespace {
@@ -46,12 +47,6 @@ double take_turn(P& pool) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 template <void (*Operation)(P&)>
 void beside_the_smallest(benchmark::State& state, const PoolShape& shape,
                          const PoolShape& smallest_shape) {
@@ -66,7 +61,7 @@ void beside_the_smallest(benchmark::State& state, const PoolShape& shape,
     state.SetIterationTime(own);
   }
   state.counters["items_per_second"] = static_cast<double>(ratios.size()) * kTurn / total;
-  state.counters["in_smallest"] = median_of(ratios);
+  state.counters["in_smallest"] = median(std::move(ratios));
 }
 
 template <void (*Operation)(P&)>
