@@ -393,6 +393,20 @@ TEST_F(DeadlineVerdict, IsTimeoutWhenTheOnlyFailureCameLongBeforeTheWait) {
   abort_openings();
 }
 
+// The server answered; who was told "unavailable" looked for an outage. Found by accounting.mix.
+TEST_F(DeadlineVerdict, IsTimeoutWhenTheOnlyFailureIsARejectionOfBeforeAReset) {
+  const Found found = wait_while([this] {
+    const auto slot = pool->take_to_open();
+    ASSERT_TRUE(slot.has_value());
+    pool->slot(*slot).begin_making(pool->generation());
+    pool->next_generation();
+    pool->clear_rejection();
+    pool->open_failed(*slot, OpenFailure::rejected, ManualClock::now() + 10s);
+  });
+  EXPECT_EQ(found.error, Errc::timeout);
+  abort_openings();
+}
+
 // The server is down, and the backoff step is longer than the deadline: no attempt is made during
 // this wait, and still it is the server's fault.
 TEST_F(DeadlineVerdict, IsUnavailableWhenTheWholeWaitIsABackoffStep) {

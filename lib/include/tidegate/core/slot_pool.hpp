@@ -162,7 +162,7 @@ class SlotPool {
   // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
   // `next_attempt`: when the other side is asked again. Until then acquires that need a new
   // resource are refused at once if it rejected us; if it was unavailable, a deadline that passes
-  // is its fault. A rejection of something begun in an older generation counts as unavailable.
+  // is its fault. A rejection of something begun in an older generation is neither: nobody is told.
   void open_failed(std::uint32_t slot, OpenFailure why,
                    std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
   // An empty slot to open on the calling thread, to be ended like one that was taken.

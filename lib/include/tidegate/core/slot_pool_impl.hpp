@@ -94,14 +94,15 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
   // A verdict on what was tried before a reset() says nothing of now. The new generation comes
   // before clear_rejection(), and that before whoever waits with the reset behind him: of a
   // rejection that clear_rejection() did not find here, we see that it is outdated.
+  // It is as if that attempt had been given up, but it counts.
   const bool outdated = slots_[slot].generation() != generation();
-  if (why == OpenFailure::rejected && outdated) why = OpenFailure::unavailable;
+  if (why != OpenFailure::aborted) failures_.fetch_add(1, std::memory_order_relaxed);
+  if (why == OpenFailure::rejected && outdated) why = OpenFailure::aborted;
   --opening_;
   states_.move(slot, SlotState::opening, SlotState::empty);
   push(empty_, slot);
   std::uint32_t openings = 0;
   if (why != OpenFailure::aborted) {
-    failures_.fetch_add(1, std::memory_order_relaxed);
     last_failure_ = why == OpenFailure::rejected ? why : OpenFailure::unavailable;
     next_attempt_ = next_attempt;
   }
