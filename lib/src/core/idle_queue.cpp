@@ -13,6 +13,8 @@
 
 #include <tidegate/core/sync.hpp>
 
+#include "core/reuse_edge.hpp"
+
 namespace tidegate::core {
 namespace {
 
@@ -23,8 +25,10 @@ class Element {
   Element() noexcept { store(0); }
   explicit Element(std::uint32_t slot) noexcept { store(slot); }
   Element(const Element& other) noexcept { store(other.load()); }
+  // How the queue takes an element out of its cell.
   Element& operator=(const Element& other) noexcept {
     store(other.load());
+    ReuseEdge::cell_read();
     return *this;
   }
   ~Element() = default;
@@ -59,6 +63,7 @@ struct alignas(kCacheLine) Producer {
   explicit Producer(Queue& queue) : token(queue) {}
   std::atomic<bool> busy{false};
   moodycamel::ProducerToken token;
+  [[no_unique_address]] ReuseEdge reuse;
 };
 
 }  // namespace
@@ -94,6 +99,7 @@ bool IdleQueue::try_enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
     if (producer.busy.load(std::memory_order_relaxed)) continue;
     // [producer] acquire; pairs with the release below. Carries: the token's private state.
     if (producer.busy.exchange(true, std::memory_order_acquire)) continue;
+    producer.reuse.enqueuing(kBlockSize);
     const bool done = impl_->queue.try_enqueue(producer.token, Element(slot));
     producer.busy.store(false, std::memory_order_release);
     if (done) return true;

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -138,6 +139,33 @@ TEST(IdleQueue, ManyThreadsExchangeSlotsAndNoneIsLostOrDoubled) {
   auto slots = drain(queue);
   std::sort(slots.begin(), slots.end());
   EXPECT_EQ(slots, all_slots(kSlots));
+}
+
+// One takes a slot out and is not heard of again, while another fills so many blocks that the queue
+// writes over what the first has read there. That is in order, by a fence: without ReuseEdge
+// ThreadSanitizer says no, and said so of the test above, where a thread had to stand still for it.
+TEST(IdleQueue, WhoReadTheIndexLongAgoIsInNobodysWay) {
+  IdleQueue queue(2, 1);
+  ASSERT_TRUE(queue.try_enqueue(0, 0));
+  ASSERT_TRUE(queue.try_enqueue(1, 0));
+  std::atomic<bool> taken{false};
+  std::atomic<bool> filled{false};
+  test::run_threads(2, [&](int thread) {
+    std::uint32_t slot = 0;
+    if (thread == 0) {
+      EXPECT_TRUE(queue.try_dequeue(slot));
+      taken.store(true, std::memory_order_relaxed);  // orders nothing
+      while (!filled.load(std::memory_order_relaxed)) std::this_thread::yield();
+      return;
+    }
+    while (!taken.load(std::memory_order_relaxed)) std::this_thread::yield();
+    for (int i = 0; i < 10'000; ++i) {
+      EXPECT_TRUE(queue.try_dequeue(slot));
+      EXPECT_TRUE(queue.try_enqueue(slot, 0));
+    }
+    filled.store(true, std::memory_order_relaxed);
+  });
+  EXPECT_EQ(drain(queue).size(), 1u);
 }
 
 // ---- the counter itself ----------------------------------------------------------------------
