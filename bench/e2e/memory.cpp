@@ -1,21 +1,27 @@
 // How much memory does a pool take, beside what libpq takes for its connections? (E7)
 //
-// Bytes from operator new: libpq knows only malloc, and so does the queue, which is told apart.
-// What a slot takes is the difference between a big pool and a small one, every resource made in
+// Bytes from operator new: libpq knows only malloc, and so does the queue, which is told apart. Each
+// block counts as what malloc makes of its size, not as what it happened to get: beside an aligned
+// block lies a rest that depends on what was freed before. What a slot takes is the difference between a big pool and a small one, every resource made in
 // both; what a pool takes however small it is, is `fixed`.
 #include <malloc.h>
 #include <tidegate/core/idle_queue.hpp>
 #include <tidegate/core/resource_pool.hpp>
 #include <tidegate/tidegate.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stop_token>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -24,30 +30,88 @@
 
 namespace {
 
-// Off while other rows run: they are measured.
-std::atomic<bool> counting{false};
-std::atomic<std::int64_t> in_use{0};
+// What malloc gives for a size: a chunk is a multiple of 16 bytes, 8 of them its own, 32 at least.
+constexpr std::size_t chunk_for(std::size_t size) noexcept {
+  return std::max<std::size_t>((size + 8 + 15) / 16 * 16, 32) - 8;
+}
 
-void* taken(void* memory) {
-  if (memory == nullptr) throw std::bad_alloc();
-  if (counting.load(std::memory_order_relaxed)) {
-    in_use += static_cast<std::int64_t>(::malloc_usable_size(memory));
+// The table of blocks below must not count itself.
+template <class T>
+struct FromMalloc {
+  using value_type = T;
+  FromMalloc() = default;
+  template <class U>
+  explicit(false) FromMalloc(const FromMalloc<U>&) noexcept {}
+  T* allocate(std::size_t n) {
+    if (void* memory = std::malloc(n * sizeof(T))) return static_cast<T*>(memory);
+    throw std::bad_alloc();
   }
+  void deallocate(T* memory, std::size_t) noexcept { std::free(memory); }
+  bool operator==(const FromMalloc&) const = default;
+};
+
+// The blocks that were taken while it counted and are still in use, of any thread. Off while other
+// rows run: they are measured.
+class Blocks {
+ public:
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    sizes_.clear();
+    in_use_ = 0;
+    counting_ = true;
+  }
+  std::int64_t end() {
+    const std::lock_guard lock(mutex_);
+    counting_ = false;
+    return in_use_;
+  }
+  void taken(void* memory, std::size_t size) {
+    if (!counting_) return;
+    const std::lock_guard lock(mutex_);
+    sizes_.emplace(memory, chunk_for(size));
+    in_use_ += static_cast<std::int64_t>(chunk_for(size));
+  }
+  void given_back(void* memory) noexcept {
+    if (!counting_) return;
+    const std::lock_guard lock(mutex_);
+    const auto block = sizes_.find(memory);
+    if (block == sizes_.end()) return;
+    in_use_ -= static_cast<std::int64_t>(block->second);
+    sizes_.erase(block);
+  }
+
+ private:
+  std::atomic<bool> counting_{false};
+  std::mutex mutex_{};
+  std::unordered_map<void*, std::size_t, std::hash<void*>, std::equal_to<>,
+                     FromMalloc<std::pair<void* const, std::size_t>>>
+      sizes_{};
+  std::int64_t in_use_ = 0;
+};
+
+// Never destroyed: the last block is given back after every destructor.
+Blocks& blocks() {
+  alignas(Blocks) static std::byte place[sizeof(Blocks)];
+  static auto* const all = new (place) Blocks;
+  return *all;
+}
+
+void* taken(void* memory, std::size_t size) {
+  if (memory == nullptr) throw std::bad_alloc();
+  blocks().taken(memory, size);
   return memory;
 }
 void given_back(void* memory) noexcept {
-  if (counting.load(std::memory_order_relaxed)) {
-    in_use -= static_cast<std::int64_t>(::malloc_usable_size(memory));
-  }
+  blocks().given_back(memory);
   std::free(memory);
 }
 
 }  // namespace
 
-void* operator new(std::size_t size) { return taken(std::malloc(size)); }
+void* operator new(std::size_t size) { return taken(std::malloc(size), size); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   const auto to = static_cast<std::size_t>(alignment);
-  return taken(std::aligned_alloc(to, (size + to - 1) / to * to));
+  return taken(std::aligned_alloc(to, (size + to - 1) / to * to), size);
 }
 void operator delete(void* memory) noexcept { given_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { given_back(memory); }
@@ -73,12 +137,12 @@ struct Bytes {
 // What stays allocated as long as what make() gives lives.
 template <class Make>
 Bytes bytes_of(Make&& make) {
+  blocks().begin();
   const std::int64_t before = from_malloc();
-  in_use = 0;
-  counting = true;
   const auto made = make();
-  counting = false;
-  return {in_use, from_malloc() - before - in_use};
+  const std::int64_t after = from_malloc();
+  const std::int64_t own = blocks().end();
+  return {own, after - before - own};
 }
 
 struct Nothing {};
