@@ -1,163 +1,178 @@
-// cpp-httplib parses, routes and formats; the life of a connection is ours. Its own Server::stop()
-// drops connections that were accepted and not yet looked at, and cuts keep-alive connections
-// between two requests without a word, so that a client's next request is lost.
+// Accepting, and the end, are ours: what a kernel or a queue here has accepted is served before the
+// server is gone, and a kept-alive connection is never cut between two requests without a word.
 #include "http_server.hpp"
 
-#include <httplib.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <future>
+#include <deque>
 #include <mutex>
-#include <stdexcept>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "event.hpp"
-#include "socket_stream.hpp"
+#include "http_connection.hpp"
 
 namespace service {
 namespace {
 
 using namespace std::chrono_literals;
 
-// So that connections beyond the number of threads get their turn, too.
-constexpr unsigned kRequestsPerConnection = 200;
-constexpr std::chrono::seconds kKeepAlive = 5s;
-constexpr std::chrono::seconds kPatience = 5s;
 // How long a connection may be silent while the server ends. A client that has not heard yet that
 // the connection closes is about to send the next request, and would lose it.
 constexpr std::chrono::milliseconds kLastChance = 500ms;
-constexpr int kBacklog = 4096;
+constexpr int kBacklog = 4096;  // a full one delays a connect by a second
 
-class Server final : public httplib::Server {
+[[noreturn]] void throw_errno(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+// A socket that listens on a free port of 127.0.0.1, non-blocking.
+class Listener {
  public:
-  explicit Server(const HttpServer::Calls& calls) {
-    set_tcp_nodelay(true);
-    set_keep_alive_timeout(kKeepAlive.count());
-    set_keep_alive_max_count(kRequestsPerConnection);
-    set_pre_routing_handler([admit = calls.admit](const auto& request, auto&) {
-      admit(request.get_header_value("X-Request-Id"));
-      return HandlerResponse::Unhandled;
-    });
-    set_post_routing_handler([this](const auto&, auto& response) {
-      last_reply_ = closing;
-      if (!last_reply_) return;
-      response.headers.erase("Keep-Alive");
-      response.headers.erase("Connection");
-      response.set_header("Connection", "close");
-    });
-    const auto answer = [handle = calls.handle](const auto& request, auto& response) {
-      const HttpReply reply = handle({request.method, request.path, request.params});
-      response.status = reply.status;
-      if (!reply.location.empty()) response.set_header("Location", reply.location);
-      response.set_content(reply.body, "application/json");
-    };
-    Get(".*", answer);
-    Post(".*", answer);
+  Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    if (socket_ < 0) throw_errno("HTTP server: socket");
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(socket_, any, size) != 0 || ::listen(socket_, kBacklog) != 0 ||
+        ::getsockname(socket_, any, &size) != 0) {
+      const int error = errno;
+      ::close(socket_);
+      errno = error;
+      throw_errno("HTTP server: no port of 127.0.0.1");
+    }
+    port_ = ntohs(address.sin_port);
   }
+  ~Listener() { close(); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
 
-  int bind() {
-    const int port = bind_to_any_port("127.0.0.1");
-    // cpp-httplib asks for a backlog of 5, and a full backlog delays a connect by a second.
-    if (port > 0) ::listen(svr_sock_, kBacklog);
-    return port;
+  int port() const noexcept { return port_; }
+  int fd() const noexcept { return socket_; }
+  // The next connection that the kernel has accepted; none when there is none.
+  std::optional<int> next() noexcept {
+    const int accepted = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
+    return accepted >= 0 ? std::optional(accepted) : std::nullopt;
   }
-
-  std::atomic<bool> closing{false};  // each reply is the last one on its connection
-  Event idle_end{};                  // connections without a request end
+  void close() noexcept {
+    if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+  }
 
  private:
-  bool process_and_close_socket(socket_t socket) override {
-    ::pthread_setname_np(::pthread_self(), "http-worker");
-    SocketStream stream(socket, kPatience);
-    bool good = false;
-    for (unsigned served = 1; await_request(stream); ++served) {
-      const bool last = served == kRequestsPerConnection;
-      bool closed = false;
-      good = process_request(stream, last, closed, nullptr);
-      if (!good || closed || last || last_reply_) break;
-    }
-    ::shutdown(socket, SHUT_RDWR);
-    ::close(socket);
-    return good;
-  }
-
-  bool await_request(const SocketStream& stream) const {
-    if (stream.buffered()) return true;
-    pollfd either[] = {{stream.socket(), POLLIN, 0}, {idle_end.fd(), POLLIN, 0}};
-    ::poll(either, 2, static_cast<int>(std::chrono::milliseconds(kKeepAlive).count()));
-    return either[0].revents != 0;  // a request that has come is served, whatever else is so
-  }
-
-  // What the reply to the request that this thread serves has said of its connection.
-  static thread_local bool last_reply_;
+  int socket_;
+  int port_ = 0;
 };
-
-thread_local bool Server::last_reply_ = false;
 
 }  // namespace
 
 class HttpServer::Impl {
  public:
-  Impl(unsigned threads, const Calls& calls) : server_(calls), port_(server_.bind()) {
-    if (port_ <= 0) throw std::runtime_error("the HTTP server finds no free port on 127.0.0.1");
-    server_.new_task_queue = [this, threads] {
-      listening_.set_value();
-      return new httplib::ThreadPool(threads);
-    };
-    listener_ = std::thread([this] {
-      server_.listen_after_bind();  // ends when all that was accepted is served
-      std::lock_guard lock(mutex_);
-      ended_ = true;
-      changed_.notify_all();
-    });
-    listening_.get_future().wait();  // before that Server::stop() would do nothing
-    accepting_ = true;
+  Impl(unsigned threads, Calls calls)
+      : calls_(std::move(calls)), port_(listener_.port()), running_(threads) {
+    try {
+      for (unsigned i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
+      acceptor_ = std::thread([this] { accept(); });
+    } catch (...) {
+      end_accepting();
+      for (std::thread& worker : workers_) worker.join();
+      throw;
+    }
   }
   ~Impl() {
     close_after_replies();
     stop_accepting();
-    server_.idle_end.set();
-    listener_.join();
+    end_.idle.set();
+    for (std::thread& worker : workers_) worker.join();
   }
 
   int port() const noexcept { return port_; }
   bool accepting() const noexcept { return accepting_; }
-  void close_after_replies() noexcept { server_.closing = true; }
+  void close_after_replies() noexcept { end_.closing = true; }
   void stop_accepting() {
-    server_.closing = true;
-    if (accepting_.exchange(false)) server_.stop();
+    end_.closing = true;
+    if (!accepting_.exchange(false)) return;
+    stop_.set();
+    acceptor_.join();
   }
   bool await_idle(tidegate::Deadline deadline, const std::stop_token& stop) {
     if (await_end(earlier(deadline, kLastChance), stop)) return true;
-    server_.idle_end.set();
+    end_.idle.set();
     return await_end(deadline, stop);
   }
 
  private:
+  void accept() {
+    ::pthread_setname_np(::pthread_self(), "http-accept");
+    pollfd either[] = {{listener_.fd(), POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
+    while (either[1].revents == 0) {
+      while (const auto socket = listener_.next()) hand_on(*socket);
+      ::poll(either, 2, -1);
+    }
+    // Those that the kernel has accepted meanwhile believe that they are served.
+    while (const auto socket = listener_.next()) hand_on(*socket);
+    listener_.close();
+    end_accepting();
+  }
+  void hand_on(int socket) {
+    const std::lock_guard lock(mutex_);
+    accepted_.push_back(socket);
+    changed_.notify_all();
+  }
+  void end_accepting() {
+    const std::lock_guard lock(mutex_);
+    all_accepted_ = true;
+    changed_.notify_all();
+  }
+  void work() {
+    ::pthread_setname_np(::pthread_self(), "http-worker");
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return !accepted_.empty() || all_accepted_; });
+      if (accepted_.empty()) break;
+      const int socket = accepted_.front();
+      accepted_.pop_front();
+      lock.unlock();
+      serve_connection(socket, calls_, end_);
+      lock.lock();
+    }
+    --running_;
+    changed_.notify_all();
+  }
   bool await_end(tidegate::Deadline deadline, const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_until(lock, stop, deadline.at(), [this] { return ended_; });
+    return changed_.wait_until(lock, stop, deadline.at(), [this] { return running_ == 0; });
   }
 
-  Server server_;
+  const Calls calls_;
+  Listener listener_{};
   const int port_;
-  std::promise<void> listening_{};
-  std::atomic<bool> accepting_{false};
+  HttpEnd end_{};
+  Event stop_{};
+  std::atomic<bool> accepting_{true};
   std::mutex mutex_{};
   std::condition_variable_any changed_{};
-  bool ended_ = false;  // mutex_
-  std::thread listener_{};
+  std::deque<int> accepted_{};  // mutex_; sockets that no thread serves yet
+  bool all_accepted_ = false;   // mutex_
+  unsigned running_;            // mutex_; workers
+  std::vector<std::thread> workers_{};
+  std::thread acceptor_{};
 };
 
 HttpServer::HttpServer(unsigned threads, Calls calls)
-    : impl_(std::make_unique<Impl>(threads, calls)) {}
+    : impl_(std::make_unique<Impl>(threads, std::move(calls))) {}
 HttpServer::~HttpServer() = default;
 
 int HttpServer::port() const noexcept { return impl_->port(); }

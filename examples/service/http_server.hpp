@@ -3,19 +3,20 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
 
 #include <tidegate/base/deadline.hpp>
 
+#include "form.hpp"
+
 namespace service {
 
 struct HttpRequest {
   std::string method{};
   std::string path{};
-  std::multimap<std::string, std::string> params{};  // of the query and of a form in the body
+  Params params{};  // of the query and of a form in the body
 };
 
 struct HttpReply {

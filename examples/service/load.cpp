@@ -1,6 +1,5 @@
 #include "load.hpp"
 
-#include <httplib.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <random>
 #include <string>
 
+#include "http_client.hpp"
 #include "pause.hpp"
 #include "shop.hpp"
 
@@ -18,6 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kProbePeriod = 20ms;
+// As long as the service may wait for a connection, and more.
+constexpr std::chrono::milliseconds kPatience = 60s;
 // Thousands of clients that try again at once are a load of their own: each waits longer each time.
 constexpr std::chrono::milliseconds kFirstRetry = 20ms;
 constexpr std::chrono::milliseconds kLongestRetry = 1000ms;
@@ -26,32 +28,27 @@ constexpr std::chrono::milliseconds kLongestRetry = 1000ms;
 class Client {
  public:
   Client(const HttpServer& server, Ledger& ledger, Tally& tally, bool keep_alive)
-      : server_(server), ledger_(ledger), tally_(tally), http_("127.0.0.1", server.port()) {
-    http_.set_keep_alive(keep_alive);
-    http_.set_tcp_nodelay(true);
-    http_.set_read_timeout(60s);  // as long as the service may wait for a connection, and more
-  }
+      : server_(server),
+        ledger_(ledger),
+        tally_(tally),
+        http_(server.port(), keep_alive, kPatience) {}
 
   // The Location, if any, of a good answer; nothing of another. `also_good`: a status besides 2xx.
   std::optional<std::string> ask(const char* method, const std::string& path, int also_good = 0) {
     const Ledger::Id id = ledger_.next();
-    httplib::Request request;
-    request.method = method;
-    request.path = path;
-    request.headers = {{"X-Request-Id", std::to_string(id)}};
-    const httplib::Result result = http_.send(request);
-    if (result && (result->status / 100 == 2 || result->status == also_good)) {
+    const HttpClient::Answer answer = http_.ask(method, path, std::to_string(id));
+    if (answer.status / 100 == 2 || (also_good != 0 && answer.status == also_good)) {
       ledger_.answered(id);
       ++tally_.requests;
-      return result->get_header_value("Location");
+      return answer.location;
     }
-    if (!result && !server_.accepting()) {
+    if (answer.status == 0 && !server_.accepting()) {
       ++tally_.turned_away;
     } else {
       ledger_.admit(id);  // it should have been
-      tally_.request_failures.add(std::string(method) + ' ' + path + ": " +
-                                  (result ? "status " + std::to_string(result->status)
-                                          : httplib::to_string(result.error())));
+      tally_.request_failures.add(
+          std::string(method) + ' ' + path + ": " +
+          (answer.status != 0 ? "status " + std::to_string(answer.status) : answer.failure));
     }
     return {};
   }
@@ -60,7 +57,7 @@ class Client {
   const HttpServer& server_;
   Ledger& ledger_;
   Tally& tally_;
-  httplib::Client http_;
+  HttpClient http_;
 };
 
 }  // namespace

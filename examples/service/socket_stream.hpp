@@ -1,52 +1,81 @@
-// SocketStream: a connected socket as what cpp-httplib reads requests from and writes replies to.
+// SocketStream: a connected socket as what Boost.Beast reads requests from and writes replies to.
 #pragma once
 
-#include <httplib.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <string>
+#include <cstddef>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace service {
 
-// One for the life of a connection, so that what was read beyond a request is kept for the next.
-class SocketStream final : public httplib::Stream {
+// Asio's SyncReadStream and SyncWriteStream, with a bound that Asio's own sockets lack.
+class SocketStream {
  public:
   // Gives up on a peer that is silent in the middle of a request for `patience`.
   SocketStream(int socket, std::chrono::milliseconds patience)
       : socket_(socket), patience_(patience) {}
 
-  bool buffered() const noexcept { return begin_ != end_; }
-
-  bool is_readable() const override { return buffered() || ready(POLLIN); }
-  bool is_writable() const override { return ready(POLLOUT); }
-  ssize_t read(char* to, std::size_t size) override {
-    if (!buffered()) {
-      if (!ready(POLLIN)) return -1;
-      const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
-      if (got <= 0) return got;
-      begin_ = buffer_.begin();
-      end_ = begin_ + got;
-    }
-    const auto count = std::min(static_cast<std::ptrdiff_t>(size), end_ - begin_);
-    std::copy_n(begin_, count, to);
-    begin_ += count;
+  template <class Buffers>
+  std::size_t read_some(const Buffers& buffers, boost::system::error_code& error) {
+    return transfer(buffers, POLLIN, error,
+                    [this](msghdr& message) { return ::recvmsg(socket_, &message, 0); });
+  }
+  template <class Buffers>
+  std::size_t write_some(const Buffers& buffers, boost::system::error_code& error) {
+    return transfer(buffers, POLLOUT, error,
+                    [this](msghdr& message) { return ::sendmsg(socket_, &message, MSG_NOSIGNAL); });
+  }
+  // The throwing forms belong to the concepts.
+  template <class Buffers>
+  std::size_t read_some(const Buffers& buffers) {
+    boost::system::error_code error;
+    const std::size_t count = read_some(buffers, error);
+    if (error) throw boost::system::system_error(error);
     return count;
   }
-  ssize_t write(const char* from, std::size_t size) override {
-    return ready(POLLOUT) ? ::send(socket_, from, size, MSG_NOSIGNAL) : -1;
+  template <class Buffers>
+  std::size_t write_some(const Buffers& buffers) {
+    boost::system::error_code error;
+    const std::size_t count = write_some(buffers, error);
+    if (error) throw boost::system::system_error(error);
+    return count;
   }
-  // Nobody asks who is at the ends.
-  void get_remote_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  void get_local_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  socket_t socket() const override { return socket_; }
 
  private:
-  using Buffer = std::array<char, 4096>;
+  // With as many buffers as fit into one call: a request's head is a dozen small ones.
+  template <class Buffers, class Transfer>
+  std::size_t transfer(const Buffers& buffers, short events, boost::system::error_code& error,
+                       Transfer&& once) {
+    error = {};
+    std::array<iovec, 32> pieces;
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    const auto end = boost::asio::buffer_sequence_end(buffers);
+    for (auto at = boost::asio::buffer_sequence_begin(buffers);
+         at != end && message.msg_iovlen < pieces.size(); ++at) {
+      const auto buffer = *at;
+      if (buffer.size() == 0) continue;
+      pieces[message.msg_iovlen++] = {const_cast<void*>(buffer.data()), buffer.size()};
+    }
+    if (message.msg_iovlen == 0) return 0;
+    if (!ready(events)) {
+      error = boost::asio::error::timed_out;
+      return 0;
+    }
+    const ssize_t count = once(message);
+    if (count < 0) error.assign(errno, boost::system::system_category());
+    if (count == 0 && events == POLLIN) error = boost::asio::error::eof;
+    return count > 0 ? static_cast<std::size_t>(count) : 0;
+  }
 
   bool ready(short events) const {
     pollfd one{socket_, events, 0};
@@ -60,10 +89,6 @@ class SocketStream final : public httplib::Stream {
   // Fixed after construction.
   int socket_;
   std::chrono::milliseconds patience_;
-
-  Buffer buffer_;  // what is in [begin_, end_) was read from the socket and not yet from here
-  Buffer::iterator begin_ = buffer_.begin();
-  Buffer::iterator end_ = buffer_.begin();
 };
 
 }  // namespace service
