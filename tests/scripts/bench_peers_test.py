@@ -166,7 +166,7 @@ class AMissingPeer(WithFakes):
 
     # Planted: setup without Node.js, which took another option.
     def test_setup_installs_what_any_peer_needs(self):
-        for name in ("dirname", "cat", "id"):
+        for name in ("bash", "cat", "dirname", "grep", "id", "sed", "sort", "tail"):
             os.symlink(shutil.which(name), self.folder / name)
         for name, status in (("dpkg-query", 1), ("apt-get", 0)):  # a machine that has nothing
             (self.folder / name).write_text(f"#!/bin/sh\nexit {status}\n")
