@@ -80,6 +80,27 @@ serve() {
   done
 }
 
+# pool_with POOL_MODE [SETTING=VALUE...]: starts the PgBouncer that was fetched, with one server connection, in front
+# of the server; $pooler is a connection string that leads to it.
+pool_with() {
+  local mode=$1
+  shift
+  {
+    printf '[databases]\n* = host=%s port=%s user=%s\n' "$PGHOST" "$PGPORT" "$PGUSER"
+    printf '[pgbouncer]\nunix_socket_dir=%s\nlisten_port=6432\nauth_type=any\npool_mode=%s\n' "$temp/socket" "$mode"
+    printf 'default_pool_size=1\n'
+    printf '%s\n' "$@"
+  } >"$temp/pgbouncer.ini"
+  "${as_nobody[@]}" "$root/usr/sbin/pgbouncer" -q "$temp/pgbouncer.ini" >"$temp/pgbouncer.log" 2>&1 &
+  pids+=($!)
+  pooler="host=$temp/socket port=6432 user=$PGUSER dbname=$PGDATABASE"
+  local tries=0
+  until [ -S "$temp/socket/.s.PGSQL.6432" ]; do
+    [ $((tries += 1)) -le 100 ] || cannot "PgBouncer did not start: $(tail -n 1 "$temp/pgbouncer.log")"
+    sleep 0.05
+  done
+}
+
 # compile_c PROGRAM: the C on standard input, with the libpq that was fetched, as $temp/PROGRAM.
 compile_c() {
   command -v cc >/dev/null || cannot "there is no C compiler (Debian package gcc)"
