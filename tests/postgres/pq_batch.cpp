@@ -342,8 +342,8 @@ TEST_F(PqBatch, AHundredThousandStatementsWithLargeParametersAndResultsDoNotDead
   expect_usable();
 }
 
-// What has been committed would be done twice. Seen failing: a batch that is repeated whatever
-// stands before the stale statement, and one that only COMMIT and ROLLBACK keep from it.
+// What has been committed would be done twice. Behind it nothing goes by name; and a transaction
+// that the batch has begun is not begun again.
 TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
   connection_.exec("create temp table changing (a int)");
   const auto failure_after = [&](std::initializer_list<const char*> statements) {
@@ -354,14 +354,14 @@ TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
     for (const char* statement : statements) batch.add(statement);
     batch.add("select * from changing");
     const BatchResults results = connection_.run(batch);
-    EXPECT_EQ(results.failed(), statements.size()) << *statements.begin();
+    EXPECT_TRUE(results.failed() || results[statements.size()].columns() == 2u);
     if (connection_.transaction_status() != TransactionStatus::idle) connection_.exec("rollback");
     connection_.exec("alter table changing drop column b");
     return results.failed() ? results.error(*results.failed())->sqlstate() : "";
   };
-  EXPECT_EQ(failure_after({"insert into t values (1)", "commit"}), "0A000");
+  EXPECT_EQ(failure_after({"insert into t values (1)", "commit"}), "");
   EXPECT_EQ(rows(), 1);
-  EXPECT_EQ(failure_after({"do $$begin insert into t values (1); commit; end$$"}), "0A000");
+  EXPECT_EQ(failure_after({"do $$begin insert into t values (1); commit; end$$"}), "");
   EXPECT_EQ(rows(), 1);
   EXPECT_EQ(failure_after({"begin", "insert into t values (1)"}), "0A000");
   EXPECT_EQ(rows(), 0);

@@ -14,6 +14,7 @@
 
 #include "pq/packed_values.hpp"
 #include "pq/pipeline.hpp"
+#include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
 #include "pq/sql_text.hpp"
 #include "pq/throw_usage.hpp"
@@ -131,8 +132,9 @@ class BatchRun {
   std::size_t end_of_values(std::size_t i) const {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
+  bool is_plain(std::size_t i);
   bool send(std::size_t i);
-  bool repeats(std::size_t i) const;
+  bool repeats(std::size_t i);
   void take(ResultPtr result);
   void fail(std::size_t i, QueryReport report);
   QueryReport aborted(std::size_t i) const;
@@ -143,6 +145,8 @@ class BatchRun {
   const Batch& batch_;
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
+  std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
+  bool plain_ = false;                       // and what it saw
   std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
   bool took_effect_ = false;                 // a statement may have, for good
   BatchResults results_{};
@@ -156,26 +160,46 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
   results_.items_.resize(batch.size());
   results_.store_ = std::make_shared<BatchStore>();
+  plain_ = !batch.empty() && pq::is_plain(text(0));
   if (!by_name || session.cache_.size() == 0) return;
   const Prepared* same = nullptr;
+  std::size_t plain = 0;  // that many at the front are known to be
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (i == 0 || !repeats_text(i)) same = session.cache_.find(text(i));
+    if (same == nullptr) continue;
+    // What is prepared means what it meant before the batch.
+    while (plain < i && is_plain(plain)) ++plain;
+    if (plain < i) return;
     const std::size_t first = batch.statements_[i].first;
     const auto count = end_of_values(i) - first;
-    if (same != nullptr && same->takes(std::span(batch.params_.types() + first, count))) {
-      prepared_[i] = same;
-    }
+    if (same->takes(std::span(batch.params_.types() + first, count))) prepared_[i] = same;
   }
+}
+
+bool BatchRun::is_plain(std::size_t i) {
+  if (prepared_[i] != nullptr) return prepared_[i]->is_plain();
+  if (batch_.statements_[i].text != batch_.statements_[looked_at_].text) {
+    plain_ = pq::is_plain(text(i));
+    looked_at_ = i;
+  }
+  return plain_;
 }
 
 void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& options) {
   constexpr std::size_t kMost = 8;  // each costs a round trip, once
   std::size_t prepared = 0;
+  std::size_t plain = 0;  // that many at the front are known to be
+  const auto text_of = [&batch](std::size_t i) {
+    return batch.texts_.data() + batch.statements_[i].text;
+  };
   for (std::size_t i = 1; i < batch.size() && prepared < kMost; ++i) {
     const Batch::Statement& statement = batch.statements_[i];
     if (statement.text != batch.statements_[i - 1].text) continue;
-    const char* text = batch.texts_.data() + statement.text;
+    const char* const text = text_of(i);
     if (session.cache_.find(text) != nullptr) continue;
+    // Before the batch has begun it means what it will mean in it only behind such.
+    while (plain < i && pq::is_plain(text_of(plain))) ++plain;
+    if (plain < i) return;
     session.start(Sql(text, statement.where), options);
     const Session::Running running(session);
     if (!session.is_cached(options) || PQtransactionStatus(session.native()) != PQTRANS_IDLE)
@@ -227,9 +251,10 @@ BatchResults BatchRun::run() {
   return std::move(results_);
 }
 
-// Whether the server has just parsed the same text for the same types as its unnamed statement.
-bool BatchRun::repeats(std::size_t i) const {
-  if (i == 0 || !repeats_text(i) || prepared_[i - 1] != nullptr) return false;
+// Whether the server has just parsed the same text for the same types as its unnamed statement, and
+// what it ran then has not given the text another meaning.
+bool BatchRun::repeats(std::size_t i) {
+  if (i == 0 || !repeats_text(i) || prepared_[i - 1] != nullptr || !is_plain(i - 1)) return false;
   const std::size_t before = batch_.statements_[i - 1].first;
   const std::size_t first = batch_.statements_[i].first;
   const std::uint32_t* types = batch_.params_.types();

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "pq/oids.hpp"
+#include "pq/plain_sql.hpp"
 
 namespace tidegate::pq {
 
@@ -22,7 +23,8 @@ void Prepared::Free::operator()(Prepared* prepared) const noexcept {
 Prepared::Prepared(const Parts& parts) noexcept
     : text_size_(static_cast<std::uint32_t>(parts.text.size())),
       params_(static_cast<std::uint16_t>(parts.params.size())),
-      binary_results_(parts.binary_results) {
+      binary_results_(parts.binary_results),
+      plain_(pq::is_plain(parts.text)) {
   auto* type = reinterpret_cast<std::uint32_t*>(this + 1);
   type = std::copy(parts.params.begin(), parts.params.end(), type);
   for (std::size_t i = 0; i < params_; ++i) {

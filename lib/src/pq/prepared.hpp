@@ -36,6 +36,8 @@ class Prepared {
   const char* name() const noexcept { return chars() + text_size_; }
   std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
   bool binary_results() const noexcept { return binary_results_; }
+  // See plain_sql.hpp.
+  bool is_plain() const noexcept { return plain_; }
 
   // Whether it is the statement that these parameters mean: what is sent as bytes must be a bytea
   // here, and what is sent as text must have been inferred.
@@ -65,6 +67,7 @@ class Prepared {
   const std::uint32_t text_size_;
   const std::uint16_t params_;  // the protocol counts them in two bytes
   const bool binary_results_;
+  const bool plain_;
 };
 
 }  // namespace tidegate::pq

@@ -1,0 +1,161 @@
+#include "pq/plain_sql.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace tidegate::pq {
+namespace {
+
+bool is_word_start(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         (static_cast<unsigned char>(c) & 0x80U) != 0;
+}
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+// `word` is in lower case.
+bool same_word(std::string_view text, std::string_view word) noexcept {
+  return std::equal(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) {
+    return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
+  });
+}
+template <std::size_t N>
+bool is_one_of(std::string_view text, const std::array<std::string_view, N>& words) noexcept {
+  return std::any_of(words.begin(), words.end(),
+                     [text](std::string_view word) { return same_word(text, word); });
+}
+
+constexpr std::array<std::string_view, 11> kPlain{"select",    "insert", "update", "delete",
+                                                  "with",      "values", "merge",  "begin",
+                                                  "savepoint", "table",  "start"};
+constexpr std::array<std::string_view, 7> kVerbs{"select", "insert", "update", "delete",
+                                                 "merge",  "values", "table"};
+
+// The tokens of a statement as the server's scanner finds them (documentation: 4.1). Where that
+// depends on settings, or on rules that are seldom needed, it says `unclear`.
+class Tokens {
+ public:
+  enum class Kind : unsigned char { end, unclear, word, quoted_word, open, close, other };
+  struct Token {
+    Kind kind = Kind::end;
+    std::string_view text{};
+  };
+
+  explicit Tokens(std::string_view sql) noexcept : left_(sql) {}
+
+  Token next() noexcept {
+    if (!skip_blanks()) return {.kind = Kind::unclear};
+    if (left_.empty()) return {};
+    const char c = left_.front();
+    if (is_word_start(c)) return word();
+    switch (c) {
+      case '(': return {.kind = Kind::open, .text = take(1)};
+      case ')': return {.kind = Kind::close, .text = take(1)};
+      case '"': return quoted(Kind::quoted_word);
+      case '\'': return quoted(Kind::other);
+      case '$':  // a parameter; else a text in dollar quotes
+        if (left_.size() < 2 || !is_digit(left_[1])) return {.kind = Kind::unclear};
+        return {.kind = Kind::other, .text = take(2)};
+      case '\\':  // an escape or not, as standard_conforming_strings says
+        return {.kind = Kind::unclear};
+      default: return {.kind = Kind::other, .text = take(1)};
+    }
+  }
+
+ private:
+  std::string_view take(std::size_t size) noexcept {
+    const std::string_view taken = left_.substr(0, size);
+    left_.remove_prefix(taken.size());
+    return taken;
+  }
+  Token word() noexcept {
+    std::size_t size = 1;
+    while (size < left_.size() &&
+           (is_word_start(left_[size]) || is_digit(left_[size]) || left_[size] == '$')) {
+      ++size;
+    }
+    const std::string_view text = take(size);
+    // U&'...' and U&"...", whose escapes may spell anything.
+    const bool escaped = same_word(text, "u") && left_.starts_with('&');
+    return {.kind = escaped ? Kind::unclear : Kind::word, .text = text};
+  }
+  // A doubled quote is one of the text, and here the end of one text and the start of another.
+  Token quoted(Kind kind) noexcept {
+    const std::size_t end = left_.find(left_.front(), 1);
+    if (end == left_.npos) return {.kind = Kind::unclear};
+    const std::string_view text = take(end + 1);
+    const bool clear = text.find('\\') == text.npos;
+    return {.kind = clear ? kind : Kind::unclear, .text = text.substr(1, text.size() - 2)};
+  }
+  // False: a comment without an end.
+  bool skip_blanks() noexcept {
+    for (;;) {
+      left_.remove_prefix(std::min(left_.find_first_not_of(" \t\n\r\f\v"), left_.size()));
+      if (left_.starts_with("--")) {
+        left_.remove_prefix(std::min(left_.find_first_of("\n\r"), left_.size()));
+      } else if (!left_.starts_with("/*")) {
+        return true;
+      } else if (!skip_comment()) {
+        return false;
+      }
+    }
+  }
+  // They nest.
+  bool skip_comment() noexcept {
+    int depth = 0;
+    for (std::size_t i = 0; i + 1 < left_.size(); ++i) {
+      const bool opens = left_[i] == '/' && left_[i + 1] == '*';
+      if (!opens && !(left_[i] == '*' && left_[i + 1] == '/')) continue;
+      ++i;
+      depth += opens ? 1 : -1;
+      if (depth > 0) continue;
+      left_.remove_prefix(i + 1);
+      return true;
+    }
+    return false;
+  }
+
+  std::string_view left_;
+};
+
+}  // namespace
+
+// INTO makes a table, unless it follows an INSERT or MERGE that begins the statement, a part of it
+// in parentheses, or what comes behind WITH: elsewhere these words may be names.
+bool is_plain(std::string_view sql) noexcept {
+  using Kind = Tokens::Kind;
+  Tokens tokens(sql);
+  Tokens::Token token = tokens.next();
+  int depth = 0;
+  for (; token.kind == Kind::open; token = tokens.next()) ++depth;
+  if (token.kind != Kind::word || !is_one_of(token.text, kPlain)) return false;
+  bool has_verb = !same_word(token.text, "with");  // outside of parentheses
+  bool may_have_into = same_word(token.text, "insert") || same_word(token.text, "merge");
+  for (;;) {
+    const Kind before = token.kind;
+    token = tokens.next();
+    switch (token.kind) {
+      case Kind::end: return true;
+      case Kind::unclear: return false;
+      case Kind::open: ++depth; break;
+      case Kind::close: --depth; break;
+      case Kind::quoted_word:
+        if (same_word(token.text, "set_config")) return false;
+        break;
+      case Kind::word: {
+        if (same_word(token.text, "set_config")) return false;
+        if (same_word(token.text, "into") && !may_have_into) return false;
+        const bool is_verb = is_one_of(token.text, kVerbs);
+        const bool begins = before == Kind::open || (depth <= 0 && !has_verb && is_verb);
+        has_verb = has_verb || (depth <= 0 && is_verb);
+        may_have_into =
+            begins && (same_word(token.text, "insert") || same_word(token.text, "merge"));
+        continue;
+      }
+      case Kind::other: break;
+    }
+    may_have_into = false;
+  }
+}
+
+}  // namespace tidegate::pq

@@ -1,0 +1,15 @@
+// Whether a statement, by its text, leaves alone what the text of another one means.
+#pragma once
+
+#include <string_view>
+
+namespace tidegate::pq {
+
+// True of SELECT (without INTO), VALUES, TABLE, INSERT, UPDATE, DELETE and MERGE, also behind WITH
+// and in parentheses, and of BEGIN and SAVEPOINT; unless it names set_config(). Everything else may
+// change tables, types, search_path or role, or forget what was prepared: SET, DDL, DISCARD, CALL,
+// DO, COMMIT and ROLLBACK (which undo a SET), and whatever is not understood here. What functions
+// and triggers do by themselves is not to be seen in a text, and not looked for.
+bool is_plain(std::string_view sql) noexcept;
+
+}  // namespace tidegate::pq

@@ -1,0 +1,94 @@
+#include "pq/plain_sql.hpp"
+
+#include <gtest/gtest.h>
+
+namespace tidegate::pq_test {
+
+using pq::is_plain;
+
+TEST(PlainSql, ReadsAndChangesOfRowsArePlain) {
+  for (const char* sql : {
+           "select 1",
+           "SELECT * FROM t WHERE a = $1 and b = $22",
+           " \t\r\n\f(( select 1))",
+           "values (1)",
+           "table t",
+           "insert into t (a, b) values ($1, 'into')",
+           "Insert Into t select * from u",
+           "insert into t values ('it''s', \"a\"\"b\")",
+           "update t set a = 1",
+           "delete from t",
+           "merge into t using u on true when matched then delete",
+           "with x as (insert into t values (1) returning *) select * from x",
+           "with x as materialized (delete from t returning *) insert into u select * from x",
+           "with recursive x (n) as (select 1), y as (merge into t using x on true when matched "
+           "then do nothing) merge into u using x on true when matched then do nothing",
+           "-- set search_path\nselect 1 -- into",
+           "-- set search_path\rselect 1",
+           "/* a /* nested */ comment */ select /**/ 1",
+           "select 'into', 'set_config', \"into\", \"x\" from t",
+           "select 1;",
+           "begin",
+           "start transaction read only",
+           "savepoint s",
+           "select into_, xinto, interest from t",
+       }) {
+    EXPECT_TRUE(is_plain(sql)) << sql;
+  }
+}
+
+TEST(PlainSql, EverythingElseMayChangeWhatATextMeans) {
+  for (const char* sql : {
+           "",
+           ";",
+           "   ",
+           "-- select",
+           "/* select",
+           "/* a /* select 1 */",
+           "set search_path = x",
+           "-- select\rset search_path = x",
+           "/* select */ set search_path = x",
+           "(set search_path = x)",
+           ";select 1",
+           "reset all",
+           "discard plans",
+           "deallocate x",
+           "alter table t add a int",
+           "create table t ()",
+           "do $$begin end$$",
+           "call p()",
+           "commit",
+           "rollback",
+           "release s",
+           "execute x",
+           "explain analyze insert into t values (1)",
+           "selects",
+           "\"select\" 1",
+           "select set_config('search_path', 'x', false)",
+           "select pg_catalog.Set_Config('search_path', 'x', false)",
+           "select \"set_config\"('search_path', 'x', false)",
+           "select U&\"\\0073et_config\"('search_path', 'x', false)",
+           "select u&'x'",
+           "select * into x from t",
+           "select 1into x",
+           "select 1 into x",
+           "select 1 insert into x",
+           "select a.insert into x from a",
+           "with x as (select 1) select (1) insert into y",
+           "with insert as (select 1) select 1 into y",
+           "with x as (select 1) select * into y from x",
+           "with x as (insert into t values (1) returning *) select * into y from x",
+           "insert into t select 1 into y",
+           "(select 1) union select 2 into y",
+           "select $$text$$",
+           "select $a$text$a$",
+           "select 'back\\'' into y --'",
+           "select E'\\n'",
+           "select 'without an end",
+           "select \"without an end",
+       }) {
+    EXPECT_FALSE(is_plain(sql)) << sql;
+  }
+}
+
+}  // namespace tidegate::pq_test
