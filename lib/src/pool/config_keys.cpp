@@ -48,7 +48,7 @@ constexpr ConfigKey kKeys[] = {
     {"pool_close_drain", "close_drain", &C::close_drain, 0, kLong},
     {"pool_close_cancel", "close_cancel", &C::close_cancel, 0, kLong},
     {"pool_close_force", "close_force", &C::close_force, 0, kLong},
-    {"pool_gates", "gates", &C::gates, 1, 64},
+    {"pool_gates", "gates", &C::gates, 1, 64, true},
 };
 
 // Each kind of value below has read(text, value, key), check(value, key) and write(value); read and
@@ -158,15 +158,19 @@ Wrong read(std::string_view text, T& value, const ConfigKey&) {
   return {};
 }
 
-// Optional ones. Only the gates have a word for "unset", and a rule beyond the range.
+// Optional ones. Counts have a word for "unset".
 template <class T>
 Wrong check(const std::optional<T>& value, const ConfigKey& key) {
   return value ? check(*value, key) : Wrong{};
 }
-Wrong check(const std::optional<std::uint32_t>& gates, const ConfigKey& key) {
-  if (!gates || (std::has_single_bit(*gates) && !check(std::int64_t{*gates}, key))) return {};
-  return "allowed: auto, or a power of two from " + std::to_string(key.min) + " to " +
-         std::to_string(key.max);
+Wrong check(const std::optional<std::uint32_t>& count, const ConfigKey& key) {
+  if (!count ||
+      ((!key.power_of_two || std::has_single_bit(*count)) && !check(std::int64_t{*count}, key))) {
+    return {};
+  }
+  return std::string("allowed: auto, or ") +
+         (key.power_of_two ? "a power of two from " : "a number from ") + std::to_string(key.min) +
+         " to " + std::to_string(key.max);
 }
 template <class T>
 Wrong read(std::string_view text, std::optional<T>& value, const ConfigKey& key) {
@@ -175,15 +179,16 @@ Wrong read(std::string_view text, std::optional<T>& value, const ConfigKey& key)
   if (!wrong) value = std::move(given);
   return wrong;
 }
-Wrong read(std::string_view text, std::optional<std::uint32_t>& gates, const ConfigKey& key) {
+Wrong read(std::string_view text, std::optional<std::uint32_t>& value, const ConfigKey& key) {
   std::optional<std::uint32_t> given;
   if (text != "auto") {
-    std::uint32_t count = 0;  // which no range check lets pass
-    (void)read(text, count, key);
+    std::uint32_t count = 0;
+    Wrong wrong = read(text, count, key);
+    if (wrong) return key.min > 0 ? check(std::optional<std::uint32_t>(0), key) : wrong;
     given = count;
   }
   Wrong wrong = check(given, key);
-  if (!wrong) gates = given;
+  if (!wrong) value = given;
   return wrong;
 }
 

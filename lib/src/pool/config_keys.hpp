@@ -32,6 +32,7 @@ struct ConfigKey {
   // The allowed range, in the member's own unit; not used for text.
   std::int64_t min = 0;
   std::int64_t max = 0;
+  bool power_of_two = false;
 };
 
 std::span<const ConfigKey> config_keys() noexcept;

@@ -120,6 +120,10 @@ Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
 Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline deadline) const {
   const InHook scope(pool_);  // for both hooks; connecting acquires nothing
   pq::ConnectOptions options = options_;
+  // By its number one connection in a thousand looks as if nothing were in between.
+  if (meets_pooler_->load(std::memory_order_relaxed) && !options.statement_cache) {
+    options.statement_cache = 0;
+  }
   if (hooks_.before_connect) {
     const core::Doing doing("hook before_connect");
     try {
@@ -142,6 +146,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
                           .duplicate = std::move(outcome.duplicate),
                           .rules_concern_clean = rules_->concern_clean(),
                           .rules = rules_};
+  if (opened.connection.through_pooler()) note_pooler(opened.connection);
   if (wants_primary_) opened.connection.watch_role();
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
@@ -165,6 +170,15 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   opened.monitor = opened.connection.monitor();
   if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;
+}
+
+// Relaxed: a flag that carries nothing.
+void Opener::note_pooler(const Connection& connection) const noexcept {
+  if (meets_pooler_->exchange(true, std::memory_order_relaxed)) return;
+  tell(rules_->observer, [&](Observer& o) {
+    o.pooler_recognized({.backend_pid = connection.backend_pid(),
+                         .named_statements = options_.statement_cache.value_or(0) > 0});
+  });
 }
 
 // The slot is free only when the server's process is gone, too, or counts as abandoned (Farewell).

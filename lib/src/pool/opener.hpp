@@ -1,6 +1,7 @@
 // Opens the connections of a pool; runs on opener threads.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -28,6 +29,7 @@ class Opener {
  private:
   Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
   Expected<PooledConnection> connect(const std::stop_token& stop, Deadline deadline) const;
+  void note_pooler(const Connection& connection) const noexcept;
   void end(PooledConnection& unfit, const std::stop_token& stop) const noexcept;
   ErrorValue hook_failed(const char* hook) const;
 
@@ -38,6 +40,8 @@ class Opener {
   Hooks hooks_;
   bool captures_stacks_;
   std::shared_ptr<const ReleaseRules> rules_;
+  // A connection went through a pooler. Copies of this share it.
+  std::shared_ptr<std::atomic<bool>> meets_pooler_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace tidegate::detail

@@ -148,7 +148,8 @@ class BatchRun {
   std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
   bool plain_ = false;                       // and what it saw
   std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
-  bool took_effect_ = false;                 // a statement may have, for good
+  Session::Stale how_stale_ = Session::Stale::no;
+  bool took_effect_ = false;  // a statement may have, for good
   BatchResults results_{};
   const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
   std::size_t answered_ = 0;
@@ -247,7 +248,7 @@ BatchResults BatchRun::run() {
     pipeline.next();
   }
   // Not before: what is still to be sent goes by that name.
-  if (stale_) session_.cache_.drop(prepared_[*stale_]);
+  if (stale_) session_.forget(prepared_[*stale_], how_stale_);
   return std::move(results_);
 }
 
@@ -288,7 +289,8 @@ void BatchRun::take(ResultPtr result) {
   if (is_error(result.get())) {
     require_connection(result.get());
     throw_if_ended(i, result.get());
-    if (session_.is_stale(prepared_[i], result.get())) stale_ = i;
+    how_stale_ = session_.staleness(prepared_[i], result.get());
+    if (how_stale_ != Session::Stale::no) stale_ = i;
     return fail(i, report_of(result.get()));
   }
   session_.note_command(result.get());

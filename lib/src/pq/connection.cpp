@@ -96,6 +96,10 @@ int Connection::backend_pid() const noexcept {
   return state_ == nullptr ? 0 : PQbackendPID(session().native());
 }
 
+bool Connection::through_pooler() const noexcept {
+  return state_ != nullptr && session().through_pooler();
+}
+
 std::optional<std::string> Connection::parameter_status(const std::string& name) const {
   const char* value = nullptr;
   if (state_ != nullptr) value = PQparameterStatus(session().native(), name.c_str());

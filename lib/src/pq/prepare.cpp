@@ -19,6 +19,21 @@ namespace {
 // A longer statement is hardly one that comes again, and both sides would keep it.
 constexpr std::size_t kLongestCached = std::size_t{64} * 1024;
 
+// What the server is told of a statement's end. The message Close, other than the command, reaches
+// what a pooler that maps names calls by it; libpq has it from 17 on.
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+constexpr const char* kDeallocate = "";
+bool send_deallocate(PGconn* connection, const std::string& name) noexcept {
+  return PQsendClosePrepared(connection, name.c_str()) == 1;
+}
+#else
+constexpr const char* kDeallocate = "DEALLOCATE ";
+bool send_deallocate(PGconn* connection, const std::string& command) noexcept {
+  return PQsendQueryParams(connection, command.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) ==
+         1;
+}
+#endif
+
 std::vector<std::uint32_t> declared_types(const Params& params) {
   std::vector<std::uint32_t> types(params.types(), params.types() + params.count());
   std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
@@ -47,8 +62,9 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
   return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
 }
 
-// Parse and Describe in one round trip, and in front of them what the server may forget: only
-// outside a transaction, which a statement that is gone already would abort.
+// Parse and Describe in one round trip, and around them what the server may forget: what has been
+// dropped before, and behind them, so that it goes only for one that is there, what has to make
+// room. Only outside a transaction, which a statement that is gone already would abort.
 const Prepared* Session::prepare() {
   const std::vector<std::uint32_t> declared = declared_types(params_);
   std::string name = cache_.next_name();
@@ -56,8 +72,12 @@ const Prepared* Session::prepare() {
   std::vector<std::string> deallocations;
   // Room for what has to make room, and for `name`.
   cache_.evicted().reserve(cache_.evicted().size() + 2);
+  std::string makes_room;
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
-    for (const std::string& old : cache_.evicted()) deallocations.push_back("DEALLOCATE " + old);
+    for (const std::string& old : cache_.evicted()) deallocations.push_back(kDeallocate + old);
+    if (const Prepared* const last = cache_.next_to_go()) {
+      makes_room.append(kDeallocate).append(last->name());
+    }
   }
 
   if (PQenterPipelineMode(native()) == 0) throw_unsent();
@@ -65,40 +85,49 @@ const Prepared* Session::prepare() {
   int answers = 1;
   for (const std::string& text : deallocations) {
     // Each for itself: one that is gone already does not keep the next from going.
-    sent =
-        sent &&
-        PQsendQueryParams(native(), text.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
-        PQpipelineSync(native()) == 1;
+    sent = sent && send_deallocate(native(), text) && PQpipelineSync(native()) == 1;
     ++answers;
   }
   sent = sent &&
          PQsendPrepare(native(), name.c_str(), statement_.c_str(),
                        static_cast<int>(declared.size()), declared.data()) == 1 &&
-         PQsendDescribePrepared(native(), name.c_str()) == 1 && PQpipelineSync(native()) == 1;
+         PQsendDescribePrepared(native(), name.c_str()) == 1 &&
+         (makes_room.empty() || send_deallocate(native(), makes_room)) &&
+         PQpipelineSync(native()) == 1;
   if (!sent) {  // out of memory, or the connection is lost: what was sent is not worth an answer
     set_broken(last_words(native()));
     throw_lost({.message = std::string(last_words(native()))});
   }
 
-  ResultPtr last;
+  ResultPtr told;    // the description, or the first error; its last words where the session ends
+  int commands = 0;  // of the last part that have been answered
   bool parsed = false;  // from here on the server has it
   while (answers > 0) {
     await_answer();
     ResultPtr result(PQgetResult(native()));
     if (!result) {  // between two commands, or for ever
       if (PQstatus(native()) != CONNECTION_OK) break;
+      ++commands;
       continue;
     }
+    const bool was_broken = has(Flag::broken);
     note_end_of_session(result.get());
+    const bool ends = !was_broken && has(Flag::broken);
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
         if (--answers > 0) {
-          last.reset();
+          told.reset();
+          commands = 0;
           parsed = false;
         }
         break;
       case PGRES_PIPELINE_ABORTED: break;
-      default: parsed |= !is_error(result.get()); last = std::move(result);
+      default:
+        if (!is_error(result.get())) parsed = true;
+        // Libpq adds words of its own to the server's last ones. What made room has its own errors.
+        if (ends || (commands < 2 && (told == nullptr || !is_error(told.get())))) {
+          told = std::move(result);
+        }
     }
   }
   PQexitPipelineMode(native());
@@ -107,13 +136,14 @@ const Prepared* Session::prepare() {
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   const Prepared* added = nullptr;
   try {
-    require_success(last.get(), false);
+    require_success(told.get(), false);
     // Known before a limit keeps it from being run: the server has it.
     added = cache_.add(Prepared::make({.text = statement_,
                                        .name = name,
                                        .declared = declared,
-                                       .params = described_types(last.get()),
-                                       .binary_results = has_binary_readers(last.get())}));
+                                       .params = described_types(told.get()),
+                                       .binary_results = has_binary_readers(told.get())}));
+    if (!makes_room.empty() && !canceled) cache_.evicted().pop_back();
   } catch (...) {
     if (parsed) cache_.evicted().push_back(std::move(name));
     throw;
@@ -132,17 +162,32 @@ void Session::prepare_only(const Sql& sql) {
 
 // The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
 // its columns, or somebody has deallocated it behind our back.
-bool Session::is_stale(const Prepared* prepared, const PGresult* result) const noexcept {
-  if (prepared == nullptr || result == nullptr || !is_error(result)) return false;
+Session::Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
+  if (prepared == nullptr || result == nullptr || !is_error(result)) return Stale::no;
   const auto field = [&](int code) {
     const char* text = PQresultErrorField(result, code);
     return std::string_view(text != nullptr ? text : "");
   };
   const std::string_view sqlstate = field(PG_DIAG_SQLSTATE);
   // The text may be translated, the function's name and that of the statement are not.
-  if (sqlstate == "0A000") return field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
-  return sqlstate == "26000" &&
-         field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name()) != std::string_view::npos;
+  if (sqlstate == "0A000" && field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery") {
+    return Stale::changed;
+  }
+  if (sqlstate == "26000" &&
+      field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name()) != std::string_view::npos) {
+    return Stale::gone;
+  }
+  return Stale::no;
+}
+
+// A pooler that has lost a name does not map them: each use would find another server session, and
+// leave another name there. No names any more, then. Those that are out stay where they are, until
+// the pooler ends its sessions: nobody can say which of them a DEALLOCATE would reach.
+void Session::forget(const Prepared* prepared, Stale why) {
+  if (prepared_ == prepared) prepared_ = nullptr;
+  if (!pooled_ || why != Stale::gone) return cache_.drop(prepared);
+  cache_.clear();
+  cache_.set_capacity(0);
 }
 
 // After DISCARD ALL and DEALLOCATE ALL there are no prepared statements. Inside a function or

@@ -50,7 +50,8 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   params_.clear(where_);
   prepared_ = is_cached(options) ? cache_.find(statement_) : nullptr;
-  if (prepared_ != nullptr) params_.expect(prepared_->params());
+  // A pooler may prepare it again, later, where the same text means other types.
+  if (prepared_ != nullptr && !pooled_) params_.expect(prepared_->params());
   return params_;
 }
 
@@ -125,8 +126,9 @@ Session::Answer Session::execute(Stream* rows) {
   if (prepared_ != nullptr && !prepared_->takes(params_)) prepared_ = nullptr;
   send(rows != nullptr);
   Answer answer = read_answer(rows);
-  if (!is_stale(prepared_, answer.result.get())) return answer;
-  cache_.drop(std::exchange(prepared_, nullptr));
+  const Stale stale = staleness(prepared_, answer.result.get());
+  if (stale == Stale::no) return answer;
+  forget(prepared_, stale);
   if (!repeatable || struck_ != Limit::none || has(Flag::broken)) return answer;
   send(rows != nullptr);
   return read_answer(rows);
@@ -242,7 +244,16 @@ void Session::throw_broken() {
                          std::string(broken_reason())});
 }
 
+// The server's last words are the cause also where libpq has others: it may have said them before
+// anything was asked.
 void Session::throw_lost(QueryReport report) {
+  if (report.sqlstate.empty() && broken_ != nullptr && !broken_->sqlstate.empty()) {
+    report.severity = "FATAL";
+    report.sqlstate = broken_->sqlstate;
+    if (report.message.find(broken_->reason) == report.message.npos) {
+      report.message = broken_->reason.substr(report.sqlstate.size() + 2);
+    }
+  }
   report.statement = statement_;
   throw ConnectionLost(std::move(report), where_);
 }

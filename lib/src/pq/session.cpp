@@ -23,6 +23,9 @@ constexpr int kReadings = 4;
 constexpr int kLargestPid = 1 << 22;
 bool is_made_up(int backend_pid) noexcept { return backend_pid <= 0 || backend_pid > kLargestPid; }
 
+// Where nothing is said of it.
+constexpr std::uint32_t kStatementCache = 256;
+
 bool ends_session(std::string_view severity) noexcept {
   return severity == "FATAL" || severity == "PANIC";
 }
@@ -65,12 +68,12 @@ void Session::opened(const ConnectOptions& options) {
   backend_pid_ = PQbackendPID(native_.get());
   // At most some days, so that what is doubled up to it stays a number.
   drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
-  cache_.set_capacity(options.statement_cache);
+  pooled_ = is_made_up(backend_pid_);
+  cache_.set_capacity(options.statement_cache.value_or(pooled_ ? 0 : kStatementCache));
   const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
   CancelKey key(PQgetCancel(native_.get()));
   if (!key) throw std::bad_alloc();
-  const auto target =
-      std::make_shared<CancelTarget>(cancels->books(), std::move(key), is_made_up(backend_pid_));
+  const auto target = std::make_shared<CancelTarget>(cancels->books(), std::move(key), pooled_);
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
   target_ = target.get();
   at_fork_.emplace(&Session::in_child, this);
@@ -89,7 +92,7 @@ void Session::in_child(void* session) noexcept {
 
 std::string_view Session::broken_reason() const noexcept {
   if (inherited()) return "it was inherited by fork()";
-  return broken_reason_ == nullptr ? std::string_view() : *broken_reason_;
+  return broken_ == nullptr ? std::string_view() : broken_->reason;
 }
 
 // Others may look on, and ask for a cancel: there is nothing to cancel any more.
@@ -106,12 +109,13 @@ void Session::cancel_settled() noexcept {
   if (!target_->asked()) clear(Flag::canceled);
 }
 
-void Session::set_broken(std::string_view reason) noexcept {
+void Session::set_broken(std::string_view reason, std::string_view sqlstate) noexcept {
   set(Flag::broken);
   set(Flag::doomed);
-  if (broken_reason_ != nullptr || reason.empty()) return;  // the first reason is the cause
+  if (broken_ != nullptr || reason.empty()) return;  // the first reason is the cause
   try {
-    broken_reason_ = std::make_unique<const std::string>(reason);
+    broken_ = std::make_unique<const Broken>(
+        Broken{.reason = std::string(reason), .sqlstate = std::string(sqlstate)});
   } catch (const std::bad_alloc&) {
     // Broken without a reason.
   }
@@ -122,7 +126,7 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   const char* sqlstate = c_field(result, PG_DIAG_SQLSTATE);
   if (ends_session(severity_of(result))) {
     try {
-      set_broken(std::string(sqlstate) + ": " + c_field(result, PG_DIAG_MESSAGE_PRIMARY));
+      set_broken(std::string(sqlstate) + ": " + c_field(result, PG_DIAG_MESSAGE_PRIMARY), sqlstate);
     } catch (const std::bad_alloc&) {
       set_broken("");
     }

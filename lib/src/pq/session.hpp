@@ -106,6 +106,7 @@ class Session final : public SessionState {
   std::string_view broken_reason() const noexcept;
   // This process is a child of the one that opened it, and may only forget it.
   bool inherited() const noexcept { return shared_ != nullptr && shared_->inherited(); }
+  bool through_pooler() const noexcept { return pooled_; }
 
  private:
   friend class tidegate::Connection;  // begin(), for run(Batch)
@@ -144,6 +145,13 @@ class Session final : public SessionState {
   };
   // What ends a statement before its answer has come.
   enum class Limit : std::uint8_t { none, deadline, stop };
+
+  // What an error says of the prepared statement that it is of.
+  enum class Stale : std::uint8_t {
+    no,
+    changed,  // the server has it, but not as it was
+    gone,     // the server has no such statement
+  };
 
   // The COPY under way ends with the scope, however that ends.
   struct LeavingCopy {
@@ -197,7 +205,8 @@ class Session final : public SessionState {
   // prepare.cpp
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
-  bool is_stale(const Prepared* prepared, const pg_result* result) const noexcept;
+  Stale staleness(const Prepared* prepared, const pg_result* result) const noexcept;
+  void forget(const Prepared* prepared, Stale why);
   void note_command(const pg_result* result) noexcept;
 
   // limits.cpp
@@ -222,7 +231,7 @@ class Session final : public SessionState {
   [[noreturn]] void throw_not_run();
 
   // session.cpp
-  void set_broken(std::string_view reason) noexcept;
+  void set_broken(std::string_view reason, std::string_view sqlstate = {}) noexcept;
   void note_end_of_session(const pg_result* result) noexcept;
   void install_callbacks() noexcept;
   bool take_back() noexcept;
@@ -246,6 +255,7 @@ class Session final : public SessionState {
   NativePtr native_;
   int backend_pid_ = 0;    // at the start: PQreset() through the native handle changes it
   FileDescriptor bell_{};  // an eventfd, made when the first stop_token comes
+  bool pooled_ = false;    // by a pooler in between
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
   bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
@@ -255,7 +265,11 @@ class Session final : public SessionState {
   bool copying_ = false;        // between start_copy() and leave_copy()
   Limit struck_ = Limit::none;  // a cancel was asked for
   bool given_up_ = false;       // and its answer did not come within drain_bound_
-  std::unique_ptr<const std::string> broken_reason_{};
+  struct Broken {
+    std::string reason;    // "57P01: terminating ..." where the server has said so
+    std::string sqlstate;  // and its code then
+  };
+  std::unique_ptr<const Broken> broken_{};
 
   // The statement under way. The buffers are kept from call to call.
   std::string statement_{};

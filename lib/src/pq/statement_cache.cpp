@@ -1,8 +1,35 @@
 #include "pq/statement_cache.hpp"
 
+#include <sys/random.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
 #include <utility>
 
 namespace tidegate::pq {
+namespace {
+
+// 5 random bits each, in letters that need no quotes.
+void draw(std::array<char, 16>& letters) {
+  std::array<unsigned char, sizeof letters> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    std::random_device device;  // a kernel without it
+    for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(device());
+  }
+  for (std::size_t i = 0; i < letters.size(); ++i) {
+    letters[i] = "abcdefghijklmnopqrstuvwxyz234567"[bytes[i] % 32];
+  }
+}
+
+}  // namespace
+
+std::string StatementCache::next_name() {
+  if (named_ == 0) draw(drawn_);
+  std::string name = "tidegate_";
+  name.append(drawn_.data(), drawn_.size()).append("_").append(std::to_string(++named_));
+  return name;
+}
 
 const Prepared* StatementCache::find_older(std::string_view text) noexcept {
   Prepared* found = nullptr;

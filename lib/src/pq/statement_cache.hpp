@@ -1,6 +1,7 @@
 // StatementCache: which statements a session has prepared on the server.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,8 +33,13 @@ class StatementCache {
     if (newest_ == nullptr || newest_->text() == text) return newest_;  // the same again: no search
     return find_older(text);
   }
-  // A name no statement of the session has had.
-  std::string next_name() { return "tidegate_" + std::to_string(++named_); }
+  // A name no statement of any session has had: "tidegate_", what is drawn at random for this
+  // session, a number. Behind a pooler sessions share a server's, and another's name there would
+  // be another statement. 80 random bits: among a million sessions two have the same with a
+  // probability of 1 in 10^12.
+  std::string next_name();
+  // What add() would drop; null while there is room.
+  const Prepared* next_to_go() const noexcept { return size_ < capacity_ ? nullptr : oldest_; }
   // Needs: a capacity, no statement of that text. Throws: std::bad_alloc; it was not added then.
   const Prepared* add(Prepared::Ptr statement);
   // It is of no use any more, but still on the server.
@@ -57,6 +63,7 @@ class StatementCache {
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
   std::uint64_t named_ = 0;
+  std::array<char, 16> drawn_{};  // with the first name
   // Owned; a list in the order of use.
   Prepared* newest_ = nullptr;
   Prepared* oldest_ = nullptr;

@@ -65,7 +65,7 @@ TEST(PoolConfig, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(config.ping_after, 1s);
   EXPECT_EQ(config.ping_timeout, 1s);
   EXPECT_EQ(config.reset, ResetPolicy::rollback);
-  EXPECT_EQ(config.statement_cache, 256u);
+  EXPECT_EQ(config.statement_cache, std::nullopt);
   EXPECT_EQ(config.cancel_rate, 100u);
   EXPECT_EQ(config.leak_threshold, 0s);
   EXPECT_FALSE(config.capture_stack);

@@ -85,8 +85,11 @@ struct TIDEGATE_API PoolConfig {
   milliseconds ping_timeout{1'000};
   // pool_reset: none, rollback, discard_all, destroy.
   ResetPolicy reset = ResetPolicy::rollback;
-  // pool_statement_cache: prepared statements per connection. 0 = off (PgBouncer before 1.21).
-  std::uint32_t statement_cache = 256;
+  // pool_statement_cache: prepared statements per connection, or auto. 0 = off. Unset (auto): 256,
+  // and 0 through a pooler (Observer::pooler_recognized), which may give each transaction another
+  // server session. A number is kept to there, too: for poolers that map names (PgBouncer from 1.21
+  // on with max_prepared_statements), or that give each client a session of its own.
+  std::optional<std::uint32_t> statement_cache{};
   // pool_cancel_rate: cancel requests per second.
   std::uint32_t cancel_rate = 100;
   // pool_leak_threshold: a lease that is out for longer is reported, once. 0 = off.

@@ -45,6 +45,10 @@ struct ConnectionReset {
   int backend_pid = 0;
   bool clean = false;  // false: it is closed
 };
+struct PoolerRecognized {
+  int backend_pid = 0;            // what it gave out for one
+  bool named_statements = false;  // statements have names all the same: PoolConfig::statement_cache
+};
 
 // Every member does nothing unless overridden. Called outside every lock by the thread on which it
 // happens, also by several at once; what a member throws is dropped. Must not block: it stands in
@@ -79,6 +83,9 @@ class TIDEGATE_API Observer {
   virtual void retired(const ConnectionRetired& event);
   // The server that was a primary is one no more: every connection is replaced.
   virtual void role_changed(int backend_pid);
+  // A connection goes through a pooler, which may give each transaction another server session.
+  // Told once, of the pool's first such connection.
+  virtual void pooler_recognized(const PoolerRecognized& event);
   // before_close threw.
   virtual void hook_failed(std::string_view hook, std::string_view what);
 

@@ -22,8 +22,9 @@ struct ConnectOptions {
   // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
   // service file and libpq's defaults fill in the rest.
   std::vector<std::pair<std::string, std::string>> params{};
-  // Prepared statements that the connection keeps; 0: none, statements are unnamed.
-  std::uint32_t statement_cache = 256;
+  // Prepared statements that the connection keeps; 0: none, statements are unnamed. Unset: 256, and
+  // none where a pooler is in between (Connection::through_pooler()).
+  std::optional<std::uint32_t> statement_cache{};
   // Whose cancel requests the connection's are counted and limited with; null: a group of its own.
   std::shared_ptr<CancelGroup> cancels{};
   // How long the server may take to answer a cancel before the connection is given up.

@@ -173,6 +173,9 @@ class TIDEGATE_API Connection {
   bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
   TransactionStatus transaction_status() const noexcept;
   int backend_pid() const noexcept;  // 0 when closed
+  // What has answered the connect is a pooler: it gave out a number that no process has. (One in a
+  // thousand that it makes up by chance looks like one.)
+  bool through_pooler() const noexcept;
   // What the server reports of itself ("server_version", "TimeZone"); nullopt when it does not.
   std::optional<std::string> parameter_status(const std::string& name) const;
   // From here on notices go to `handler`; without one they are dropped. A handler that is set
