@@ -1,9 +1,10 @@
-"""Child processes that never outlive the script, however it ends."""
+"""How a script ends, and that its child processes never outlive it."""
 
 import contextlib
 import os
 import signal
 import subprocess
+import sys
 
 TICK = 0.5  # seconds
 PATIENCE = 20  # seconds for a child to clean up after SIGTERM
@@ -43,6 +44,24 @@ def signals_as_exceptions():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     yield
+
+
+def run_main(main):
+    """Ends the script with the status that main() gives. When nobody reads its output any more, as
+    in `| head`, or at a Ctrl-C, it ends as programs do that know nothing of it: without a word."""
+    try:
+        try:
+            sys.exit(main())
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffers is not to be tried again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, sys.stderr.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def run(command, tick=None, **options):
