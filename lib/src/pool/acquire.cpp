@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "acquire_cause.hpp"
 #include "events.hpp"
 #include "hook_scope.hpp"
 #include "lease_table.hpp"
@@ -308,9 +309,7 @@ ErrorValue PoolImpl::explain(Errc error, const AcquireWish& wish, const Search& 
                                           holders(config_.max_size), wish.where));
     default: break;
   }
-  const auto cause = report.counts.checking > 0     ? AcquireTimeout::Cause::checking
-                     : report.counts.connecting > 0 ? AcquireTimeout::Cause::connecting_slow
-                                                    : AcquireTimeout::Cause::exhausted;
+  const auto cause = cause_of(report.counts);
   return ErrorValue::of(AcquireTimeout(std::move(report), cause, wish.where));
 }
 

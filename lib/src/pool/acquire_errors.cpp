@@ -1,5 +1,6 @@
 #include <tidegate/pool/acquire_errors.hpp>
 
+#include <algorithm>
 #include <utility>
 
 #include "pool/error_text.hpp"
@@ -19,17 +20,33 @@ std::string counts_line(const PoolCounts& counts) {
   text += " idle=" + std::to_string(counts.idle);
   text += " connecting=" + std::to_string(counts.connecting);
   if (counts.checking != 0) text += " checking=" + std::to_string(counts.checking);
+  if (counts.retiring != 0) text += " retiring=" + std::to_string(counts.retiring);
   text += " waiting=" + std::to_string(counts.waiting);
   if (counts.waiting != 0) text += " (oldest " + brief_duration(counts.oldest_wait) + ")";
   return text;
 }
 
-std::string used_text(const AcquireReport& report) {
-  const PoolCounts& counts = report.counts;
+// Where the connections are: "all 8 are leased", or how many are and what the others do. The counts
+// were read when it was over, so one may have come free by then.
+std::string places_text(const PoolCounts& counts) {
+  if (counts.leased >= counts.max) return "all " + std::to_string(counts.max) + " are leased";
   std::string text =
-      counts.leased >= counts.max
-          ? "all " + std::to_string(counts.max) + " are leased"
-          : std::to_string(counts.leased) + " of " + std::to_string(counts.max) + " are leased";
+      std::to_string(counts.leased) + " of " + std::to_string(counts.max) + " are leased";
+  const auto add = [&text](std::uint32_t n, const char* what) {
+    if (n != 0) text += ", " + std::to_string(n) + ' ' + what;
+  };
+  add(counts.connecting, "connecting");
+  add(counts.checking, "being checked");
+  add(counts.retiring, "being closed");
+  add(counts.idle, "idle by now");
+  add(counts.max - std::min(counts.max, counts.leased + counts.idle + counts.connecting +
+                                            counts.checking + counts.retiring),
+      "not open");
+  return text;
+}
+
+std::string used_text(const AcquireReport& report) {
+  std::string text = places_text(report.counts);
   if (const auto& longest = report.longest) {
     text += "; longest " + brief_duration(longest->held) + " by " +
             thread_text(longest->thread, longest->thread_id);
@@ -41,12 +58,21 @@ std::string used_text(const AcquireReport& report) {
 std::string cause_text(const AcquireReport& report, AcquireTimeout::Cause cause) {
   const PoolCounts& counts = report.counts;
   switch (cause) {
-    case AcquireTimeout::Cause::exhausted: return used_text(report);
+    case AcquireTimeout::Cause::exhausted:
+    case AcquireTimeout::Cause::not_growing: return used_text(report);
     case AcquireTimeout::Cause::connecting_slow:
-      return counted(counts.connecting, "connect") + " under way, none done in time";
+      // While connects fail, one that is wanted waits for its turn.
+      return counted(counts.connecting, "connect") +
+             (report.last_connect.empty()
+                  ? " under way, none done in time"
+                  : " under way or waiting to try again, none done in time");
     case AcquireTimeout::Cause::checking:
       return counted(counts.checking, "connection") +
              " being checked or cleaned, none done in time";
+    case AcquireTimeout::Cause::retiring:
+      return counted(counts.retiring, "connection") +
+             " being closed, and the place is not free before the server has ended it; " +
+             used_text(report);
   }
   return {};
 }
@@ -70,11 +96,20 @@ std::string hint_text(const AcquireReport& report, AcquireTimeout::Cause cause) 
              (same_verb ? time.substr(kRaise.size()) : time);
     }
     case AcquireTimeout::Cause::connecting_slow:
-      return "a slow name look-up, TLS or log-in; keep connections open with pool_min_conns, or " +
-             time;
+      return (report.last_connect.empty() ? "a slow name look-up, TLS or log-in"
+                                          : "the last connect says why") +
+             std::string("; keep connections open with pool_min_conns, or ") + time;
     case AcquireTimeout::Cause::checking:
       return "the server is slow to answer a ping or a ROLLBACK, or leases come back dirty; else " +
              time;
+    case AcquireTimeout::Cause::retiring:
+      return "the server is slow to end a session, or a before_close hook to return; else raise " +
+             size;
+    case AcquireTimeout::Cause::not_growing:
+      return (report.last_connect.empty()
+                  ? "a connection was not to be had in that time; keep some open with "
+                  : "the last connect says why; keep connections open with ") +
+             std::string("pool_min_conns, or ") + time;
   }
   return {};
 }
@@ -116,6 +151,8 @@ std::string_view to_string(AcquireTimeout::Cause cause) noexcept {
     case AcquireTimeout::Cause::exhausted: return "exhausted";
     case AcquireTimeout::Cause::connecting_slow: return "connecting_slow";
     case AcquireTimeout::Cause::checking: return "checking";
+    case AcquireTimeout::Cause::retiring: return "retiring";
+    case AcquireTimeout::Cause::not_growing: return "not_growing";
   }
   return "unknown";
 }

@@ -101,10 +101,10 @@ TEST(AcquireTimeoutText, SlowConnectsReadAsSlowConnects) {
       AcquireTimeout(report, AcquireTimeout::Cause::connecting_slow).what(),
       "pool \"orders\": no connection within 250 ms (waited 250.3 ms)\n"
       "  used=5/8 idle=0 connecting=3 waiting=1 (oldest 1 s)\n"
-      "  cause: connecting_slow: 3 connects under way, none done in time\n"
+      "  cause: connecting_slow: 3 connects under way or waiting to try again, none done in time\n"
       "  last connect: FATAL: sorry, too many clients already (53300), 2 s ago\n"
-      "  hint: a slow name look-up, TLS or log-in; keep connections open with pool_min_conns, or"
-      " raise pool_acquire_timeout (250ms)");
+      "  hint: the last connect says why; keep connections open with pool_min_conns, or raise"
+      " pool_acquire_timeout (250ms)");
 }
 
 TEST(AcquireTimeoutText, ChecksReadAsChecks) {

@@ -7,7 +7,7 @@
 namespace tidegate {
 
 // Small, plain data that every error of an acquire carries. Read without stopping the pool, so the
-// parts are a moment apart; leased + idle + connecting + checking never exceeds max.
+// parts are a moment apart; leased + idle + connecting + checking + retiring never exceeds max.
 struct PoolCounts {
   std::uint32_t max = 0;
   std::uint32_t leased = 0;
@@ -16,6 +16,7 @@ struct PoolCounts {
   std::uint32_t checking = 0;  // with maintenance, laundry, a ping or a hook
   std::uint32_t waiting = 0;   // acquires that wait
   std::chrono::nanoseconds oldest_wait{};
+  std::uint32_t retiring = 0;  // being closed: the place is free when the server has ended it, too
 };
 
 }  // namespace tidegate

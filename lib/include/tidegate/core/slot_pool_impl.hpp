@@ -215,8 +215,8 @@ PoolCounts SlotPool<Sync>::places() const noexcept {
       case SlotState::out: ++out; break;
       case SlotState::opening: ++counts.connecting; break;
       case SlotState::checking: ++counts.checking; break;
-      case SlotState::empty:
-      case SlotState::retiring: break;
+      case SlotState::retiring: ++counts.retiring; break;
+      case SlotState::empty: break;
     }
   }
   std::uint32_t docked = 0;

@@ -28,14 +28,17 @@ struct AcquireReport {
   std::string last_connect{};            // why the pool does not grow, when connects fail: one line
 };
 
-// The deadline passed while every connection was leased, being opened, or being checked.
-// Copies share the report, so copying does not throw.
+// The deadline passed while every connection was leased, being opened, checked or closed. The
+// counts are those of the moment after it: what() says what they show, whatever that is. Copies
+// share the report, so copying does not throw.
 class TIDEGATE_API AcquireTimeout : public Error {
  public:
   enum class Cause {
-    exhausted,        // all are leased
-    connecting_slow,  // connects are under way and did not finish in time
+    exhausted,        // all are leased, or were until a moment ago
+    connecting_slow,  // connects are under way, or wait to try again, and did not finish in time
     checking,         // free ones are being checked or cleaned
+    retiring,         // some are being closed, and the server has not ended them yet
+    not_growing,      // there is room for more, and no connect is under way
   };
   AcquireTimeout(AcquireReport report, Cause cause, Location where = {});
   AcquireTimeout(const AcquireTimeout&) = default;
@@ -50,7 +53,7 @@ class TIDEGATE_API AcquireTimeout : public Error {
   std::shared_ptr<const AcquireReport> report_;
   Cause cause_;
 };
-// "exhausted", "connecting_slow", "checking".
+// "exhausted", "connecting_slow", "checking", "retiring", "not_growing".
 TIDEGATE_API std::string_view to_string(AcquireTimeout::Cause cause) noexcept;
 
 // The acquire's stop_token was triggered.

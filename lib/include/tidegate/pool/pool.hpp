@@ -40,7 +40,8 @@ class PoolImpl;
 //
 // The acquiring verbs throw
 //   PoolClosed       the pool is closed: by whom, where, when and why
-//   AcquireTimeout   the deadline passed while every connection was in use, opening, or checked
+//   AcquireTimeout   the deadline passed while every connection was in use, opening, checked, or
+//                    being closed
 //   AcquireCanceled  the stop_token was triggered
 //   Overloaded       max_waiters acquires wait already
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
