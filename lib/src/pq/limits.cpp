@@ -144,6 +144,12 @@ void Session::refuse_if_over(std::string_view waited_for) {
   throw_ended(why, {.message = std::move(text)});
 }
 
+void Session::settle(const ExecOptions& options, Location where) {
+  if (!has(Flag::pinging)) return;
+  begin(Sql("", where), options);
+  disarm_limits();
+}
+
 // An earlier ping is still without its answer.
 void Session::settle_ping() {
   if (ping_until(limit_, bell()) == PingResult::pending) {

@@ -4,8 +4,17 @@
 
 namespace tidegate::pq {
 
+// libpq leaves single-row mode when a statement is sent outside pipeline mode, and before every
+// statement of a pipeline but the first (fe-exec.c: PQsendQueryStart, pqPipelineProcessQueue): left
+// by each(), or by a user of the native handle, it would break up the first one's result. One that
+// has no text is refused before it is sent, and that is enough.
+bool Session::enter_pipeline_mode() noexcept {
+  PQsendQueryParams(native(), nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0);
+  return PQenterPipelineMode(native()) == 1;
+}
+
 Pipeline::Pipeline(Session& session) : session_(session), running_(session) {
-  if (PQenterPipelineMode(session_.native()) == 0) session_.throw_unsent();
+  if (!session_.enter_pipeline_mode()) session_.throw_unsent();
 }
 
 Pipeline::~Pipeline() {

@@ -80,7 +80,7 @@ const Prepared* Session::prepare() {
     }
   }
 
-  if (PQenterPipelineMode(native()) == 0) throw_unsent();
+  if (!enter_pipeline_mode()) throw_unsent();
   bool sent = true;
   int answers = 1;
   for (const std::string& text : deallocations) {

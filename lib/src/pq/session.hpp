@@ -65,6 +65,9 @@ class Session final : public SessionState {
   Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
   void run_script(const Sql& sql, const ExecOptions& options);
+  // Before any look at the state of the transaction: waits, as a statement with these options
+  // would, for what an earlier call has left to come. Throws as one of which nothing was sent.
+  void settle(const ExecOptions& options, Location where);
 
   // The same, its rows handed to `sink` one by one; until that returns false.
   using RowSink = bool (*)(void* context, const Row& row);
@@ -201,6 +204,9 @@ class Session final : public SessionState {
   Answer read_answer(Stream* rows);
   void hand_on(Stream& rows, ResultPtr result);
   void leave(Stream& rows) noexcept;
+
+  // pipeline.cpp
+  bool enter_pipeline_mode() noexcept;
 
   // prepare.cpp
   bool is_cached(const ExecOptions& options) const noexcept;

@@ -105,6 +105,10 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   const Deadline until = earlier(deadline, bound_by_);
   std::vector<Notification> all;
   Waited waited = Waited::ready;
+  // libpq reads on behind the answer to a ping only when that is taken.
+  if (has(Flag::pinging) && ping_until(until, rings ? bell_.get() : -1) == PingResult::pending) {
+    waited = Waited::timed_out;
+  }
   bool has_read = false;
   while (all.empty() && waited == Waited::ready) {
     while (PGnotify* one = PQnotifies(native())) {

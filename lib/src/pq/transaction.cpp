@@ -53,6 +53,7 @@ std::string savepoint(std::uint64_t serial) { return "tidegate_" + std::to_strin
 
 Transaction Connection::begin(const TxOptions& options, Location where) {
   pq::Session& session = open_session(where);
+  session.settle({.by = options.by}, where);
   const TransactionStatus status = transaction_status();
   if (is_open() && status == TransactionStatus::active) {
     pq::throw_usage("begin: the connection is in the middle of another command", where);
@@ -116,8 +117,19 @@ Transaction Transaction::begin(Location where) {
   return Transaction(shared_, serial);
 }
 
+// The state that the server has it in may be looked at.
+void Transaction::settle(Location where) {
+  try {
+    shared_->session->settle({}, where);
+  } catch (const ConnectionLost&) {
+    over();
+    throw;
+  }
+}
+
 void Transaction::commit(Location where) {
   Connection& inside = connection(where);
+  settle(where);
   if (has_ended(inside)) {
     over();
     pq::throw_usage("commit: a statement inside the transaction has ended it", where);
@@ -155,11 +167,11 @@ void Transaction::release_savepoint(Location where) {
 
 void Transaction::rollback(Location where) {
   Connection& inside = connection(where);
-  if (has_ended(inside)) return over();
   if (is_savepoint()) return rollback_to_savepoint(where);
   if (!shared_->by.is_never()) shared_->by = std::max(shared_->by, Deadline(kRollback));
   try {
-    control(inside, "ROLLBACK", where);
+    shared_->session->settle({}, where);
+    if (!has_ended(inside)) control(inside, "ROLLBACK", where);
   } catch (...) {
     inside.doom();
     over();
@@ -175,7 +187,11 @@ void Transaction::rollback_to_savepoint(Location where) {
   const Deadline by = shared_->by;
   if (!by.is_never()) shared_->by = std::max(by, Deadline(kRollback));
   try {
-    inside.exec_script(Sql("ROLLBACK TO SAVEPOINT " + name + "; RELEASE SAVEPOINT " + name, where));
+    shared_->session->settle({}, where);
+    if (!has_ended(inside)) {
+      const std::string both = "ROLLBACK TO SAVEPOINT " + name + "; RELEASE SAVEPOINT " + name;
+      inside.exec_script(Sql(both, where));
+    }
   } catch (...) {
     // Nobody may commit what should have been undone here: with the savepoint all of it is over.
     inside.doom();

@@ -56,7 +56,8 @@ class TIDEGATE_API Lease {
   }
   // The connection is suspect: closed instead of given back.
   void discard() noexcept;
-  // Takes the connection out of the pool for good; the slot is free at once.
+  // Takes the connection out of the pool for good; the slot is free at once. A Transaction that is
+  // open on it stays so, and goes on with it.
   // Throws: UsageError when the lease is empty.
   Connection hijack() &&;
   // Fires when the pool announces its shutdown or closes; has fired for a lease that begins after

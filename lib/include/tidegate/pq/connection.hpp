@@ -158,7 +158,8 @@ class TIDEGATE_API Connection {
 
   // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
-  //           come: the next ping() goes on waiting for it, every other verb waits for it first.
+  //           come: the next ping() goes on waiting for it, every other verb waits for it first;
+  //           who uses native_handle() has to wait for it.
   bool ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
 
   // Asks the server to cancel the statement under way, which then throws QueryCanceled unless it

@@ -100,7 +100,8 @@ class TIDEGATE_API Transaction {
   // Throws: QueryError when the server refused (over: rolled back), or answered with ROLLBACK
   //         because a statement had failed; ConnectionLost when the answer was lost: whether it was
   //         committed is not known then; UsageError when it is over, or a statement inside has
-  //         ended it.
+  //         ended it. Only its end shows that: after a statement `rollback and chain`, or
+  //         `rollback` and `begin`, this commits what came behind it, without an error.
   void commit(Location where = Location::current());
   // Does nothing when a statement inside has ended the transaction already.
   // Throws: ConnectionLost (over: the server rolls back); UsageError when it is over.
@@ -117,6 +118,7 @@ class TIDEGATE_API Transaction {
       : shared_(std::move(shared)), serial_(serial) {}
   Connection& connection(Location where) const;
   bool is_savepoint() const noexcept;
+  void settle(Location where);
   void release_savepoint(Location where);
   void rollback_to_savepoint(Location where);
   void over() noexcept;
