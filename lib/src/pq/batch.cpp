@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -132,8 +133,13 @@ class BatchRun {
   std::size_t end_of_values(std::size_t i) const {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
+  // What its values take, and its text where that has to be sent.
+  std::size_t bytes(std::size_t i) {
+    const std::size_t values = batch_.params_.size(batch_.statements_[i].first, end_of_values(i));
+    return prepared_[i] != nullptr || repeats(i) ? values : values + std::strlen(text(i));
+  }
   bool is_plain(std::size_t i);
-  bool send(std::size_t i);
+  bool send(std::size_t i, std::size_t size);
   bool repeats(std::size_t i);
   void take(ResultPtr result);
   void fail(std::size_t i, QueryReport report);
@@ -223,12 +229,17 @@ BatchResults BatchRun::run() {
   };
   std::size_t unflushed = 0;
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    pipeline.sent(send(i));
-    const std::size_t end = end_of_values(i);
-    for (std::size_t v = batch_.statements_[i].first; v < end; ++v) {
-      unflushed += static_cast<std::size_t>(batch_.params_.lengths()[v]);
+    const std::size_t size = bytes(i);
+    // Nothing is read while that is sent, so the server must have nothing to send meanwhile.
+    if (session_.sends_beside(size) && pipeline.owed() > 0) {
+      if (PQsendFlushRequest(session_.native()) == 0) session_.throw_unsent();
+      while (pipeline.owed() > 0) {
+        take_one();
+        require_connection(nullptr);
+      }
     }
-    unflushed += 64;
+    pipeline.sent(send(i, size));
+    unflushed += size + 64;
     if (unflushed < kPiece) continue;
     unflushed = 0;
     session_.await_sent();
@@ -263,7 +274,7 @@ bool BatchRun::repeats(std::size_t i) {
          std::equal(types + before, types + first, types + first);
 }
 
-bool BatchRun::send(std::size_t i) {
+bool BatchRun::send(std::size_t i, std::size_t size) {
   const Params& params = batch_.params_;
   const std::size_t first = batch_.statements_[i].first;
   const int count = static_cast<int>(end_of_values(i) - first);
@@ -271,15 +282,14 @@ bool BatchRun::send(std::size_t i) {
   const int* lengths = params.lengths() + first;
   const int* formats = params.formats() + first;
   PGconn* connection = session_.native();
-  if (const Prepared* by_name = prepared_[i]) {
-    return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats, 0) ==
-           1;
-  }
-  if (repeats(i)) {
-    return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0) == 1;
-  }
-  return PQsendQueryParams(connection, text(i), count, params.types() + first, values, lengths,
-                           formats, 0) == 1;
+  return session_.send_sized(size, [&] {
+    if (const Prepared* by_name = prepared_[i]) {
+      return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats, 0);
+    }
+    if (repeats(i)) return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0);
+    return PQsendQueryParams(connection, text(i), count, params.types() + first, values, lengths,
+                             formats, 0);
+  });
 }
 
 void BatchRun::take(ResultPtr result) {

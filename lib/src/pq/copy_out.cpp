@@ -44,7 +44,9 @@ CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
   {
     const std::string text(query.text());
     Pipeline pipeline(session);
-    pipeline.sent(PQsendPrepare(session.native(), "", text.c_str(), 0, nullptr) == 1);
+    pipeline.sent(session.send_sized(text.size(), [&] {
+      return PQsendPrepare(session.native(), "", text.c_str(), 0, nullptr);
+    }));
     pipeline.sent(PQsendDescribePrepared(session.native(), "") == 1);
     pipeline.sync();
     while (pipeline.owed() > 0 && PQstatus(session.native()) == CONNECTION_OK) {

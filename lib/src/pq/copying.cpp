@@ -23,7 +23,7 @@ void Session::start_copy(const Sql& sql, const ExecOptions& options, int directi
   try {
     const NonBlocking mode(native());
     begin_statement();
-    if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
+    send_text();
     await_answer();
     const ResultPtr first(PQgetResult(native()));
     copying_ = first != nullptr && PQresultStatus(first.get()) == direction;

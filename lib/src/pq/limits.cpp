@@ -114,10 +114,15 @@ void Session::ask_to_cancel() noexcept {
 void Session::give_up(std::string_view why) noexcept {
   given_up_ = true;
   set_broken(why);
+  drained_by_ = ask_again_ = Deadline::never();
+  const bool sends = stops_ != nullptr && stops_->sending >= 0;
+  if (!sends) cut_off();  // else libpq is another thread's for the moment (send_beside)
+}
+
+void Session::cut_off() noexcept {
   const int socket = PQsocket(native());
   ::shutdown(socket, SHUT_WR);
   if (!cut_off_socket(socket)) ::shutdown(socket, SHUT_RDWR);  // no descriptor left
-  drained_by_ = ask_again_ = Deadline::never();
 }
 
 void Session::give_up_unanswered(std::string_view what) noexcept {

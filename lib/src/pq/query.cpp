@@ -136,25 +136,36 @@ Session::Answer Session::execute(Stream* rows) {
 
 void Session::send(bool row_by_row) {
   const int count = static_cast<int>(params_.count());
-  int sent = 0;
+  bool sent = false;
   if (prepared_ != nullptr) {
     const bool binary = options_.format == ResultFormat::binary && prepared_->binary_results();
-    sent = PQsendQueryPrepared(native(), prepared_->name(), count, params_.values(),
-                               params_.lengths(), params_.formats(), binary ? 1 : 0);
+    sent = send_sized(params_.size(0), [&] {
+      return PQsendQueryPrepared(native(), prepared_->name(), count, params_.values(),
+                                 params_.lengths(), params_.formats(), binary ? 1 : 0);
+    });
   } else {
-    sent = PQsendQueryParams(native(), statement_.c_str(), count, params_.types(), params_.values(),
-                             params_.lengths(), params_.formats(), 0);
+    sent = send_sized(statement_.size() + params_.size(0), [&] {
+      return PQsendQueryParams(native(), statement_.c_str(), count, params_.types(),
+                               params_.values(), params_.lengths(), params_.formats(), 0);
+    });
   }
-  if (sent == 0) throw_unsent();
+  if (!sent) throw_unsent();
   if (row_by_row) PQsetSingleRowMode(native());
 }
 
 void Session::run_script(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   const Running running(*this);
-  if (PQsendQuery(native(), statement_.c_str()) == 0) throw_unsent();
+  send_text();
   const Answer answer = read_answer(nullptr);
   require_success(answer.result.get(), answer.copied);
+}
+
+// The statement as it is: a script, a COPY.
+void Session::send_text() {
+  if (!send_sized(statement_.size(), [&] { return PQsendQuery(native(), statement_.c_str()); })) {
+    throw_unsent();
+  }
 }
 
 // Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
@@ -258,8 +269,10 @@ void Session::throw_lost(QueryReport report) {
   throw ConnectionLost(std::move(report), where_);
 }
 
-// libpq refused to send: the connection is gone, or busy with what native_handle() started.
+// libpq refused to send: the connection is gone, also because the statement was given up in the
+// middle of that, or busy with what native_handle() started.
 void Session::throw_unsent() {
+  if (given_up_) throw_ended(struck_, {});
   if (PQstatus(native()) != CONNECTION_OK) {
     set_broken(last_words(native()));
     throw_lost({.message = std::string(last_words(native()))});

@@ -87,6 +87,7 @@ void Session::in_child(void* session) noexcept {
   self.set(Flag::doomed);
   self.set(Flag::inspected);
   cut_off_socket(PQsocket(self.native()));
+  if (self.stops_ != nullptr) cut_off_socket(self.stops_->sending);
   cut_off_eventfd(self.bell_.get());
 }
 

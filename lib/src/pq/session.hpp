@@ -2,12 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,6 +27,7 @@
 #include <tidegate/pq/session_state.hpp>
 
 #include "pq/canceller.hpp"
+#include "pq/large_send.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/result.hpp"
 #include "pq/shared_session.hpp"
@@ -190,6 +193,7 @@ class Session final : public SessionState {
   void end_statement() noexcept;
   Answer execute(Stream* rows);
   void send(bool row_by_row);
+  void send_text();
   void end_copy(int status);
   bool await_result(Deadline deadline, int bell = -1) noexcept;
   Waited wait_and_read(short events, Deadline deadline, int bell) noexcept;
@@ -199,6 +203,25 @@ class Session final : public SessionState {
   [[noreturn]] void throw_lost(QueryReport report);
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
+
+  // large_send.cpp
+  using SendCall = bool (*)(void* context);
+  bool is_limited() const noexcept { return !limit_.is_never() || bell() >= 0; }
+  bool sends_beside(std::size_t bytes) const noexcept {
+    return bytes >= kWorthAThread && is_limited();
+  }
+  bool send_large(std::size_t bytes, SendCall call, void* context);
+  bool send_beside(SendCall call, void* context);
+  void await_sender(int sent) noexcept;
+  // Calls `send`, one of libpq's PQsend...() of so many bytes.
+  template <class Send>
+  bool send_sized(std::size_t bytes, Send&& send) {
+    if (bytes < kLargeStatement) [[likely]]
+      return send() == 1;
+    return send_large(
+        bytes, [](void* s) { return (*static_cast<std::remove_reference_t<Send>*>(s))() == 1; },
+        &send);
+  }
 
   // stream.cpp
   Answer read_answer(Stream* rows);
@@ -230,6 +253,7 @@ class Session final : public SessionState {
   void ask_to_cancel() noexcept;
   void give_up(std::string_view why) noexcept;
   void give_up_unanswered(std::string_view what) noexcept;
+  void cut_off() noexcept;
   void refuse_if_over(std::string_view waited_for);
   void settle_ping();
   void settle_cancels();
@@ -245,10 +269,12 @@ class Session final : public SessionState {
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
-  // Both ring the bell. Made for the first statement that has one of them.
+  // Both ring the bell. Made for the first statement that has one of them, or that is large and
+  // has a deadline.
   struct Stops {
     StopBell statement{};
     StopBell standing{};
+    int sending = -1;  // a duplicate of the socket while another thread sends (large_send.cpp)
     bool any() const noexcept { return statement || standing; }
   };
   struct NoticeHandlers {

@@ -56,6 +56,13 @@ class TIDEGATE_API Params {
   void expect(std::span<const std::uint32_t> types) noexcept { expected_ = types; }
   void seal() noexcept;
   std::size_t count() const noexcept { return arrays_.size(); }
+  // How many bytes the values take, from the `first` on.
+  std::size_t size(std::size_t first) const noexcept { return size(first, count()); }
+  std::size_t size(std::size_t first, std::size_t end) const noexcept {
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < end; ++i) bytes += static_cast<std::size_t>(lengths()[i]);
+    return bytes;
+  }
 
   // For a batch: the parameters of one more statement, behind the first `keep` values; what a
   // statement that was refused left behind them is dropped. From here on every value is copied.

@@ -1,0 +1,135 @@
+// Sending a statement of megabytes.
+//
+// In non-blocking mode libpq moves what the socket did not take to the front of its buffer, after
+// each piece (pqSendSome in fe-misc.c). A Unix socket takes 200 KB at a time, so a parameter of
+// 128 MB was moved as a whole some 600 times: quadratic. A libpq that waits only steps forward.
+//
+// Where nothing limits the statement, libpq's blocking mode does that. Where it has a deadline or
+// may be stopped, that must not depend on a server that reads: then a thread of its own sends, on a
+// socket that waits, and this one keeps to the limits. Libpq is the sender's until that has ended.
+//
+//   this thread                               the sender
+//   wait: sent? stopped? out of time?         libpq: send(), which waits
+//   out of time: ask to cancel, wait on
+//   drain_bound over: shutdown(SHUT_WR)  -->  send() fails
+//   join                                 <--  done
+#include "pq/large_send.hpp"
+
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <tidegate/base/thread.hpp>
+
+#include "pq/session.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+// A server that writes to us before it reads on is read after that time: libpq reads whenever a
+// write has stopped short. None does in the middle of a message, save for what it has to tell
+// unasked.
+constexpr std::chrono::seconds kReadAfter{1};
+// How soon a sender notices that the socket was shut down for writing.
+constexpr std::chrono::seconds kNotices{1};
+
+bool set_timeout(int fd, int which, timeval time) noexcept {
+  return ::setsockopt(fd, SOL_SOCKET, which, &time, sizeof time) == 0;
+}
+
+// None where the system has no thread to give.
+std::thread started(std::function<void()> body) noexcept {
+  try {
+    return detail::start_thread("tidegate-send", std::move(body));
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+WaitingSocket::WaitingSocket(int fd) noexcept : fd_(fd), flags_(::fcntl(fd, F_GETFL)) {
+  waits_ = flags_ >= 0 && set_timeout(fd, SO_RCVTIMEO, {.tv_sec = 0, .tv_usec = 1}) &&
+           set_timeout(fd, SO_SNDTIMEO, {.tv_sec = kReadAfter.count(), .tv_usec = 0}) &&
+           ::fcntl(fd, F_SETFL, flags_ & ~O_NONBLOCK) == 0;
+}
+
+WaitingSocket::~WaitingSocket() {
+  if (flags_ < 0) return;
+  ::fcntl(fd_, F_SETFL, flags_);
+  set_timeout(fd_, SO_SNDTIMEO, {});
+  set_timeout(fd_, SO_RCVTIMEO, {});
+}
+
+// As call(context), which is a call of libpq's PQsend...(), but everything is sent when it returns;
+// or the connection is lost, or the limits have struck.
+bool Session::send_large(std::size_t bytes, SendCall call, void* context) {
+  await_sent();  // what libpq still has; its mode cannot be changed before
+  if (sends_beside(bytes)) return send_beside(call, context);
+  if (is_limited() || PQsetnonblocking(native(), 0) != 0) return call(context);
+  const bool accepted = call(context);
+  PQflush(native());
+  PQsetnonblocking(native(), 1);
+  return accepted;
+}
+
+bool Session::send_beside(SendCall call, void* context) {
+  // Ours, since libpq may close its own at any time.
+  const FileDescriptor socket(::fcntl(PQsocket(native()), F_DUPFD_CLOEXEC, 0));
+  const FileDescriptor sent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!socket || !sent) return call(context);
+  if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
+  std::optional<WaitingSocket> waiting(std::in_place, socket.get());
+  bool accepted = false;
+  std::thread sender;
+  if (*waiting) {
+    sender = started([&] {
+      accepted = call(context);
+      while (PQflush(native()) == 1) {  // kReadAfter has passed
+      }
+      ::eventfd_write(sent.get(), 1);
+    });
+  }
+  if (!sender.joinable()) {
+    waiting.reset();
+    return call(context);
+  }
+  stops_->sending = socket.get();
+  await_sender(sent.get());
+  sender.join();
+  stops_->sending = -1;
+  if (given_up_) cut_off();
+  return accepted;
+}
+
+// Until it is done; where the statement is given up it is made to be.
+void Session::await_sender(int sent) noexcept {
+  short seen = 0;
+  for (;;) {
+    keep_to_limits();
+    if (given_up_) break;
+    const bool struck = struck_ != Limit::none;
+    const Deadline until = struck ? earlier(drained_by_, ask_again_) : limit_;
+    const Waited waited = wait_for(sent, POLLIN, struck ? -1 : bell(), until, seen);
+    if (waited == Waited::ready) return;
+    if (waited == Waited::woken) strike(Limit::stop);
+  }
+  // Only our side: see give_up().
+  ::shutdown(stops_->sending, SHUT_WR);
+  if (wait_for(sent, POLLIN, -1, kNotices, seen) == Waited::ready) return;
+  ::shutdown(stops_->sending, SHUT_RDWR);
+  wait_for(sent, POLLIN, -1, Deadline::never(), seen);
+}
+
+}  // namespace tidegate::pq
