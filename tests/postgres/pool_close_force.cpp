@@ -9,8 +9,6 @@
 
 #include <gmock/gmock.h>
 
-#include <tidegate/base/thread.hpp>
-
 #include "close_support.hpp"
 #include "support/companion.hpp"
 #include "support/proxy.hpp"
@@ -30,7 +28,7 @@ TEST(CloseCancels, AStatementThatDoesNotEnd) {
   const CloseReport report = pool.close({.drain = 0ms, .cancel = kLong, .reason = "SIGTERM"});
   EXPECT_EQ(sleeper.ended_with(), Errc::canceled);
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_cancel);
-  EXPECT_EQ(report.cancels_sent, 1u);
+  EXPECT_GE(report.cancels_sent, 1u);  // again while it goes on
   EXPECT_EQ(report.cancels_failed, 0u);
   EXPECT_EQ(report.cancels_stuck, 0u);
   EXPECT_THAT(report.stuck_threads, IsEmpty());
@@ -90,9 +88,9 @@ void lead_through(const stress::Proxy& proxy, ConnectParams& params) {
 }
 
 // A request that the server does not answer holds up nobody, and is in the report: as stuck, and
-// its thread as left behind. Seen failing with a canceller of one thread, with requests that are
-// not given up when their phase ends, with a report that leaves the thread out, and with a force
-// that passes by what was canceled.
+// its statement not as canceled. Seen failing with requests that are not given up when their phase
+// ends, with a report that calls canceled what it wanted to be, and with a force that passes by
+// what was canceled.
 TEST(CloseCancels, OneAlsoWhenTheRequestForAnotherHangsAndReportsThatOne) {
   stress::Proxy proxy = before_server();
   proxy.delay_cancels(1h);
@@ -120,20 +118,17 @@ TEST(CloseCancels, OneAlsoWhenTheRequestForAnotherHangsAndReportsThatOne) {
   ASSERT_EQ(report.remaining.size(), 2u);
   for (const Remaining& remaining : report.remaining) {
     const bool hung = remaining.lease.backend_pid == unheard.pid();
-    EXPECT_TRUE(remaining.canceled);
+    EXPECT_EQ(remaining.canceled, !hung);
+    EXPECT_EQ(remaining.cancel_request == "sent, not answered", hung) << remaining.cancel_request;
     EXPECT_EQ(remaining.forced, hung);
     EXPECT_EQ(remaining.ended_in, hung ? "force" : "cancel");
   }
-  ASSERT_EQ(report.stuck_threads.size(), 1u);
-  EXPECT_EQ(report.stuck_threads[0].role, "canceller");
-  EXPECT_EQ(report.stuck_threads[0].in, "a cancel request");
-  EXPECT_EQ(detail::thread_name(report.stuck_threads[0].thread_id), "tidegate-cancel");
-  EXPECT_GT(report.stuck_threads[0].stuck, 0ns);
-  proxy.finish_all();  // so that the thread is not one too many for the tests that follow
+  EXPECT_THAT(to_string(report), HasSubstr("its cancel request was sent, not answered"));
+  EXPECT_THAT(report.stuck_threads, IsEmpty()) << "no thread waits for it";
 }
 
-// Seen failing with a report that leaves the failures out.
-TEST(CloseCancels, ThatDoNotReachTheServerAreReportedAsFailed) {
+// Seen failing with a report that leaves them out, and with one that calls them sent.
+TEST(CloseCancels, ThatDoNotReachTheServerAreReportedAsNotSent) {
   stress::Proxy proxy = before_server();
   PoolConfig config{.max_size = 1};
   config.hooks.before_connect = [&](ConnectParams& params) { lead_through(proxy, params); };
@@ -143,13 +138,17 @@ TEST(CloseCancels, ThatDoNotReachTheServerAreReportedAsFailed) {
   auto closing = std::async(std::launch::async, [&] {
     return pool.close({.drain = 0ms, .cancel = kLong, .force = kLong});
   });
-  EXPECT_TRUE(eventually([&] { return pool.stats().cancels.failed > 0; }));
+  EXPECT_TRUE(eventually([&] { return pool.stats().cancels.unsent > 0; }));
   pool.close({.cancel = 0ms});
   const CloseReport report = closing.get();
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_force);
-  EXPECT_GE(report.cancels_failed, 1u);
-  EXPECT_GE(report.cancels_sent, report.cancels_failed);
-  EXPECT_THAT(to_string(report), HasSubstr(std::to_string(report.cancels_failed) + " failed"));
+  EXPECT_GE(report.cancels_unsent, 1u);
+  EXPECT_EQ(report.cancels_sent, 0u);
+  EXPECT_EQ(report.cancels_failed, 0u);
+  EXPECT_THAT(to_string(report), HasSubstr(std::to_string(report.cancels_unsent) + " not sent"));
+  ASSERT_EQ(report.remaining.size(), 1u);
+  EXPECT_FALSE(report.remaining[0].canceled);
+  EXPECT_EQ(report.remaining[0].cancel_request, "not sent");
 }
 
 // ---- force -----------------------------------------------------------------------------------

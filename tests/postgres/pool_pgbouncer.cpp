@@ -72,6 +72,34 @@ TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsReplaced) {
   EXPECT_EQ(pool.stats().created, 2u);
 }
 
+// It ignores the cancel of a statement that waits in its queue. Only the end of the connection
+// takes the statement out of there; nothing is gained by a wait for drain_bound, 1 s, before that.
+TEST_F(PgBouncer, AStatementInItsQueueIsGivenUpSoonAndNeverRun) {
+  Pool direct{"pool_max_conns=1"};
+  direct.exec_script("drop table if exists tally; create table tally (n int)");
+  Pool pool{conninfo("pool_max_conns=3")};
+  std::vector<Lease> in_the_way;
+  for (int i = 0; i < kServerConnections; ++i) {
+    in_the_way.push_back(pool.acquire());
+    in_the_way.back()->exec("begin");
+  }
+  Lease lease = pool.acquire();
+  try {
+    lease->exec({.by = 100ms}, "insert into tally values (1)");
+    ADD_FAILURE() << "no error";
+  } catch (const QueryTimeout& error) {
+    EXPECT_TRUE(error.outcome_unknown());
+    EXPECT_NE(std::string(error.what()).find("may have waited in its queue"), std::string::npos)
+        << error.what();
+  }
+  lease.release();
+  for (Lease& other : in_the_way) other->exec("commit");
+  in_the_way.clear();
+  for (int i = 0; i < 10; ++i) pool.exec("select 1");
+  EXPECT_EQ(direct.query_value<int>("select count(*) from tally"), 0);
+  direct.exec("drop table tally");
+}
+
 TEST_F(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
   Pool pool{conninfo("pool_max_conns=2")};
   pool.exec_script("drop table if exists tally; create table tally (n int)");

@@ -118,7 +118,11 @@ void Closing::note_left() {
     if (slots.slot(i).holder() == self_ && own_ > 0) continue;
     auto lease = lease_of(parts_.core, i);
     if (!lease) continue;
-    left_.push_back(i);
+    Left left{.slot = i, .session = {}};
+    parts_.core.visit(i, [&](const PooledConnection& pooled, const core::Slot&) {
+      left.session = pooled.monitor;
+    });
+    left_.push_back(std::move(left));
     result_.remaining.push_back({.lease = std::move(*lease)});
     noted_[i] = true;
   }
@@ -131,41 +135,59 @@ bool Closing::still_out(std::uint32_t slot) const {
 void Closing::note_ended(const char* phase) {
   for (std::size_t i = 0; i < left_.size(); ++i) {
     auto& remaining = result_.remaining[i];
-    if (remaining.ended_in.empty() && !still_out(left_[i])) remaining.ended_in = phase;
+    if (remaining.ended_in.empty() && !still_out(left_[i].slot)) remaining.ended_in = phase;
   }
 }
 
-// visit(Remaining&, const PooledConnection&) for each that is still out.
+// Whether the server has canceled the statement, or how far the requests have come.
+void Closing::note_canceled() {
+  for (std::size_t i = 0; i < left_.size(); ++i) {
+    if (!left_[i].asked_to_cancel) continue;
+    const pq::CancelTally before = left_[i].before_cancel;
+    const pq::CancelTally now = left_[i].session.cancels();
+    auto& remaining = result_.remaining[i];
+    remaining.canceled = now.canceled != before.canceled;
+    remaining.cancel_request = now.answered != before.answered ? "answered"
+                               : now.sent != before.sent       ? "sent, not answered"
+                                                               : "not sent";
+  }
+}
+
+// visit(Remaining&, const PooledConnection&, Left&) for each that is still out.
 template <class Visit>
 void Closing::for_each_left(Visit&& visit) {
   for (std::size_t i = 0; i < left_.size(); ++i) {
-    parts_.core.visit(left_[i], [&](const PooledConnection& pooled, const core::Slot&) {
-      if (still_out(left_[i])) visit(result_.remaining[i], pooled);
+    parts_.core.visit(left_[i].slot, [&](const PooledConnection& pooled, const core::Slot&) {
+      if (still_out(left_[i].slot)) visit(result_.remaining[i], pooled, left_[i]);
     });
   }
 }
 
-// Never waits for a request: the canceller's threads send them, at the configured rate.
+// Never waits for a request: the canceller's thread sends them, at the configured rate.
 bool Closing::cancel() {
   if (skips(&Plan::cancel)) return false;
   const auto began = Clock::now();
   const std::uint64_t sent = parts_.cancels.sent();
   const std::uint64_t failed = parts_.cancels.failed();
+  const std::uint64_t unsent = parts_.cancels.unsent();
   const std::uint64_t stuck = parts_.cancels.stuck();
   const auto cancel_busy = [this] {
     note_left();
-    for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
-      if (pooled.monitor.activity().busy && pooled.monitor.cancel()) remaining.canceled = true;
+    for_each_left([](CloseReport::Remaining&, const PooledConnection& pooled, Left& left) {
+      if (!left.asked_to_cancel) left.before_cancel = pooled.monitor.cancels();
+      if (pooled.monitor.activity().busy && pooled.monitor.cancel()) left.asked_to_cancel = true;
     });
   };
   enter("cancel", &Plan::cancel);
   cancel_busy();
   const bool drained = await(kLookEvery, cancel_busy);
   note_ended("cancel");
+  note_canceled();
   if (!drained) parts_.cancels.give_up();
   result_.cancel = Clock::now() - began;
   result_.cancels_sent = parts_.cancels.sent() - sent;
   result_.cancels_failed = parts_.cancels.failed() - failed;
+  result_.cancels_unsent = parts_.cancels.unsent() - unsent;
   result_.cancels_stuck = parts_.cancels.stuck() - stuck;
   if (drained) result_.outcome = Outcome::drained_after_cancel;
   return drained;
@@ -182,7 +204,7 @@ bool Closing::force() {
   enter("force", &Plan::force);
   const auto shut_down = [this] {
     note_left();
-    for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled) {
+    for_each_left([](CloseReport::Remaining& remaining, const PooledConnection& pooled, Left&) {
       if (remaining.forced || pooled.duplicate.get() < 0) return;
       remaining.forced = ::shutdown(pooled.duplicate.get(), SHUT_RDWR) == 0;
     });
@@ -190,6 +212,7 @@ bool Closing::force() {
   shut_down();
   const bool drained = await(kLookEvery, shut_down);
   note_ended("force");
+  note_canceled();
   result_.force = Clock::now() - began;
   result_.outcome = drained ? Outcome::drained_after_force : Outcome::orphaned;
   return drained;
@@ -241,7 +264,6 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   const auto began = Clock::now();
   const bool maintenance_ended = end_by_itself(end) || parts_.maintenance.stop(end, give_up);
   const bool openers_ended = core.openers().stop(give_up);
-  const auto hanging = parts_.cancels.hanging(earlier(give_up, Deadline(kGrace)));
   const auto now = Clock::now();
   // Counted into the phase in which the leases came back.
   (result_.force.count() > 0    ? result_.force
@@ -262,12 +284,6 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
                                        .thread_id = stuck.thread_id});
     }
     core.openers().leave_behind(keep.lock());
-  }
-  for (const auto& request : hanging) {  // its thread is the process's, and ends by itself
-    result_.stuck_threads.push_back({.role = "canceller",
-                                     .in = "a cancel request",
-                                     .stuck = now - request.since,
-                                     .thread_id = request.thread_id});
   }
   if (maintenance_ended && openers_ended) {
     // A connect that was too far to be aborted has ended after maintenance did.

@@ -32,6 +32,12 @@ std::string fate(const Remaining& remaining) {
 
 std::string why_not_canceled(const Remaining& remaining) {
   if (remaining.canceled) return ", canceled";
+  if (remaining.cancel_request == "answered") {
+    return ", its cancel request was answered, but the statement not canceled";
+  }
+  if (!remaining.cancel_request.empty()) {
+    return ", its cancel request was " + remaining.cancel_request;
+  }
   const bool idle =
       !remaining.lease.busy && remaining.lease.transaction != TransactionStatus::unknown;
   return idle ? ", no statement to cancel" : "";
@@ -112,6 +118,7 @@ std::string json_of(const Remaining& remaining) {
   object.flag("busy", lease.busy);
   object.text("statement", lease.statement);
   object.flag("canceled", remaining.canceled);
+  object.text("cancel_request", remaining.cancel_request);
   object.flag("forced", remaining.forced);
   object.add("ended_in", remaining.ended_in.empty() ? "null" : json_string(remaining.ended_in));
   return object.done();
@@ -164,6 +171,7 @@ std::string to_string(const CloseReport& report) {
     text += "\n  cancel " + brief_duration(report.cancel) + ": " +
             counted(report.cancels_sent, "request") + " sent, " +
             std::to_string(report.cancels_failed) + " failed, " +
+            std::to_string(report.cancels_unsent) + " not sent, " +
             std::to_string(report.cancels_stuck) + " stuck";
   }
   if (report.force.count() > 0) text += "\n  force " + brief_duration(report.force);
@@ -196,6 +204,7 @@ std::string to_json(const CloseReport& report) {
   object.number("connects_aborted", report.connects_aborted);
   object.number("cancels_sent", report.cancels_sent);
   object.number("cancels_failed", report.cancels_failed);
+  object.number("cancels_unsent", report.cancels_unsent);
   object.number("cancels_stuck", report.cancels_stuck);
   object.add("still_attached", json_of(report.still_attached));
   object.add("remaining", json_of(report.remaining));

@@ -17,6 +17,7 @@
 #include <tidegate/pool/closed_error.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pq/cancel_group.hpp>
+#include <tidegate/pq/session_monitor.hpp>
 
 #include "pooled_connection.hpp"
 
@@ -108,6 +109,7 @@ class Closing {
   bool force();
   void note_left();
   void note_ended(const char* phase);
+  void note_canceled();
   bool still_out(std::uint32_t slot) const;
   template <class Visit>
   void for_each_left(Visit&& visit);
@@ -151,8 +153,15 @@ class Closing {
   // Of the thread that runs it.
   Clock::time_point began_{};
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
-  std::vector<std::uint32_t> left_{};  // slots whose leases drain left over, as result_.remaining
-  std::vector<bool> noted_{};          // by slot: it is in left_
+  // A lease that drain left over, as in result_.remaining.
+  struct Left {
+    std::uint32_t slot;
+    pq::SessionMonitor session;
+    pq::CancelTally before_cancel{};
+    bool asked_to_cancel = false;
+  };
+  std::vector<Left> left_{};
+  std::vector<bool> noted_{};  // by slot: it is in left_
   CloseReport result_{};
 };
 

@@ -181,8 +181,10 @@ Stats PoolImpl::stats() const {
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
   stats.backends_abandoned = maintenance_.abandoned() + given_up_.load(std::memory_order_relaxed);
   stats.pings = maintenance_.pings();
-  stats.cancels = {
-      .sent = cancels_->sent(), .failed = cancels_->failed(), .stuck = cancels_->stuck()};
+  stats.cancels = {.sent = cancels_->sent(),
+                   .failed = cancels_->failed(),
+                   .unsent = cancels_->unsent(),
+                   .stuck = cancels_->stuck()};
   stats.resets = {.clean = maintenance_.laundry().washed(),
                   .failed = maintenance_.laundry().failed()};
   stats.leaks_suspected = maintenance_.leaks().suspected();

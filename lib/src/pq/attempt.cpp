@@ -13,6 +13,7 @@
 
 #include <tidegate/base/duration.hpp>
 
+#include "pq/cancel_key.hpp"
 #include "pq/server_text.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
@@ -115,6 +116,7 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
   auto session = std::make_unique<Session>(start(options.params));
   PGconn* connection = session->native();
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+  KeyListener listener(connection);
   Handshake handshake(connection);
   switch (handshake.run(wake_fd, deadline)) {
     case Handshake::End::connected: break;
@@ -138,7 +140,7 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
     failure.text = "cannot duplicate the socket: " + std::generic_category().message(errno);
     return outcome;
   }
-  session->opened(options);
+  session->opened(options, listener.key());
   outcome.connection = Connection(std::move(session));
   return outcome;
 }

@@ -13,6 +13,9 @@ CancelGroup::~CancelGroup() = default;
 std::uint64_t CancelGroup::sent() const noexcept {
   return books_->sent.load(std::memory_order_relaxed);
 }
+std::uint64_t CancelGroup::unsent() const noexcept {
+  return books_->unsent.load(std::memory_order_relaxed);
+}
 std::uint64_t CancelGroup::failed() const noexcept {
   return books_->failed.load(std::memory_order_relaxed);
 }

@@ -1,32 +1,31 @@
 #include "pq/canceller.hpp"
 
-#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <new>
-#include <optional>
-#include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
-#include <tidegate/base/fork.hpp>
 #include <tidegate/base/thread.hpp>
+#include <tidegate/pq/file_descriptor.hpp>
 
 namespace tidegate::pq {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Progress = CancelCall::Progress;
 using namespace std::chrono_literals;
 
-// How long the end waits for requests that are under way.
+// How long the end waits for requests that are under way, and then for the thread.
 constexpr auto kFarewell = 100ms;
+constexpr auto kStuck = 5s;
 
-// When memory ran out for a request: how long until it is tried again.
+// When there is no room for a request, here or at the server: how long until it is tried again.
 constexpr auto kAgain = 10ms;
 
 // When the books allow the next request: at most per_second in any second.
@@ -37,13 +36,17 @@ Clock::time_point allowed_at(CancelBooks& books, Clock::time_point now) noexcept
 
 }  // namespace
 
-void FreeCancelKey::operator()(pg_cancel* key) const noexcept { PQfreeCancel(key); }
-
 CancelTrace CancelTarget::trace() const noexcept {
   const std::uint32_t word = word_.load();
   if ((word & (kQueued | kSending)) != 0) return CancelTrace::pending;
   if ((word & kDoubtful) != 0) return CancelTrace::doubtful;
   return (word & kSent) != 0 ? CancelTrace::delivered : CancelTrace::none;
+}
+
+CancelTally CancelTarget::tally() const noexcept {
+  return {.sent = sent_.load(std::memory_order_relaxed),
+          .answered = answered_.load(std::memory_order_relaxed),
+          .canceled = canceled_.load(std::memory_order_relaxed)};
 }
 
 void CancelTarget::settle() noexcept {
@@ -53,63 +56,237 @@ void CancelTarget::settle() noexcept {
   }
 }
 
-struct Canceller::State {
-  explicit State(Send how) : send(std::move(how)) {}
+void CancelTarget::mark() noexcept {
+  sent_before_ = sent_.load(std::memory_order_relaxed);
+  answered_before_ = answered_.load(std::memory_order_relaxed);
+}
 
-  const Send send;
+CancelTarget::Reached CancelTarget::reached() const noexcept {
+  if (answered_.load(std::memory_order_relaxed) != answered_before_) return Reached::answered;
+  if (sent_.load(std::memory_order_relaxed) != sent_before_) return Reached::sent;
+  return Reached::nothing;
+}
+
+std::shared_ptr<CancelServer> CancelServer::at(const std::shared_ptr<CancelBooks>& books,
+                                               std::string address) {
+  const std::lock_guard lock(books->mutex);
+  std::erase_if(books->servers, [](const auto& server) { return server.expired(); });
+  for (const auto& server : books->servers) {
+    if (auto known = server.lock(); known && known->address == address) return known;
+  }
+  auto server = std::make_shared<CancelServer>(books, std::move(address));
+  books->servers.push_back(server);
+  return server;
+}
+
+// A request on its way.
+struct Canceller::Flight {
+  std::shared_ptr<CancelTarget> target;
+  Clock::time_point since;
+  // The thread only.
+  std::unique_ptr<CancelCall> call{};
+  Progress progress = Progress::connecting;
+};
+
+struct Canceller::State {
+  State(MakeCall how, std::chrono::milliseconds longest) : make(std::move(how)), bound(longest) {}
+
+  const MakeCall make;
+  const std::chrono::milliseconds bound;
   std::mutex mutex;
-  std::condition_variable work;  // a request has come, or the end
-  std::condition_variable done;  // a request has ended
+  std::condition_variable done;  // a request has ended, or the thread
   // mutex
   std::deque<std::shared_ptr<CancelTarget>> queue{};
-  struct Worker {
-    std::thread thread{};
-    CancelTarget* sending = nullptr;  // what is under way here
-    Clock::time_point since{};        // of that
-    long thread_id = 0;
-  };
-  std::array<Worker, kThreads> workers{};
-  unsigned started = 0;
-  unsigned waiting = 0;
+  std::deque<Flight> flights{};  // changed by the thread only, which may read it without the mutex
+  FileDescriptor wake{};         // an eventfd: a request has come, or the end
+  std::thread thread{};
+  long thread_id = 0;
+  Deadline farewell{};  // when it is stopping: until then
   bool stopping = false;
+  bool ended = false;
 
-  bool anybody_sends() const noexcept {
-    return std::any_of(workers.begin(), workers.end(),
-                       [](const Worker& w) { return w.sending != nullptr; });
+  void ring() const noexcept {
+    if (wake) ::eventfd_write(wake.get(), 1);
   }
-  // visit(Worker&) for each that is at a request of the group.
+  // visit(Flight&) for each that is of the group.
   template <class Visit>
-  void for_each_sending(const CancelBooks& books, Visit&& visit) {
-    for (Worker& worker : workers) {
-      if (worker.sending != nullptr && worker.sending->books_.get() == &books) visit(worker);
+  void for_each_flight(const CancelBooks& books, Visit&& visit) {
+    for (Flight& flight : flights) {
+      if (&flight.target->books() == &books) visit(flight);
     }
   }
   static void count_stuck(CancelTarget& target) noexcept {
-    if (!std::exchange(target.overdue_, true)) target.books_->stuck.fetch_add(1);
+    if (!std::exchange(target.overdue_, true)) target.books().stuck.fetch_add(1);
   }
-  // The oldest request that its group's rate allows; or when one will be, in `next`.
-  std::shared_ptr<CancelTarget> take(std::optional<Clock::time_point>& next) noexcept {
+  // The requests begin for which there is room and which their group's rate allows, the oldest
+  // first; gives when another one will be allowed.
+  Deadline launch() noexcept {
     const auto now = Clock::now();
-    next.reset();
-    for (auto it = queue.begin(); it != queue.end(); ++it) {
-      CancelBooks& books = *(*it)->books_;
-      const auto at = allowed_at(books, now);
+    Deadline next = Deadline::never();
+    for (auto it = queue.begin(); it != queue.end();) {
+      CancelTarget& target = **it;
+      const auto at = allowed_at(target.books(), now);
       if (at > now) {
-        next = next ? std::min(*next, at) : at;
+        next = earlier(next, at);
+      } else if (target.server_->on_their_way < kPerServer) {
+        if (!launch(*it, now)) return earlier(next, now + kAgain);
+        it = queue.erase(it);
         continue;
       }
-      try {
-        books.recent.push_back(now);
-      } catch (const std::bad_alloc&) {  // one that is not in the books is not sent
-        next = now + kAgain;
-        continue;
-      }
-      auto target = std::move(*it);
-      queue.erase(it);
-      return target;
+      ++it;
     }
-    return nullptr;
+    return next;
   }
+  // False: there is no memory. One that is not in the books is not sent.
+  bool launch(const std::shared_ptr<CancelTarget>& target, Clock::time_point now) noexcept {
+    try {
+      flights.push_back({.target = target, .since = now});
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    try {
+      flights.back().call = make(*target);
+      target->books().recent.push_back(now);
+    } catch (const std::exception&) {
+      flights.pop_back();
+      return false;
+    }
+    ++target->server_->on_their_way;
+    target->overdue_ = false;
+    // The queued bit goes as the other comes: never a moment without one of them.
+    target->word_.fetch_xor(CancelTarget::kQueued | CancelTarget::kSending);
+    return true;
+  }
+};
+
+// What the thread does.
+class Canceller::Loop {
+ public:
+  explicit Loop(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
+
+  void run() noexcept {
+    std::unique_lock lock(state_->mutex);
+    state_->thread_id = ::gettid();
+    for (;;) {
+      Deadline next = state_->launch();
+      if (state_->stopping) {
+        if (state_->farewell.passed() || nobody_is_waited_for()) break;
+        next = earlier(next, state_->farewell);
+      }
+      lock.unlock();
+      for (Flight& flight : state_->flights) {
+        if (flight.call->socket() < 0) step(flight);
+      }
+      wait(next);
+      for (std::size_t i = 0; i < state_->flights.size(); ++i) {
+        if (is_ready(i)) step(state_->flights[i]);
+      }
+      lock.lock();
+      land();
+    }
+    for (Flight& flight : state_->flights) end(flight);
+    state_->flights.clear();
+    state_->ended = true;
+    state_->done.notify_all();
+  }
+
+ private:
+  bool nobody_is_waited_for() const noexcept {
+    return std::all_of(state_->flights.begin(), state_->flights.end(),
+                       [](const Flight& flight) { return flight.target->overdue_; });
+  }
+  Deadline end_of(const Flight& flight) const noexcept { return flight.since + state_->bound; }
+
+  // Until one of them may go on, or something has come.
+  void wait(Deadline next) noexcept {
+    try {
+      polled_.clear();
+      polled_.push_back({state_->wake.get(), POLLIN, 0});
+      for (const Flight& flight : state_->flights) {
+        const bool over = CancelCall::over(flight.progress);
+        const int socket = over ? -1 : flight.call->socket();
+        next = earlier(next, over ? Deadline::now() : end_of(flight));
+        if (socket < 0) next = earlier(next, Deadline(kAgain));
+        polled_.push_back({socket, flight.call->events(), 0});
+      }
+    } catch (const std::bad_alloc&) {
+      polled_.clear();
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next.remaining());
+    const int timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
+    if (polled_.empty() || ::poll(polled_.data(), polled_.size(), timeout) < 0) {
+      polled_.clear();
+      std::this_thread::sleep_for(kAgain);
+    }
+    eventfd_t rings = 0;
+    ::eventfd_read(state_->wake.get(), &rings);
+  }
+  // Where nobody could be asked all are: a step too many does no harm.
+  bool is_ready(std::size_t flight) const noexcept {
+    return polled_.empty() || polled_[flight + 1].revents != 0;
+  }
+
+  // What it may send counts before it does: its effect may be there before this thread goes on.
+  void step(Flight& flight) noexcept {
+    CancelTarget& target = *flight.target;
+    CancelBooks& books = target.books();
+    while (!CancelCall::over(flight.progress)) {
+      const bool sends = flight.call->may_send();
+      const bool anew =
+          sends && (target.word_.fetch_or(CancelTarget::kSent) & CancelTarget::kSent) == 0;
+      if (sends) {
+        books.sent.fetch_add(1, std::memory_order_relaxed);
+        target.sent_.fetch_add(1, std::memory_order_relaxed);
+      }
+      flight.progress = flight.call->step();
+      if (sends && flight.progress != Progress::sent && flight.progress != Progress::delivered &&
+          flight.progress != Progress::doubtful) {
+        books.sent.fetch_sub(1, std::memory_order_relaxed);
+        target.sent_.fetch_sub(1, std::memory_order_relaxed);
+        if (anew) target.word_.fetch_and(~CancelTarget::kSent);
+      }
+      // A connection that is there at once is used at once.
+      if (sends || !flight.call->may_send()) break;
+    }
+  }
+
+  // With the mutex: those that have ended, and those that have had their time.
+  void land() noexcept {
+    bool any = false;
+    std::erase_if(state_->flights, [&](Flight& flight) {
+      if (!CancelCall::over(flight.progress)) {
+        if (!end_of(flight).passed()) return false;
+        State::count_stuck(*flight.target);
+      }
+      end(flight);
+      any = true;
+      return true;
+    });
+    if (any) state_->done.notify_all();
+  }
+
+  static void end(const Flight& flight) noexcept {
+    CancelTarget& target = *flight.target;
+    CancelBooks& books = target.books();
+    switch (flight.progress) {
+      case Progress::connecting:
+      case Progress::not_sent: books.unsent.fetch_add(1, std::memory_order_relaxed); break;
+      case Progress::delivered:
+        target.answered_.fetch_add(1, std::memory_order_relaxed);
+        if (!target.pooled()) break;
+        [[fallthrough]];
+      case Progress::sent:
+      case Progress::doubtful:
+        books.failed.fetch_add(1, std::memory_order_relaxed);
+        target.word_.fetch_or(CancelTarget::kDoubtful);
+        break;
+    }
+    --target.server_->on_their_way;
+    target.word_.fetch_and(~CancelTarget::kSending);
+  }
+
+  const std::shared_ptr<State> state_;
+  std::vector<pollfd> polled_{};
 };
 
 std::shared_ptr<Canceller> Canceller::shared() {
@@ -120,7 +297,7 @@ std::shared_ptr<Canceller> Canceller::shared() {
     std::weak_ptr<Canceller> current{};
   };
   static auto* process = new Process;
-  // The threads of the parent's canceller are not in a child, nor is who had locked the mutex: what
+  // The thread of the parent's canceller is not in a child, nor is who had locked the mutex: what
   // may not be whole is kept out of use.
   static const auto* const anew = new detail::ForkHook(
       [](void*) noexcept { process = new Process{.parents = process}; }, nullptr);
@@ -128,36 +305,37 @@ std::shared_ptr<Canceller> Canceller::shared() {
   const std::lock_guard lock(process->mutex);
   auto canceller = process->current.lock();
   if (!canceller) {
-    canceller = std::make_shared<Canceller>(&send_cancel);
+    canceller =
+        std::make_shared<Canceller>([](const CancelTarget& target) { return target.call(); });
     process->current = canceller;
   }
   return canceller;
 }
 
-Canceller::Canceller(Send send) : state_(std::make_shared<State>(std::move(send))) {}
+Canceller::Canceller(MakeCall make, std::chrono::milliseconds bound)
+    : state_(std::make_shared<State>(std::move(make), bound)) {}
 
 Canceller::~Canceller() {
-  std::array<std::thread, kThreads> ended;
+  if (forks_ != detail::ForkHook::forks()) {
+    // What the parent's thread was changing stays as it is.
+    static_cast<void>(new std::shared_ptr<State>(std::move(state_)));
+    return;
+  }
+  std::thread ended;
   {
     std::unique_lock lock(state_->mutex);
     state_->stopping = true;
+    state_->farewell = Deadline(kFarewell);
     for (const auto& target : state_->queue) target->word_.fetch_and(~CancelTarget::kQueued);
     state_->queue.clear();
-    state_->work.notify_all();
-    state_->done.wait_for(lock, kFarewell, [this] { return !state_->anybody_sends(); });
-    for (unsigned i = 0; i < kThreads; ++i) {
-      State::Worker& worker = state_->workers[i];
-      if (!worker.thread.joinable()) continue;
-      if (worker.sending != nullptr) {
-        worker.thread.detach();
-      } else {
-        ended[i] = std::move(worker.thread);
-      }
-    }
+    state_->ring();
+    if (!state_->thread.joinable()) return;
+    // Only libpq could keep it longer (LibpqCall).
+    const bool in_time =
+        state_->done.wait_for(lock, kFarewell + kStuck, [this] { return state_->ended; });
+    in_time ? static_cast<void>(ended = std::move(state_->thread)) : state_->thread.detach();
   }
-  for (std::thread& thread : ended) {
-    if (thread.joinable()) thread.join();
-  }
+  if (ended.joinable()) ended.join();
 }
 
 Canceller::Asked Canceller::request(const std::shared_ptr<CancelTarget>& target) noexcept {
@@ -167,22 +345,22 @@ Canceller::Asked Canceller::request(const std::shared_ptr<CancelTarget>& target)
     if ((word & CancelTarget::kRunning) == 0) return Asked::idle;
     if ((word & (CancelTarget::kQueued | CancelTarget::kSending)) != 0) return Asked::accepted;
   } while (!target->word_.compare_exchange_weak(word, word | CancelTarget::kQueued));
+  bool queued = false;
   try {
     state_->queue.push_back(target);
-    if (state_->waiting < state_->queue.size() && state_->started < kThreads) {
-      const unsigned worker = state_->started;
-      state_->workers[worker].thread = detail::start_thread(
-          "tidegate-cancel", [state = state_, worker] { serve(state, worker); });
-      ++state_->started;
+    queued = true;
+    if (!state_->wake) state_->wake = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!state_->thread.joinable()) {
+      if (!state_->wake) throw std::bad_alloc();
+      state_->thread =
+          detail::start_thread("tidegate-cancel", [state = state_] { Loop(state).run(); });
     }
-  } catch (const std::exception&) {  // no memory, or no thread
-    if (state_->started == 0 || state_->queue.empty() || state_->queue.back() != target) {
-      if (!state_->queue.empty() && state_->queue.back() == target) state_->queue.pop_back();
-      target->word_.fetch_and(~CancelTarget::kQueued);
-      return Asked::no_thread;
-    }
+  } catch (const std::exception&) {  // no memory, no thread, or no descriptor
+    if (queued) state_->queue.pop_back();
+    target->word_.fetch_and(~CancelTarget::kQueued);
+    return Asked::no_thread;
   }
-  state_->work.notify_one();
+  state_->ring();
   return Asked::accepted;
 }
 
@@ -209,9 +387,9 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
 
 void Canceller::give_up(const CancelBooks& books) noexcept {
   const std::lock_guard lock(state_->mutex);
-  state_->for_each_sending(books, [](State::Worker& w) {
-    const bool runs = (w.sending->word_.load() & CancelTarget::kRunning) != 0;
-    if (runs) State::count_stuck(*w.sending);
+  state_->for_each_flight(books, [](const Flight& flight) {
+    const bool runs = (flight.target->word_.load() & CancelTarget::kRunning) != 0;
+    if (runs) State::count_stuck(*flight.target);
   });
 }
 
@@ -219,64 +397,15 @@ std::vector<CancelGroup::Hanging> Canceller::hanging(const CancelBooks& books, D
   std::vector<CancelGroup::Hanging> requests;
   const auto none_hangs = [&] {
     requests.clear();
-    state_->for_each_sending(books, [&](const State::Worker& w) {
-      if (w.sending->overdue_) requests.push_back({.since = w.since, .thread_id = w.thread_id});
+    state_->for_each_flight(books, [&](const Flight& flight) {
+      if (!flight.target->overdue_) return;
+      requests.push_back({.since = flight.since, .thread_id = state_->thread_id});
     });
     return requests.empty();
   };
   std::unique_lock lock(state_->mutex);
   state_->done.wait_until(lock, deadline.at(), none_hangs);
   return requests;
-}
-
-void Canceller::serve(const std::shared_ptr<State>& state, unsigned worker) noexcept {
-  std::unique_lock lock(state->mutex);
-  State::Worker& self = state->workers[worker];
-  self.thread_id = ::gettid();
-  std::optional<Clock::time_point> next;
-  while (!state->stopping) {
-    const std::shared_ptr<CancelTarget> target = state->take(next);
-    if (!target) {
-      ++state->waiting;
-      next ? static_cast<void>(state->work.wait_until(lock, *next)) : state->work.wait(lock);
-      --state->waiting;
-      continue;
-    }
-    // The queued bit goes as the two others come: never a moment without one of them.
-    target->word_.fetch_xor(CancelTarget::kQueued | CancelTarget::kSending);
-    target->word_.fetch_or(CancelTarget::kSent);
-    target->books_->sent.fetch_add(1, std::memory_order_relaxed);
-    target->overdue_ = false;
-    self.sending = target.get();
-    self.since = Clock::now();
-    lock.unlock();
-    Delivery delivery = Delivery::doubtful;
-    try {
-      delivery = state->send(*target);
-    } catch (...) {  // doubtful
-    }
-    lock.lock();
-    self.sending = nullptr;
-    if (delivery != Delivery::delivered) {
-      target->books_->failed.fetch_add(1, std::memory_order_relaxed);
-    }
-    if (delivery == Delivery::doubtful) target->word_.fetch_or(CancelTarget::kDoubtful);
-    target->word_.fetch_and(~CancelTarget::kSending);
-    state->done.notify_all();
-  }
-}
-
-// What libpq says begins with the call that failed, and is never translated. When that was the
-// connect, the request was never sent.
-Canceller::Delivery send_cancel(const CancelTarget& target) {
-  std::array<char, 256> said{};
-  if (PQcancel(target.key(), said.data(), static_cast<int>(said.size())) == 1) {
-    return target.pooled() ? Canceller::Delivery::doubtful : Canceller::Delivery::delivered;
-  }
-  const std::string_view why(said.data());
-  const bool unsent = why.starts_with("PQcancel() -- socket() failed") ||
-                      why.starts_with("PQcancel() -- connect() failed");
-  return unsent ? Canceller::Delivery::not_sent : Canceller::Delivery::doubtful;
 }
 
 }  // namespace tidegate::pq

@@ -64,8 +64,7 @@ bool Session::await_room(short& seen) noexcept {
     waited = wait_for(PQsocket(native()), POLLIN | POLLOUT, bell(), limit_, seen);
   }
   if (waited == Waited::ready) return true;
-  struck_ = waited == Waited::woken ? Limit::stop : Limit::deadline;
-  drained_by_ = Deadline(drain_bound_);
+  note_strike(waited == Waited::woken ? Limit::stop : Limit::deadline);
   ask_again_after_ = kAnswersSoon;
   ask_again_ = Deadline(ask_again_after_);
   return false;

@@ -25,6 +25,9 @@ namespace {
 // A request that overtakes its statement finds the server idle and is forgotten. So it is made
 // again, each time after twice as long.
 constexpr std::chrono::milliseconds kAskAgain{50};
+// What the waits have grown to when a server that is behind a pooler has had its time: 150 ms after
+// the first request.
+constexpr std::chrono::milliseconds kQueued = 2 * kAskAgain;
 
 }  // namespace
 
@@ -89,20 +92,34 @@ void Session::keep_to_limits() noexcept {
   if (struck_ == Limit::none) {
     if (limit_.passed()) strike(Limit::deadline);
   } else if (drained_by_.passed()) {
-    give_up_unanswered("the server did not answer the cancel request");
+    give_up_canceling();
   } else if (ask_again_.passed()) {
     ask_to_cancel();
   }
 }
 
 void Session::strike(Limit why) noexcept {
-  struck_ = why;
-  drained_by_ = Deadline(drain_bound_);
+  note_strike(why);
   ask_again_after_ = kAskAgain;
   ask_to_cancel();
 }
 
+void Session::note_strike(Limit why) noexcept {
+  struck_ = why;
+  drained_by_ = Deadline(drain_bound_);
+  target_->mark();
+}
+
 void Session::ask_to_cancel() noexcept {
+  // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
+  // the statement out of there when the connection ends, which is not fit for others anyhow: what a
+  // pooler was sent is doubtful.
+  const bool taken = target_->reached() == CancelTarget::Reached::answered;
+  if (target_->pooled() && taken && ask_again_after_ > kQueued) {
+    return give_up(
+        "the pooler took the cancel request and nothing came of it: the statement may "
+        "have waited in its queue");
+  }
   ask_again_ = Deadline(ask_again_after_);
   ask_again_after_ *= 2;
   if (!cancel()) give_up("no thread could be created to cancel the statement");
@@ -130,6 +147,25 @@ void Session::give_up_unanswered(std::string_view what) noexcept {
     give_up(std::string(what) + " within " + brief_duration(drain_bound_));
   } catch (const std::bad_alloc&) {
     give_up(what);
+  }
+}
+
+// What is known of the requests by then. One that is still on its way was waited for in vain.
+void Session::give_up_canceling() noexcept {
+  using Reached = CancelTarget::Reached;
+  const Reached reached = target_->reached();
+  try {
+    shared_->cancels->canceller().wait(*target_, Deadline::now());
+  } catch (const std::bad_alloc&) {
+    // Then it is not counted.
+  }
+  switch (reached) {
+    case Reached::nothing:
+      return give_up_unanswered("no cancel request could be sent to the server");
+    case Reached::sent: return give_up_unanswered("the server did not answer the cancel request");
+    case Reached::answered:
+      return give_up_unanswered(
+          "the server took the cancel request, but did not answer the statement");
   }
 }
 
@@ -195,7 +231,10 @@ void Session::throw_ended(Limit why, QueryReport report) {
   if (given_up_) {
     report = {.message = (why == Limit::stop ? "the statement's stop was requested, "
                                              : "the statement's deadline passed, ") +
-                         std::string(broken_reason()) + "; the connection is given up"};
+                         std::string(broken_reason()) +
+                         "; the connection is given up, and whether the statement has taken "
+                         "effect is not known",
+              .outcome_unknown = true};
   } else if (!report.sqlstate.empty()) {
     report.message = why == Limit::deadline ? "the statement's deadline passed, it was canceled"
                      : why == Limit::stop   ? "the statement's stop was requested, it was canceled"

@@ -62,7 +62,7 @@ void Session::install_callbacks() noexcept {
   PQsetNoticeReceiver(native_.get(), &Session::receive_notice, this);
 }
 
-void Session::opened(const ConnectOptions& options) {
+void Session::opened(const ConnectOptions& options, CancelKey key) {
   PQsetErrorVerbosity(native_.get(), PQERRORS_DEFAULT);
   PQsetnonblocking(native_.get(), 1);
   backend_pid_ = PQbackendPID(native_.get());
@@ -71,9 +71,8 @@ void Session::opened(const ConnectOptions& options) {
   pooled_ = is_made_up(backend_pid_);
   cache_.set_capacity(options.statement_cache.value_or(pooled_ ? 0 : kStatementCache));
   const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
-  CancelKey key(PQgetCancel(native_.get()));
-  if (!key) throw std::bad_alloc();
-  const auto target = std::make_shared<CancelTarget>(cancels->books(), std::move(key), pooled_);
+  const auto target = std::make_shared<CancelTarget>(
+      CancelServer::at(cancels->books(), server_address(native_.get())), std::move(key), pooled_);
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
   target_ = target.get();
   at_fork_.emplace(&Session::in_child, this);
@@ -110,6 +109,14 @@ void Session::cancel_settled() noexcept {
   if (!target_->asked()) clear(Flag::canceled);
 }
 
+void Session::cancel_left_running() noexcept {
+  if (inherited() || has(Flag::pinging)) return;
+  if (PQtransactionStatus(native()) != PQTRANS_ACTIVE) return;
+  target_->begin_statement();
+  cancel();
+  target_->end_statement();
+}
+
 void Session::set_broken(std::string_view reason, std::string_view sqlstate) noexcept {
   set(Flag::broken);
   set(Flag::doomed);
@@ -135,6 +142,8 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
     set(Flag::doomed);
   } else if (std::string_view(sqlstate) == "25006") {
     refused_write_ = true;
+  } else if (std::string_view(sqlstate) == "57014" && target_ != nullptr && target_->asked()) {
+    target_->note_canceled();
   }
 }
 

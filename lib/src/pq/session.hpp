@@ -61,7 +61,7 @@ class Session final : public SessionState {
 
   pg_conn* native() const noexcept { return native_.get(); }
   // The connect has succeeded. Throws: std::bad_alloc.
-  void opened(const ConnectOptions& options);
+  void opened(const ConnectOptions& options, CancelKey key);
 
   // A statement: start() gives the parameters to fill, run() sends them and returns the result.
   // Both throw as Connection's verbs.
@@ -101,6 +101,7 @@ class Session final : public SessionState {
   bool cancel() const noexcept { return shared_->cancel(); }
   CancelTrace cancel_trace() const noexcept { return target_->trace(); }
   void cancel_settled() noexcept;
+  void cancel_left_running() noexcept;
   Activity activity() const { return shared_->mirror.read(); }
   SessionMonitor monitor() const noexcept { return SessionMonitor(shared_); }
   bool end_touched_lease() noexcept;
@@ -254,6 +255,8 @@ class Session final : public SessionState {
   void give_up(std::string_view why) noexcept;
   void give_up_unanswered(std::string_view what) noexcept;
   void cut_off() noexcept;
+  void give_up_canceling() noexcept;
+  void note_strike(Limit why) noexcept;
   void refuse_if_over(std::string_view waited_for);
   void settle_ping();
   void settle_cancels();

@@ -27,6 +27,10 @@ int SessionMonitor::backend_pid() const noexcept {
   return session_ == nullptr ? 0 : session_->backend_pid;
 }
 
+CancelTally SessionMonitor::cancels() const noexcept {
+  return session_ == nullptr ? CancelTally{} : session_->target->tally();
+}
+
 bool SessionMonitor::cancel() const noexcept { return session_ != nullptr && session_->cancel(); }
 
 }  // namespace tidegate::pq

@@ -1,15 +1,20 @@
-// The threads that send cancel requests, with requests that go as the test says.
+// The thread that sends cancel requests, with requests that go as the test says.
 #include "pq/canceller.hpp"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+
 #include <condition_variable>
+#include <map>
 #include <mutex>
-#include <set>
-#include <thread>
+#include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 
+#include <support/rendezvous.hpp>
 #include <tidegate/base/thread.hpp>
+#include <tidegate/pq/file_descriptor.hpp>
 
 namespace tidegate::pq_test {
 
@@ -19,7 +24,7 @@ using pq::Canceller;
 using pq::CancelTarget;
 using pq::CancelTrace;
 using Asked = Canceller::Asked;
-using Delivery = Canceller::Delivery;
+using Progress = pq::CancelCall::Progress;
 
 constexpr auto kLong = 30s;
 
@@ -30,44 +35,74 @@ class CancellerTest : public testing::Test {
   using TargetPtr = std::shared_ptr<CancelTarget>;
 
   // A session with a statement under way.
-  TargetPtr running(std::uint32_t rate = 1000) {
+  static TargetPtr running(std::uint32_t rate = 1000) {
     return running(std::make_shared<CancelBooks>(rate));
   }
-  static TargetPtr running(std::shared_ptr<CancelBooks> books) {
-    auto target = std::make_shared<CancelTarget>(std::move(books), nullptr, false);
+  static TargetPtr running(const std::shared_ptr<CancelBooks>& books,
+                           std::string server = "somewhere", bool pooled = false) {
+    auto target = std::make_shared<CancelTarget>(pq::CancelServer::at(books, std::move(server)),
+                                                 pq::CancelKey{}, pooled);
     target->begin_statement();
     return target;
   }
-  void hold(const TargetPtr& target) {
+  // Its request gets as far as `where`, and no further before let_go().
+  void hold(const TargetPtr& target, Progress where = Progress::sent) {
     const std::lock_guard lock(mutex_);
-    held_.insert(target.get());
+    held_[target.get()] = where;
   }
   void let_go() {
     const std::lock_guard lock(mutex_);
     held_.clear();
-    changed_.notify_all();
+    ::eventfd_write(bell_.get(), 1);
   }
   void await_sending(std::size_t count) {
     std::unique_lock lock(mutex_);
     ASSERT_TRUE(changed_.wait_for(lock, kLong, [&] { return sending_.size() >= count; }));
   }
-  bool ends(const TargetPtr& target) { return canceller_->wait(*target, kLong); }
-
-  Delivery send(const CancelTarget& target) {
-    std::unique_lock lock(mutex_);
-    sending_.push_back(&target);
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return !held_.contains(&target); });
-    return delivery_;
+  std::size_t sending() {
+    const std::lock_guard lock(mutex_);
+    return sending_.size();
   }
+  bool ends(const TargetPtr& target) { return canceller_->wait(*target, kLong); }
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::set<const CancelTarget*> held_;
+  pq::FileDescriptor bell_{::eventfd(0, EFD_CLOEXEC)};  // rung when what was held goes on
+  std::map<const CancelTarget*, Progress> held_;
   std::vector<const CancelTarget*> sending_;
-  Delivery delivery_ = Delivery::delivered;
-  std::unique_ptr<Canceller> canceller_ =
-      std::make_unique<Canceller>([this](const CancelTarget& target) { return send(target); });
+  Progress end_ = Progress::delivered;
+
+ private:
+  class Call final : public pq::CancelCall {
+   public:
+    Call(CancellerTest& test, const CancelTarget& target) : test_(test), target_(target) {}
+    Progress step() noexcept override {
+      const std::lock_guard lock(test_.mutex_);
+      if (!begun_) test_.sending_.push_back(&target_);
+      begun_ = true;
+      test_.changed_.notify_all();
+      const auto held = test_.held_.find(&target_);
+      progress_ = held != test_.held_.end() ? held->second : test_.end_;
+      return progress_;
+    }
+    bool may_send() const noexcept override { return progress_ == Progress::connecting; }
+    int socket() const noexcept override { return begun_ ? test_.bell_.get() : -1; }
+    short events() const noexcept override { return POLLIN; }
+
+   private:
+    CancellerTest& test_;
+    const CancelTarget& target_;
+    bool begun_ = false;
+    Progress progress_ = Progress::connecting;
+  };
+
+ protected:
+  std::unique_ptr<Canceller> make(std::chrono::milliseconds bound = kLong) {
+    return std::make_unique<Canceller>(
+        [this](const CancelTarget& target) { return std::make_unique<Call>(*this, target); },
+        bound);
+  }
+  std::unique_ptr<Canceller> canceller_ = make();
 };
 
 TEST_F(CancellerTest, ARequestIsSentAndItsEndIsKnown) {
@@ -124,14 +159,42 @@ TEST_F(CancellerTest, AStuckRequestDelaysNobodyAndIsCounted) {
   EXPECT_TRUE(ends(stuck));
 }
 
-TEST_F(CancellerTest, AtMostFourAreSentAtOnceAndWhatStillWaitsCanBeTakenBack) {
+// A server that does not answer keeps as many requests as there is room for, and the rest of those
+// for it waits; the requests of the same group to another server, after a failover, and those of
+// other groups do not. Seen failing with a bound for all together.
+TEST_F(CancellerTest, AServerThatDoesNotAnswerKeepsOnlyRequestsToItself) {
+  const auto books = std::make_shared<CancelBooks>(1000);
   std::vector<TargetPtr> targets;
-  for (unsigned i = 0; i < Canceller::kThreads + 1; ++i) {
-    targets.push_back(running());
+  for (unsigned i = 0; i < Canceller::kPerServer + 1; ++i) {
+    targets.push_back(running(books, "sick"));
     hold(targets.back());
     canceller_->request(targets.back());
   }
-  await_sending(Canceller::kThreads);
+  await_sending(Canceller::kPerServer);
+  const auto to_another = running(books, "healthy");
+  const auto of_others = running(std::make_shared<CancelBooks>(1000), "sick");
+  for (const auto& target : {to_another, of_others}) {
+    canceller_->request(target);
+    EXPECT_TRUE(ends(target));
+    EXPECT_EQ(target->tally().answered, 1u);
+  }
+  EXPECT_EQ(sending(), Canceller::kPerServer + 2u);
+  EXPECT_EQ(targets.back()->trace(), CancelTrace::pending);
+  EXPECT_EQ(targets.back()->tally().sent, 0u);
+  let_go();
+  for (const auto& target : targets) EXPECT_TRUE(ends(target));
+  EXPECT_EQ(books->sent, targets.size() + 1u);
+}
+
+TEST_F(CancellerTest, WhatStillWaitsCanBeTakenBackAndWhatIsOnItsWayCannot) {
+  const auto books = std::make_shared<CancelBooks>(1000);
+  std::vector<TargetPtr> targets;
+  for (unsigned i = 0; i < Canceller::kPerServer + 1; ++i) {
+    targets.push_back(running(books));
+    hold(targets.back());
+    canceller_->request(targets.back());
+  }
+  await_sending(Canceller::kPerServer);
   const auto& last = targets.back();
   EXPECT_EQ(last->trace(), CancelTrace::pending);
   canceller_->withdraw(*last);
@@ -141,6 +204,26 @@ TEST_F(CancellerTest, AtMostFourAreSentAtOnceAndWhatStillWaitsCanBeTakenBack) {
   let_go();
   for (const auto& target : targets) EXPECT_TRUE(ends(target));
   EXPECT_THAT(sending_, testing::Not(testing::Contains(last.get())));
+}
+
+// Seen failing with requests that have no bound of their own.
+TEST_F(CancellerTest, ARequestThatHasHadItsTimeIsGivenUpAndMakesRoom) {
+  canceller_ = make(20ms);
+  const auto books = std::make_shared<CancelBooks>(1000);
+  const auto sent = running(books);
+  const auto connecting = running(books);
+  hold(sent);
+  hold(connecting, Progress::connecting);
+  canceller_->request(sent);
+  canceller_->request(connecting);
+  EXPECT_TRUE(ends(sent));
+  EXPECT_TRUE(ends(connecting));
+  EXPECT_EQ(sent->trace(), CancelTrace::doubtful) << "it may arrive yet";
+  EXPECT_EQ(connecting->trace(), CancelTrace::none) << "nothing can arrive";
+  EXPECT_EQ(books->sent, 1u);
+  EXPECT_EQ(books->failed, 1u);
+  EXPECT_EQ(books->unsent, 1u);
+  EXPECT_EQ(books->stuck, 2u);
 }
 
 // Seen failing with one request too many per second, and with a queue in which others stand behind
@@ -194,26 +277,42 @@ TEST_F(CancellerTest, WhatAGroupGivesUpCountsAsStuckAndIsNamedUntilItEnds) {
 }
 
 TEST_F(CancellerTest, AServerThatWasNotReachedCanStrikeNobody) {
-  delivery_ = Delivery::not_sent;
+  end_ = Progress::not_sent;
   const auto books = std::make_shared<CancelBooks>(100);
   const auto target = running(books);
   canceller_->request(target);
   EXPECT_TRUE(ends(target));
-  EXPECT_EQ(target->trace(), CancelTrace::delivered);
-  EXPECT_EQ(books->failed, 1u);
+  EXPECT_EQ(target->trace(), CancelTrace::none);
+  EXPECT_FALSE(target->end_statement());
+  EXPECT_EQ(target->tally().sent, 0u);
+  EXPECT_EQ(books->unsent, 1u);
+  EXPECT_EQ(books->sent, 0u);
+  EXPECT_EQ(books->failed, 0u);
 }
 
 TEST_F(CancellerTest, WhatIsDoubtfulStaysSo) {
-  delivery_ = Delivery::doubtful;
+  end_ = Progress::doubtful;
   const auto target = running();
   canceller_->request(target);
   EXPECT_TRUE(ends(target));
   target->end_statement();
   target->settle();
   EXPECT_EQ(target->trace(), CancelTrace::doubtful);
+  EXPECT_EQ(target->tally().sent, 1u);
+  EXPECT_EQ(target->tally().answered, 0u);
 }
 
-TEST_F(CancellerTest, ItsEndTakesBackWhatWaitsAndLeavesWhatHangsToItself) {
+TEST_F(CancellerTest, ThatAPoolerHasTakenARequestDoesNotSayThatItHasArrived) {
+  const auto books = std::make_shared<CancelBooks>(100);
+  const auto target = running(books, "pooler", true);
+  canceller_->request(target);
+  EXPECT_TRUE(ends(target));
+  EXPECT_EQ(target->trace(), CancelTrace::doubtful);
+  EXPECT_EQ(target->tally().answered, 1u);
+  EXPECT_EQ(books->failed, 1u);
+}
+
+TEST_F(CancellerTest, ItsEndTakesBackWhatWaitsAndGivesUpWhatHangs) {
   const auto books = std::make_shared<CancelBooks>(1);
   const auto stuck = running(books);
   const auto waiting = running(books);
@@ -223,11 +322,31 @@ TEST_F(CancellerTest, ItsEndTakesBackWhatWaitsAndLeavesWhatHangsToItself) {
   hold(waiting);  // a slow machine may come to it
   canceller_->request(waiting);
   canceller_.reset();
-  EXPECT_EQ(stuck->trace(), CancelTrace::pending);
+  EXPECT_EQ(stuck->trace(), CancelTrace::doubtful);
   EXPECT_TRUE(waiting->trace() == CancelTrace::none || sending_.size() == 2);
-  let_go();
-  while (stuck->trace() == CancelTrace::pending) std::this_thread::yield();
-  EXPECT_EQ(stuck->trace(), CancelTrace::delivered);
+}
+
+// Seen failing with an end that waits for what nobody waits for any more, and with one that waits
+// for nothing.
+TEST_F(CancellerTest, ItsEndWaitsAMomentForARequestThatNobodyHasGivenUp) {
+  constexpr auto kFarewell = 100ms;
+  const auto end_with = [this](bool given_up) {
+    canceller_ = make();
+    const auto books = std::make_shared<CancelBooks>(100);
+    const auto target = running(books);
+    hold(target);
+    const std::size_t before = sending();
+    canceller_->request(target);
+    await_sending(before + 1);
+    if (given_up) canceller_->give_up(*books);
+    const auto began = std::chrono::steady_clock::now();
+    canceller_.reset();
+    return std::chrono::steady_clock::now() - began;
+  };
+  EXPECT_GE(end_with(false), kFarewell);
+  bool at_once = false;  // at least once, on a loaded machine
+  for (int i = 0; i < 20 && !at_once; ++i) at_once = end_with(true) < kFarewell;
+  EXPECT_TRUE(at_once);
 }
 
 TEST(SharedCanceller, IsOneForAllAndGoneWithTheLastHolder) {

@@ -160,6 +160,8 @@ class ScriptedServer {
         << "no cancel request";
     return cancel;
   }
+  // From here on connects are refused, those of cancel requests, too.
+  void stop_listening() { listener_.reset(); }
   void hang_up() { client_.reset(); }
   // The same without a goodbye of TCP: both directions of the client's socket end at once.
   void reset() {

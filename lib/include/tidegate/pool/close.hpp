@@ -36,14 +36,17 @@ struct CloseReport {
   };
   // A lease that drain did not see coming back.
   struct Remaining {
-    LeaseInfo lease{};       // as it was when drain ended
-    bool canceled = false;   // a cancel request was sent for its statement
+    LeaseInfo lease{};      // as it was when drain ended
+    bool canceled = false;  // the server canceled its statement
+    // How far the cancel requests for it have come: "not sent", "sent, not answered", "answered";
+    // empty: none was made, since nothing ran that could be canceled.
+    std::string cancel_request{};
     bool forced = false;     // its socket was shut down
     std::string ended_in{};  // "cancel" or "force"; empty: it is still out
   };
   // A thread of the pool that did not come back from what it was in; it was left behind.
   struct StuckThread {
-    std::string role{};  // "opener", "maintenance", "canceller"
+    std::string role{};  // "opener", "maintenance"
     std::string in{};    // "hook after_connect", ...
     std::chrono::nanoseconds stuck{};
     long thread_id = 0;
@@ -65,7 +68,8 @@ struct CloseReport {
   std::uint32_t connects_aborted = 0;  // connects that were under way
   std::uint64_t cancels_sent = 0;
   std::uint64_t cancels_failed = 0;           // of those: it is not known that they have arrived
-  std::uint64_t cancels_stuck = 0;            // of those: nobody could wait for their end
+  std::uint64_t cancels_unsent = 0;           // no server could be reached for them
+  std::uint64_t cancels_stuck = 0;            // sent or not: nobody could wait for their end
   std::vector<std::string> still_attached{};  // users when it was closed: "jobs (src/main.cpp:12)"
   std::vector<Remaining> remaining{};         // the oldest first
   std::vector<StuckThread> stuck_threads{};

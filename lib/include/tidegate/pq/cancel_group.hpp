@@ -15,9 +15,11 @@ namespace tidegate::pq {
 class Canceller;
 struct CancelBooks;
 
-// A cancel request goes to the server on a connection of its own, made by one of the process's
-// canceller threads. Those are started when the first request is made and stopped when the last
-// group that made one is gone. Any thread.
+// A cancel request goes to the server on a connection of its own, which the process's canceller
+// thread sees to: that is started when the first request is made and stopped when the last group
+// that made one is gone. It waits for no server, looks up no name, and gives a request up after 5
+// s. A server that does not answer delays the requests to no other one: 16 of a group are on their
+// way to it at most, the rest of these waits. Any thread.
 class TIDEGATE_API CancelGroup {
  public:
   static constexpr std::uint32_t kDefaultRate = 100;
@@ -28,16 +30,19 @@ class TIDEGATE_API CancelGroup {
   CancelGroup(const CancelGroup&) = delete;
   CancelGroup& operator=(const CancelGroup&) = delete;
 
+  // Requests that were sent to a server.
   std::uint64_t sent() const noexcept;
   // Of those: it is not known that they have arrived.
   std::uint64_t failed() const noexcept;
-  // Of those: somebody waited for the end of the request in vain.
+  // Requests that were not sent, because no server could be reached; nothing of them can arrive.
+  std::uint64_t unsent() const noexcept;
+  // Requests, sent or not, whose end somebody waited for in vain, or that were given up.
   std::uint64_t stuck() const noexcept;
 
-  // A request that counts as stuck, and whose thread is still at it.
+  // A request that counts as stuck and is still on its way.
   struct Hanging {
     std::chrono::steady_clock::time_point since{};
-    long thread_id = 0;
+    long thread_id = 0;  // of the canceller, which waits for none of them
   };
   // Requests that are under way and have not ended their statement are waited for no longer: they
   // count as stuck.

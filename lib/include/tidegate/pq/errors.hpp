@@ -24,7 +24,8 @@ struct QueryReport {
   std::string table{};
   std::string column{};
   std::string constraint{};
-  std::string statement{};  // its text; never a parameter
+  std::string statement{};       // its text; never a parameter
+  bool outcome_unknown = false;  // QueryError::outcome_unknown()
 };
 
 // A statement failed, or its result is not what was asked for. The connection stays usable.
@@ -50,6 +51,11 @@ class TIDEGATE_API QueryError : public Error {
   const std::string& constraint() const noexcept { return report_->constraint; }
   const std::string& statement() const noexcept { return report_->statement; }
   const QueryReport& report() const noexcept { return *report_; }
+  // The statement was sent, or a part of it, and its answer did not come: it may have taken effect,
+  // and may be run still. Who takes it for "not done" books twice. False: the server has said that
+  // it failed, or it was not sent. Inside a transaction whose COMMIT was not sent the server rolls
+  // it back in either case.
+  bool outcome_unknown() const noexcept { return report_->outcome_unknown; }
 
  protected:
   QueryError(Errc code, QueryReport report, Location where);
@@ -58,22 +64,24 @@ class TIDEGATE_API QueryError : public Error {
   std::shared_ptr<const QueryReport> report_;
 };
 
-// The query's deadline passed. Code: timeout.
+// The query's deadline passed. With outcome_unknown() the server did not answer to its cancel
+// within drain_bound, and the connection is given up; else it was canceled, and with an empty
+// sqlstate it was not run. Code: timeout.
 class TIDEGATE_API QueryTimeout : public QueryError {
  public:
   explicit QueryTimeout(QueryReport report, Location where = {});
   ~QueryTimeout() override;
 };
 
-// The query's stop_token was triggered. Code: canceled.
+// The query's stop_token was triggered; outcome_unknown() as for QueryTimeout. Code: canceled.
 class TIDEGATE_API QueryCanceled : public QueryError {
  public:
   explicit QueryCanceled(QueryReport report, Location where = {});
   ~QueryCanceled() override;
 };
 
-// The connection broke, or the server ended the session; whether the statement took effect is not
-// known. The connection is not usable any more. Code: connection_lost.
+// The connection broke, or the server ended the session; outcome_unknown() unless it was broken
+// before anything was sent. The connection is not usable any more. Code: connection_lost.
 class TIDEGATE_API ConnectionLost : public QueryError {
  public:
   explicit ConnectionLost(QueryReport report, Location where = {});

@@ -5,6 +5,7 @@
 
 #include <tidegate/base/export.hpp>
 #include <tidegate/pq/activity.hpp>
+#include <tidegate/pq/session_state.hpp>
 
 namespace tidegate::pq {
 
@@ -23,6 +24,8 @@ class TIDEGATE_API SessionMonitor {
   int backend_pid() const noexcept;
   // See Connection::cancel().
   bool cancel() const noexcept;
+  // What requests were sent for its statements, and came of them; also when it has ended.
+  CancelTally cancels() const noexcept;
 
  private:
   std::shared_ptr<SharedSession> session_{};

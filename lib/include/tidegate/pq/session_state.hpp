@@ -28,6 +28,13 @@ enum class CancelTrace {
   doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
 };
 
+// What was sent for a session's statements, and came of it; counts that never fall.
+struct CancelTally {
+  std::uint32_t sent = 0;      // requests
+  std::uint32_t answered = 0;  // of those: the server has closed their connection, its part is done
+  std::uint32_t canceled = 0;  // statements that the server says it has canceled
+};
+
 // One small word of flags, so that a lease that runs no statement costs one load here, at its
 // end, and no call of libpq. For one thread at a time, so plain.
 class SessionState {

@@ -65,10 +65,12 @@ struct Stats {
   // connection was closed, or a connect was given up in the middle of the handshake.
   std::uint64_t backends_abandoned = 0;
   std::uint64_t pings = 0;
-  // Cancel requests; of those sent, the ones not known to have arrived, and the ones that hung.
+  // Cancel requests: those sent, and of them the ones not known to have arrived; those for which no
+  // server could be reached; and those, sent or not, whose end somebody waited for in vain.
   struct Cancels {
     std::uint64_t sent = 0;
     std::uint64_t failed = 0;
+    std::uint64_t unsent = 0;
     std::uint64_t stuck = 0;
   } cancels{};
   // Connections that were cleaned after their lease, by result.
