@@ -244,7 +244,10 @@ void Session::throw_error(const PGresult* result) {
   }
   const bool canceled = report.sqlstate == "57014";
   if (struck_ != Limit::none && (canceled || given_up_)) throw_ended(struck_, std::move(report));
-  if (has(Flag::broken)) throw_lost(std::move(report));
+  if (has(Flag::broken)) {
+    report.outcome_unknown = true;
+    throw_lost(std::move(report));
+  }
   if (canceled && target_->asked()) throw_ended(Limit::none, std::move(report));
   report.statement = statement_;
   throw QueryError(std::move(report), where_);
@@ -275,7 +278,7 @@ void Session::throw_unsent() {
   if (given_up_) throw_ended(struck_, {});
   if (PQstatus(native()) != CONNECTION_OK) {
     set_broken(last_words(native()));
-    throw_lost({.message = std::string(last_words(native()))});
+    throw_lost({.message = std::string(last_words(native())), .outcome_unknown = true});
   }
   throw_usage(last_words(native()));
 }

@@ -47,6 +47,22 @@ Rows control(Connection& connection, std::string_view statement, Location where)
   return connection.exec(ExecOptions{.prepared = false}, Sql(statement, where));
 }
 
+// The error under way, which says so where the answer to COMMIT is lost.
+[[noreturn]] void rethrow_from_commit(Location where) {
+  try {
+    throw;
+  } catch (const QueryError& error) {
+    if (!error.outcome_unknown()) throw;
+    QueryReport report = error.report();
+    report.hint = "the answer to COMMIT is lost: whether it has taken effect is not known";
+    switch (error.code()) {
+      case Errc::timeout: throw QueryTimeout(std::move(report), where);
+      case Errc::canceled: throw QueryCanceled(std::move(report), where);
+      default: throw ConnectionLost(std::move(report), where);
+    }
+  }
+}
+
 std::string savepoint(std::uint64_t serial) { return "tidegate_" + std::to_string(serial); }
 
 }  // namespace
@@ -135,20 +151,13 @@ void Transaction::commit(Location where) {
     pq::throw_usage("commit: a statement inside the transaction has ended it", where);
   }
   if (is_savepoint()) return release_savepoint(where);
-  const bool sent = inside.is_open();
   Rows answer;
   try {
     answer = control(inside, "COMMIT", where);
-  } catch (const ConnectionLost& lost) {
-    over();
-    if (!sent) throw;
-    QueryReport report = lost.report();
-    report.hint = "the answer to COMMIT is lost: whether it has taken effect is not known";
-    throw ConnectionLost(std::move(report), where);
   } catch (...) {
     // Else nothing was sent, and it can still be rolled back.
     if (has_ended(inside) || !inside.is_open()) over();
-    throw;
+    rethrow_from_commit(where);
   }
   over();
   if (answer.command_tag() == "ROLLBACK") {
