@@ -13,8 +13,10 @@ constexpr int kPartsAtOnce = 4;        // of what a server still says, in one st
 constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() hears of a stop
 
 // PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
-// mode. A server that reads nothing is told by the end of our side only.
+// mode. A server that reads nothing is told by the end of our side only. What still runs is
+// canceled, or its process would live on until that is done.
 void close_without_waiting(PooledConnection& connection) noexcept {
+  connection.connection.cancel_left_running();
   const int socket = connection.duplicate.get();
   pollfd room{socket, POLLOUT, 0};
   if (socket >= 0 && ::poll(&room, 1, 0) == 0) ::shutdown(socket, SHUT_WR);

@@ -141,6 +141,10 @@ void Connection::cancel_settled() noexcept {
   if (state_ != nullptr) session().cancel_settled();
 }
 
+void Connection::cancel_left_running() noexcept {
+  if (state_ != nullptr) session().cancel_left_running();
+}
+
 void Connection::leave_transaction() noexcept {
   if (state_ != nullptr) session().leave_transaction();
 }

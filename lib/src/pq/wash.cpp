@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <string_view>
+#include <utility>
 
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
@@ -16,6 +17,9 @@ using Flag = SessionState::Flag;
 // One step reads at most so many results and rows, so that a server that never stops talking does
 // not keep the others waiting.
 constexpr int kMostPerStep = 1'000;
+
+// How long a request has to show an effect: one that comes before its statement is forgotten.
+constexpr std::chrono::milliseconds kAskAgain{50};
 
 bool writable(int socket) noexcept {
   short seen = 0;
@@ -36,11 +40,13 @@ Wash::Result Wash::step(Connection& connection) noexcept {
     switch (drain(session)) {
       case Drained::dead: return Result::failed;
       case Drained::pending:
+        if (step_ == Step::drain) ask_to_cancel(session);
         events_ = PQflush(session.native()) == 1 ? POLLIN | POLLOUT : POLLIN;
         return Result::pending;
       case Drained::done: break;
     }
     session.clear(Flag::pinging);
+    if (std::exchange(asked_to_cancel_, false)) session.end_statement();
     if (session.cancel_trace() == CancelTrace::doubtful) return Result::stray;
     if (session.cancel_trace() == CancelTrace::pending) {
       events_ = 0;
@@ -64,6 +70,21 @@ bool Wash::begin(Session& session) noexcept {
   session.mid_answer_ = true;  // of what was sent before, something may have been read
   step_ = Step::drain;
   return true;
+}
+
+// What still runs when a lease has ended is of no use to anybody. An earlier ping ends by itself.
+void Wash::ask_to_cancel(Session& session) noexcept {
+  if (session.has(Flag::pinging)) return;
+  if (!asked_to_cancel_) {
+    asked_to_cancel_ = true;
+    session.ask_again_after_ = kAskAgain;
+    session.target_->begin_statement();
+  } else if (!session.ask_again_.passed()) {
+    return;
+  }
+  session.ask_again_ = Deadline(session.ask_again_after_);
+  session.ask_again_after_ *= 2;
+  session.cancel();
 }
 
 // Reads the answers of all that was sent, as far as they have come.

@@ -5,8 +5,8 @@
 
 namespace tidegate::pq {
 
-// What is under way is read to its end (COPY and pipeline mode are ended), cancel requests are
-// waited for and absorbed by an empty round trip, an open or failed transaction is rolled back;
+// What is under way is canceled and read to its end (COPY and pipeline mode are ended), requests
+// are waited for and absorbed by an empty round trip, an open or failed transaction is rolled back;
 // then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
 // server that may have become a standby is asked.
 class Wash {
@@ -40,11 +40,13 @@ class Wash {
   Drained drain_copy_out(Session& session) noexcept;
   Result next(Session& session) noexcept;
   Result send(Session& session, Step step, const char* sql) noexcept;
+  void ask_to_cancel(Session& session) noexcept;
 
   Order order_;
   Step step_ = Step::begin;
   short events_ = 0;
   bool copying_out_ = false;
+  bool asked_to_cancel_ = false;  // what native_handle() left running
   // Of the command under way.
   bool refused_ = false;
   bool in_recovery_ = false;
