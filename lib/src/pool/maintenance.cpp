@@ -13,6 +13,7 @@
 #include <tidegate/core/thread.hpp>
 
 #include "events.hpp"
+#include "freeze_mark.hpp"
 #include "hook_scope.hpp"
 
 namespace tidegate::detail {
@@ -117,6 +118,7 @@ void Maintenance::leave_behind(std::shared_ptr<void> keep) noexcept {
 
 void Maintenance::run() noexcept {
   thread_id_.store(core::current_thread_id(), std::memory_order_relaxed);
+  FreezeMark::find_out();
   std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
   {
     const InHook scope(pool_);  // an observer that closes the pool here would wait for itself

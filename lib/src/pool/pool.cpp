@@ -1,9 +1,12 @@
 #include <tidegate/pool/pool.hpp>
 
+#include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include <tidegate/pq/errors.hpp>
 
+#include "freeze_mark.hpp"
 #include "lease_table.hpp"
 #include "pool_impl.hpp"
 
@@ -16,11 +19,16 @@ using detail::PoolCore;
 // Tier 2 is due from here on, on the coarse tick: at the latest 30 ms after the last release.
 constexpr core::Tick kRecentlyUsed = 20'000'000;
 
+// With more between two of them the tick has stood still: the keeper writes it every 10 ms.
+constexpr core::Tick kTickIsLate = 15'000'000;
+
 // The warm path: begins the lease if the docked connection needs no more than a look at what is
 // known of it. The connection itself was looked at when it was given back (Connection::reusable),
 // and nobody touches one that is docked.
-inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) noexcept {
-  const PoolCore::Glance seen = core.glance();
+//
+// Needs: the tick goes, as far as anybody can know who has run on since he saw it go (FreezeMark).
+inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::Ticket ticket,
+                           Location where) noexcept {
   const std::int32_t thread = core::known_thread_id();
   core::Slot& slot = seen.slots[ticket.slot()];
   if (thread == 0 || !core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed)
@@ -29,6 +37,30 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
   }
   slot.begin_lease(thread, where, seen.now);
   return true;
+}
+
+// The same by a clock, for a thread that has not: the whole process may have stood still since the
+// keeper last wrote the tick. Every lease after a query that had to wait for its answer begins
+// here.
+[[gnu::noinline]] bool begin_by_clock(PoolCore& core, core::Ticket ticket,
+                                      Location where) noexcept {
+  detail::FreezeMark::leave();
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);  // no system call
+  const core::Tick now = core::Tick{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  PoolCore::Glance seen = core.glance();
+  // For all others, who may have a mark, and for what is written when leases end.
+  if (now - seen.now > kTickIsLate) core.slots().set_tick_from(seen.now, now);
+  seen.now = std::max(seen.now, now);
+  return begin_if_ready(core, seen, ticket, where);
+}
+
+// Either of the two.
+inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) noexcept {
+  if (detail::FreezeMark::intact() && begin_if_ready(core, core.glance(), ticket, where)) {
+    return true;
+  }
+  return begin_by_clock(core, ticket, where);
 }
 
 // Enters, and where the dock is empty looks into the queue and the other docks: what is found there
@@ -54,18 +86,25 @@ Pool::~Pool() { detail::PoolImpl::end(std::move(impl_)); }
 Lease Pool::acquire(Location where) {
   PoolCore* const core = warm_core_;
   core::Ticket ticket;
-  if (core == nullptr || !core->slots().try_enter_docked(ticket)) [[unlikely]] {
+  if (core == nullptr || !detail::FreezeMark::intact() || !core->slots().try_enter_docked(ticket))
+      [[unlikely]] {
     return acquire_slowly(where);
   }
-  if (begin_if_ready(*core, ticket, where)) [[likely]] {
+  if (begin_if_ready(*core, core->glance(), ticket, where)) [[likely]] {
     return Lease(core, ticket);
   }
   return acquire_slowly({Entry::docked, ticket}, where);
 }
 
-// Out of line, to keep the warm path short. What needs no more than a look is lukewarm: the dock
-// was empty, and the queue was not; or an observer is told of every lease, between these two calls.
+// Out of line, to keep the warm path short. What needs no more than a look is lukewarm: the thread
+// has slept since it looked at a clock; or the dock was empty, and the queue was not; or an
+// observer is told of every lease, between these two calls.
 Lease Pool::acquire_slowly(Location where) {
+  core::Ticket ticket;
+  if (warm_core_ != nullptr && core_->slots().try_enter_docked(ticket)) {
+    if (begin_by_clock(*core_, ticket, where)) return Lease(core_, ticket);
+    return acquire_slowly({Entry::docked, ticket}, where);
+  }
   impl_->tell_started(where);
   const auto entered = enter_and_look(*core_);
   if (!may_be_warm() || entered.entry != Entry::docked ||

@@ -258,6 +258,10 @@ class SlotPool {
   // The coarse clock. Written by one keeper; relaxed: it is a time, and carries nothing.
   Tick tick() const noexcept { return tick_.load(std::memory_order_relaxed); }
   void set_tick(Tick now) noexcept { tick_.store(now, std::memory_order_relaxed); }
+  // For whoever sees before the keeper does that it has stood still: `seen` is what it stood at.
+  void set_tick_from(Tick seen, Tick now) noexcept {
+    tick_.compare_exchange_strong(seen, now, std::memory_order_relaxed);
+  }
   // Resources of an older generation are replaced as they come back (reset).
   std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_relaxed); }
   void next_generation() noexcept { generation_.fetch_add(1, std::memory_order_relaxed); }
