@@ -63,6 +63,18 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+// Whether a terminal only shows it: no control characters, C1 and DEL included.
+bool nothing_to_do(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<std::uint8_t>(text[i]);
+    if ((byte < 0x20 && byte != '\n') || byte == 0x7F) return false;
+    if (byte == 0xC2 && i + 1 < text.size() && static_cast<std::uint8_t>(text[i + 1]) < 0xA0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // Each byte that is no part of a character becomes U+FFFD.
 std::string repaired(std::string_view text) {
   std::string out;
@@ -75,6 +87,21 @@ std::string repaired(std::string_view text) {
 }
 
 // ---- JSON --------------------------------------------------------------------------------------
+
+// As UTF-8, up to U+FFFF.
+void append_utf8(std::string& out, std::uint32_t code) {
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+    return;
+  }
+  if (code < 0x800) {
+    out += static_cast<char>(0xC0 | code >> 6);
+  } else {
+    out += static_cast<char>(0xE0 | code >> 12);
+    out += static_cast<char>(0x80 | (code >> 6 & 0x3F));
+  }
+  out += static_cast<char>(0x80 | (code & 0x3F));
+}
 
 // What a JSON string of RFC 8259 stands for, as far as json_string() uses it; nullopt when it is no
 // such string.
@@ -95,7 +122,8 @@ std::optional<std::string> unquoted(std::string_view json) {
     } else if (json[i] == '"' || json[i] == '\\') {
       out += json[i];
     } else if (json[i] == 'u' && i + 4 < json.size()) {
-      out += static_cast<char>(std::stoi(std::string(json.substr(i + 1, 4)), nullptr, 16));
+      const int code = std::stoi(std::string(json.substr(i + 1, 4)), nullptr, 16);
+      append_utf8(out, static_cast<std::uint32_t>(code));
       i += 4;
     } else {
       return std::nullopt;
@@ -107,6 +135,7 @@ std::optional<std::string> unquoted(std::string_view json) {
 void check_json(std::string_view bytes) {
   const std::string json = detail::json_string(bytes);
   expect(is_utf8(json), "JSON is UTF-8", printable(bytes));
+  expect(nothing_to_do(json), "JSON is nothing that a terminal does", printable(bytes));
   expect(unquoted(json) == repaired(bytes), "a JSON string says what it was given",
          printable(bytes));
 }
@@ -175,9 +204,15 @@ void check_statements(std::string_view bytes) {
   const bool copies = pq::is_copy_statement(bytes);
   expect(pq::is_copy_statement(" -- a comment\n/* another */ ;" + std::string(bytes)) == copies,
          "comments in front change nothing", printable(bytes));
-  if (!is_utf8(bytes)) return;
-  const QueryError error({.message = "m", .statement = std::string(bytes)});
-  expect(is_utf8(error.what()), "a statement is cut between characters", printable(bytes));
+  const std::string all(bytes);
+  const QueryError error({.message = all, .detail = all, .statement = all});
+  expect(is_utf8(error.what()), "an error text is UTF-8, and cut between characters",
+         printable(bytes));
+  std::string tabs_apart(error.what());
+  std::erase(tabs_apart, '\t');
+  expect(nothing_to_do(tabs_apart), "an error text is nothing that a terminal does",
+         printable(bytes));
+  expect(error.message() == all, "its fields are as they came", printable(bytes));
 }
 
 void check_server_text(std::string_view bytes) {

@@ -1,5 +1,7 @@
 #include <tidegate/base/error.hpp>
 
+#include "base/printable.hpp"
+
 namespace tidegate {
 
 std::string_view to_string(Errc code) noexcept {
@@ -20,6 +22,12 @@ std::string_view to_string(Errc code) noexcept {
   }
   return "unknown";
 }
+
+// What puts a text together keeps foreign newlines out of its layout; nothing else gets by here.
+Error::Error(Errc code, const std::string& text, Location where)
+    : std::runtime_error(detail::printable(text, detail::Lines::kept, detail::kShownWhole)),
+      code_(code),
+      where_(where) {}
 
 // Out of line, so that each class has one home for its type information: a shared library and its
 // user then agree on what they catch.

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <utility>
 
+#include "base/printable.hpp"
+
 namespace tidegate::detail {
 namespace {
 
@@ -44,7 +46,7 @@ std::string thread_name(long thread_id) {
 
 std::string thread_text(std::string_view name, long id) {
   if (name.empty()) return "thread " + std::to_string(id);
-  return std::string("thread \"").append(name).append("\"");
+  return std::string("thread \"").append(one_line(name)).append("\"");
 }
 
 }  // namespace tidegate::detail

@@ -9,6 +9,7 @@
 #include <tidegate/base/duration.hpp>
 
 #include "base/json.hpp"
+#include "base/printable.hpp"
 
 namespace tidegate {
 namespace {
@@ -53,13 +54,18 @@ std::string to_string(const PlanReport& report) {
       << brief_duration(report.took);
   if (!report.in_time) out << ", the time for all stages is used up";
   std::size_t width = 0;
-  for (const StageReport& stage : report.stages) width = std::max(width, stage.name.size());
+  std::vector<std::string> names;
   for (const StageReport& stage : report.stages) {
-    out << "\n  " << std::left << std::setw(static_cast<int>(width)) << stage.name << "  "
+    names.push_back(detail::one_line(stage.name));
+    width = std::max(width, names.back().size());
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const StageReport& stage = report.stages[i];
+    out << "\n  " << std::left << std::setw(static_cast<int>(width)) << names[i] << "  "
         << std::setw(7) << to_string(stage.outcome);
     if (stage.outcome == Outcome::skipped) continue;
     out << "  " << brief_duration(stage.took) << " of " << brief_duration(stage.bound);
-    if (!stage.error.empty()) out << ": " << stage.error;
+    if (!stage.error.empty()) out << ": " << detail::indented(stage.error, "    ");
   }
   return out.str();
 }

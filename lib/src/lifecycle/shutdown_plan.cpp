@@ -5,6 +5,7 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/base/error.hpp>
 
+#include "base/printable.hpp"
 #include "lifecycle/plan_run.hpp"
 
 namespace tidegate {
@@ -28,12 +29,15 @@ ShutdownPlan::~ShutdownPlan() = default;
 void ShutdownPlan::stage(std::string name, std::chrono::milliseconds bound,
                          std::function<void(StageContext&)> run, Location where) {
   if (ran_) {
-    throw UsageError("ShutdownPlan: stage \"" + name + "\" is added to a plan that has begun",
-                     where);
+    throw UsageError(
+        "ShutdownPlan: stage \"" + detail::one_line(name) + "\" is added to a plan that has begun",
+        where);
   }
   if (name.empty()) throw UsageError("ShutdownPlan: a stage needs a name", where);
-  if (!run) throw UsageError("ShutdownPlan: stage \"" + name + "\" has no function", where);
-  require_not_negative(bound, "the bound of stage \"" + name + "\"", where);
+  if (!run)
+    throw UsageError("ShutdownPlan: stage \"" + detail::one_line(name) + "\" has no function",
+                     where);
+  require_not_negative(bound, "the bound of stage \"" + detail::one_line(name) + "\"", where);
   stages_.push_back({std::move(name), bound, std::move(run)});
 }
 

@@ -10,6 +10,7 @@ namespace {
 
 using detail::counted;
 using detail::no_connection;
+using detail::one_line;
 using detail::pool_text;
 using detail::short_place;
 using detail::this_acquire;
@@ -121,7 +122,7 @@ std::string timeout_text(const AcquireReport& report, AcquireTimeout::Cause caus
       .append(to_string(cause))
       .append(": ")
       .append(cause_text(report, cause));
-  if (!report.last_connect.empty()) text += "\n  last connect: " + report.last_connect;
+  if (!report.last_connect.empty()) text += "\n  last connect: " + one_line(report.last_connect);
   text += "\n  hint: " + hint_text(report, cause);
   return text + this_acquire(where);
 }

@@ -14,6 +14,7 @@ namespace {
 
 using detail::counted;
 using detail::json_string;
+using detail::one_line;
 using Remaining = CloseReport::Remaining;
 using StuckThread = CloseReport::StuckThread;
 
@@ -51,18 +52,19 @@ std::chrono::nanoseconds notice(const CloseReport& report) {
 void append_callers(std::string& text, const CloseReport& report) {
   if (report.announced) {
     text += "\n  announced by " + report.announced->where.to_string();
-    if (!report.announced->reason.empty()) text += ", reason \"" + report.announced->reason + '"';
+    if (!report.announced->reason.empty())
+      text += ", reason \"" + one_line(report.announced->reason) + '"';
     text += ", " + brief_duration(notice(report)) + " before";
   }
   for (const CloseRecord& later : report.later_callers) {
     text += "\n  also closed by " + later.where.to_string();
-    if (!later.reason.empty()) text += ", reason \"" + later.reason + '"';
+    if (!later.reason.empty()) text += ", reason \"" + one_line(later.reason) + '"';
     text += ", " + brief_duration(later.when - report.closer.when) + " later";
   }
   if (report.still_attached.empty()) return;
   text += "\n  still attached:";
   for (std::size_t i = 0; i < report.still_attached.size(); ++i) {
-    text += (i == 0 ? " " : ", ") + report.still_attached[i];
+    text += (i == 0 ? " " : ", ") + one_line(report.still_attached[i]);
   }
 }
 
@@ -157,7 +159,7 @@ std::string_view to_string(CloseReport::Outcome outcome) noexcept {
 
 std::string to_string(const CloseReport& report) {
   std::string text = "closed by " + report.closer.where.to_string();
-  if (!report.closer.reason.empty()) text += ", reason \"" + report.closer.reason + '"';
+  if (!report.closer.reason.empty()) text += ", reason \"" + one_line(report.closer.reason) + '"';
   text += ": " + std::string(to_string(report.outcome)) + " in " + brief_duration(report.total);
   append_callers(text, report);
   text += "\n  fence " + brief_duration(report.fence) + ": " +
@@ -180,8 +182,9 @@ std::string to_string(const CloseReport& report) {
         "\n  " + fate(remaining) + ": " + to_string(remaining.lease) + why_not_canceled(remaining);
   }
   for (const StuckThread& thread : report.stuck_threads) {
-    text += "\n  left behind: " + thread.role + " thread " + std::to_string(thread.thread_id) +
-            ", in " + thread.in + " for " + brief_duration(thread.stuck);
+    text += "\n  left behind: " + one_line(thread.role) + " thread " +
+            std::to_string(thread.thread_id) + ", in " + one_line(thread.in) + " for " +
+            brief_duration(thread.stuck);
   }
   return text;
 }

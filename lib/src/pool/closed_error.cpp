@@ -7,6 +7,7 @@
 namespace tidegate {
 namespace {
 
+using detail::one_line;
 using detail::pool_text;
 using detail::this_acquire;
 using detail::thread_text;
@@ -17,17 +18,17 @@ std::string closed_text(const ClosedReport& report, Location where) {
   if (closer.where.known()) text += " by " + closer.where.to_string();
   text += " on " + thread_text(closer.thread_name, closer.thread_id);
   text += " " + brief_duration(report.at - closer.when, 4) + " ago";
-  if (!closer.reason.empty()) text += ", reason \"" + closer.reason + '"';
+  if (!closer.reason.empty()) text += ", reason \"" + one_line(closer.reason) + '"';
 
   if (report.attached != nullptr && !report.attached->empty()) {
     text += ",\nwhile ";
     for (const std::string& user : *report.attached) {
       if (&user != &report.attached->front()) text += ", ";
-      text += user;
+      text += one_line(user);
     }
     text += " still attached";
   }
-  text += ",\nphase " + (closer.phase.empty() ? "unknown" : closer.phase) + ", ";
+  text += ",\nphase " + (closer.phase.empty() ? "unknown" : one_line(closer.phase)) + ", ";
   text += report.outstanding == 0
               ? "no"
               : std::to_string(report.outstanding) + " of " + std::to_string(report.max_size);
@@ -47,7 +48,7 @@ std::string describe_holders(const std::vector<LeaseHolder>& oldest, std::uint32
     if (!text.empty()) text += "; ";
     text += holder.where.to_string() + " for " + brief_duration(holder.held);
     if (holder.backend_pid != 0) text += ", pid " + std::to_string(holder.backend_pid);
-    if (!holder.session.empty()) text += ", " + holder.session;
+    if (!holder.session.empty()) text += ", " + one_line(holder.session);
   }
   if (more != 0) text += (text.empty() ? "" : "; and ") + std::to_string(more) + " more";
   return text;

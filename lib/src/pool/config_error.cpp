@@ -7,19 +7,22 @@
 namespace tidegate {
 namespace {
 
+using detail::one_line;
 using Problem = ConfigError::Problem;
 
 // "max_size (pool_max_conns)", or the one of the two that there is.
 std::string name_of(const Problem& problem) {
-  if (problem.field.empty()) return problem.key;
-  if (problem.key.empty() || problem.key == problem.field) return problem.field;
-  return problem.field + " (" + problem.key + ")";
+  const std::string field = one_line(problem.field);
+  const std::string key = one_line(problem.key);
+  if (field.empty()) return key;
+  if (key.empty() || key == field) return field;
+  return field + " (" + key + ")";
 }
 
 std::string line_of(const Problem& problem) {
   std::string line = name_of(problem);
-  if (!problem.value.empty()) line += " = \"" + problem.value + '"';
-  return line + ": " + problem.text;
+  if (!problem.value.empty()) line += " = \"" + one_line(problem.value) + '"';
+  return line + ": " + one_line(problem.text);
 }
 
 // One problem fits the first line; of several it names the fields, and each has its line below.

@@ -14,27 +14,19 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// `text` with every line after the first indented.
-std::string indented(std::string_view text) {
-  std::string lines;
-  for (const char c : trimmed(text)) {
-    lines += c;
-    if (c == '\n') lines += "    ";
-  }
-  return lines;
-}
-
 std::string connect_text(Errc code, const ConnectReport& report, Location where) {
   using detail::counted;
+  using detail::indented;
+  using detail::one_line;
   const std::string_view text = trimmed(report.text);
   const auto first_line = text.substr(0, text.find('\n'));
   const auto more_lines = text.substr(std::min(text.size(), first_line.size() + 1));
 
   std::string line = detail::pool_text(report.pool) + ": server ";
   line += code == Errc::rejected ? "rejects the connection: " : "unreachable: ";
-  line += first_line.empty() ? "no reason given" : first_line;
+  line += first_line.empty() ? "no reason given" : one_line(first_line);
   if (!report.sqlstate.empty() && text.find(report.sqlstate) == text.npos) {
-    line += " (" + report.sqlstate + ")";
+    line += " (" + one_line(report.sqlstate) + ")";
   }
   line += ", " + counted(report.attempts, "attempt");
   line += " in " + brief_duration(report.at - report.since);
@@ -44,9 +36,9 @@ std::string connect_text(Errc code, const ConnectReport& report, Location where)
   // A rejection does not wait for the deadline.
   if (code != Errc::rejected) line += "; " + detail::no_connection(report.allowed, report.waited);
 
-  if (!more_lines.empty()) line += "\n    " + indented(more_lines);
+  if (!more_lines.empty()) line += "\n    " + indented(more_lines, "    ");
   for (const auto& address : report.addresses) {
-    line += "\n  " + address.address + ": " + indented(address.reason);
+    line += "\n  " + one_line(address.address) + ": " + indented(trimmed(address.reason), "    ");
   }
   return line + detail::this_acquire(where);
 }

@@ -11,11 +11,13 @@
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/thread.hpp>
 
+#include "base/printable.hpp"
+
 namespace tidegate::detail {
 
 // `pool "orders"`.
 inline std::string pool_text(std::string_view name) {
-  return std::string("pool \"").append(name).append("\"");
+  return std::string("pool \"").append(one_line(name)).append("\"");
 }
 
 // "src/jobs.cpp:130".

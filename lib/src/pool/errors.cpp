@@ -8,6 +8,8 @@ namespace tidegate {
 namespace {
 
 using detail::counted;
+using detail::indented;
+using detail::one_line;
 using detail::pool_text;
 using detail::short_place;
 using detail::this_acquire;
@@ -50,8 +52,8 @@ std::string deadlock_text(const std::string& pool, WouldDeadlock::Situation situ
 
 std::string hook_text(const std::string& pool, const std::string& hook, const std::string& reason,
                       Location where) {
-  std::string text = pool_text(pool) + ": hook " + hook + " failed";
-  if (!reason.empty()) text += ": " + reason;
+  std::string text = pool_text(pool) + ": hook " + one_line(hook) + " failed";
+  if (!reason.empty()) text += ": " + indented(reason, "  ");
   return text + this_acquire(where);
 }
 

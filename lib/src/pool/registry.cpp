@@ -9,6 +9,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/test_point.hpp>
 
+#include "base/printable.hpp"
 #include "pool/config_difference.hpp"
 
 namespace tidegate {
@@ -69,9 +70,9 @@ std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig confi
   std::lock_guard lock(mutex_);
   const Entry* const entry = find(name);
   if (entry != nullptr && !entry->pool->closed()) {
-    auto problems = detail::differences(
-        config, entry->pool->config(),
-        "pool \"" + entry->name + "\", opened by " + entry->opened.to_string() + ", has");
+    auto problems = detail::differences(config, entry->pool->config(),
+                                        "pool \"" + detail::one_line(entry->name) +
+                                            "\", opened by " + entry->opened.to_string() + ", has");
     if (!problems.empty()) throw ConfigError(std::move(problems), where);
     return entry->pool;
   }
@@ -92,11 +93,12 @@ std::shared_ptr<Pool> PoolRegistry::get(std::string_view name, Location where) c
   if (entry != nullptr && !entry->pool->closed()) return entry->pool;
   std::string text = "registry: ";
   if (entry != nullptr) {
-    text += "the pool \"" + entry->name + "\" is closed; open() makes a new one";
+    text += "the pool \"" + detail::one_line(entry->name) + "\" is closed; open() makes a new one";
   } else {
-    text += "there is no pool \"" + std::string(name) + "\"";
+    text += "there is no pool \"" + detail::one_line(name) + "\"";
     std::string names;
-    for (const Entry& other : entries_) names += (names.empty() ? "" : ", ") + other.name;
+    for (const Entry& other : entries_)
+      names += (names.empty() ? "" : ", ") + detail::one_line(other.name);
     text += names.empty() ? "; none was opened" : "; there are " + names;
   }
   throw UsageError(text, where);

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/printable.hpp"
+
 namespace tidegate {
 namespace {
 
@@ -14,46 +16,36 @@ bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c 
 
 // The statement on one line: runs of blanks become one, the end is cut at a whole character.
 std::string shown(std::string_view statement) {
+  constexpr std::size_t kLongestCharacter = 4;
   std::string line;
   bool gap = false;
-  bool cut = false;
   for (const char c : statement) {
     if (is_blank(c)) {
       gap = !line.empty();
       continue;
     }
-    if (line.size() >= kShownStatement) {
-      cut = true;
-      break;
-    }
     if (gap) line += ' ';
     gap = false;
     line += c;
+    if (line.size() >= kShownStatement + kLongestCharacter) break;
   }
-  if (!cut) return line;
-  // A UTF-8 character goes on with bytes 10xxxxxx; its first byte has bit 6 set, too.
-  while (!line.empty() && (static_cast<unsigned char>(line.back()) & 0xC0U) == 0x80U) {
-    line.pop_back();
-  }
-  if (!line.empty() && (static_cast<unsigned char>(line.back()) & 0x80U) != 0) line.pop_back();
-  return line + "...";
+  const std::size_t size = detail::whole_prefix(line, kShownStatement);
+  return detail::one_line(std::string_view(line).substr(0, size)) +
+         (size < line.size() ? "..." : "");
 }
 
 void add_line(std::string& text, std::string_view label, std::string_view value) {
   if (value.empty()) return;
-  text.append("\n  ").append(label).append(": ");
-  for (const char c : value) {
-    text += c;
-    if (c == '\n') text += "    ";
-  }
+  text.append("\n  ").append(label).append(": ").append(detail::indented(value, "    "));
 }
 
 std::string text_of(const QueryReport& report, Location where) {
   std::string text;
   if (!report.sqlstate.empty()) {
-    text.append(report.severity).append(" ").append(report.sqlstate).append(": ");
+    text.append(detail::one_line(report.severity)).append(" ");
+    text.append(detail::one_line(report.sqlstate)).append(": ");
   }
-  text += report.message;
+  text += detail::indented(report.message, "    ");
   if (!report.statement.empty()) {
     text.append(" (statement: ").append(shown(report.statement)).append(")");
   }

@@ -3,6 +3,8 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/base/thread.hpp>
 
+#include "base/printable.hpp"
+
 namespace tidegate {
 
 std::string to_string(const LeaseInfo& lease) {
@@ -13,7 +15,8 @@ std::string to_string(const LeaseInfo& lease) {
               ? ", in an unknown state"
               : ", " + std::string(to_string(lease.transaction));
   if (!lease.statement.empty() && lease.statement != "unknown") {
-    text += (lease.busy ? ", running \"" : ", last statement \"") + lease.statement + '"';
+    text += (lease.busy ? ", running \"" : ", last statement \"") +
+            detail::one_line(lease.statement) + '"';
   }
   if (!lease.acquired_by.empty()) text += '\n' + lease.stack();
   return text;

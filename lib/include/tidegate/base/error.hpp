@@ -39,10 +39,16 @@ inline constexpr std::size_t kErrcCount = 13;
 TIDEGATE_API std::string_view to_string(Errc code) noexcept;
 
 // Base of every exception of the library. what() is complete; its first line alone is useful.
+//
+// what(), the to_string() of reports and their JSON may go to a terminal or a log as they are,
+// whatever a server, an application or a name has put into them: control characters stand as
+// "\x1b", bytes that are no UTF-8 as "\xff" (in JSON as it has them, and as U+FFFD), and of each
+// such text the first 8 KiB are shown, of a what() 64 KiB, with "... (N bytes more)" behind. Fields
+// (QueryError::message(), CloseRecord::reason, LeaseInfo::statement, ...) are raw and whole, for
+// programs.
 class TIDEGATE_API Error : public std::runtime_error {
  public:
-  Error(Errc code, const std::string& text, Location where = {})
-      : std::runtime_error(text), code_(code), where_(where) {}
+  Error(Errc code, const std::string& text, Location where = {});
   Error(const Error&) = default;
   Error& operator=(const Error&) = default;
   ~Error() override;
