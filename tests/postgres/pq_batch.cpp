@@ -249,17 +249,19 @@ TEST_F(PqBatch, WhatItRepeatsIsPreparedOnceInTheConnectionsLife) {
 
 // A statement whose columns have changed, or that is gone, fails before it has done anything.
 TEST_F(PqBatch, AStatementThatTheServerHasForgottenIsRunAllTheSame) {
-  connection_.exec_script("create temp table changing (a int); insert into changing values (1)");
+  Connection other = connect_to_server();
+  other.exec_script("create table changing (a int); insert into changing values (1)");
   Batch batch;
   for (int i = 0; i < 2; ++i) batch.add("select * from changing");
   EXPECT_EQ(connection_.run(batch)[0].columns(), 1u);
-  connection_.exec_script("alter table changing add column b int default 2");
+  other.exec_script("alter table changing add column b int default 2");
   const BatchResults changed = connection_.run(batch);
   ASSERT_FALSE(changed.failed());
   EXPECT_EQ(changed[1].columns(), 2u);
   EXPECT_EQ(connection_.run(batch)[0].columns(), 2u);
   connection_.exec_script("deallocate all");
   EXPECT_FALSE(connection_.run(batch).failed());
+  other.exec("drop table changing");
 }
 
 TEST_F(PqBatch, ARepeatedMistakeIsToldOfItsStatement) {
@@ -345,10 +347,12 @@ TEST_F(PqBatch, AHundredThousandStatementsWithLargeParametersAndResultsDoNotDead
 // What has been committed would be done twice. Behind it nothing goes by name; and a transaction
 // that the batch has begun is not begun again.
 TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
-  connection_.exec("create temp table changing (a int)");
+  Connection other = connect_to_server();
+  other.exec("create table changing (a int)");
   const auto failure_after = [&](std::initializer_list<const char*> statements) {
-    connection_.exec("select * from changing");  // prepared, and stale by the next statement
-    connection_.exec("alter table changing add column b int");
+    // Prepared, and stale by the next statement.
+    for (int i = 0; i < 2; ++i) connection_.exec("select * from changing");
+    other.exec("alter table changing add column b int");
     connection_.exec("truncate t");
     Batch batch;
     for (const char* statement : statements) batch.add(statement);
@@ -356,7 +360,7 @@ TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
     const BatchResults results = connection_.run(batch);
     EXPECT_TRUE(results.failed() || results[statements.size()].columns() == 2u);
     if (connection_.transaction_status() != TransactionStatus::idle) connection_.exec("rollback");
-    connection_.exec("alter table changing drop column b");
+    other.exec("alter table changing drop column b");
     return results.failed() ? results.error(*results.failed())->sqlstate() : "";
   };
   EXPECT_EQ(failure_after({"insert into t values (1)", "commit"}), "");
@@ -365,14 +369,16 @@ TEST_F(PqBatch, IsNotRepeatedWhereSomethingMayHaveTakenEffect) {
   EXPECT_EQ(rows(), 1);
   EXPECT_EQ(failure_after({"begin", "insert into t values (1)"}), "0A000");
   EXPECT_EQ(rows(), 0);
+  other.exec("drop table changing");
   expect_usable();
 }
 
 // Seen failing: a batch that is repeated inside a transaction, which has failed with it (25P02).
 TEST_F(PqBatch, IsNotRepeatedInsideATransaction) {
-  connection_.exec("create temp table changing (a int)");
+  Connection other = connect_to_server();
+  other.exec("create table changing (a int)");
   connection_.exec("select * from changing");
-  connection_.exec("alter table changing add column b int");
+  other.exec("alter table changing add column b int");
   Batch batch;
   batch.add("select * from changing");
   Transaction transaction = connection_.begin();
@@ -381,6 +387,7 @@ TEST_F(PqBatch, IsNotRepeatedInsideATransaction) {
   EXPECT_EQ(results.error(0)->sqlstate(), "0A000");
   transaction.rollback();
   EXPECT_EQ(connection_.run(batch)[0].columns(), 2u);
+  other.exec("drop table changing");
 }
 
 }  // namespace tidegate::pq_test

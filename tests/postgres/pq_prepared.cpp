@@ -64,26 +64,29 @@ TEST_F(PqPrepared, AStatementThatFailsIsStillPrepared) {
 
 // "cached plan must not change result type"
 TEST_F(PqPrepared, AChangeOfTheTableIsNotNoticedOutsideATransaction) {
-  connection_.exec("create temp table t (a int)");
-  EXPECT_EQ(connection_.exec("select * from t").columns(), 1u);
-  connection_.exec("alter table t add column b int");
-  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
-  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
-  connection_.exec("select $1 = a from t", 1);
-  connection_.exec("alter table t alter column a type bigint");
-  EXPECT_NO_THROW(connection_.exec("select $1 = a from t", 1));
+  Connection other = connect_to_server();
+  other.exec("create table altered (a int)");
+  EXPECT_EQ(connection_.exec("select * from altered").columns(), 1u);
+  other.exec("alter table altered add column b int");
+  EXPECT_EQ(connection_.exec("select * from altered").columns(), 2u);
+  EXPECT_EQ(connection_.exec("select * from altered").columns(), 2u);
+  connection_.exec("select $1 = a from altered", 1);
+  other.exec("alter table altered alter column a type bigint");
+  EXPECT_NO_THROW(connection_.exec("select $1 = a from altered", 1));
+  other.exec("drop table altered");
   expect_usable();
 }
 
 TEST_F(PqPrepared, InATransactionThatErrorIsReportedAndTheNextUseIsWell) {
-  connection_.exec("create temp table t (a int)");
-  connection_.exec("select * from t");
-  connection_.exec("alter table t add column b int");
+  connection_.exec("create table altered (a int)");
+  connection_.exec("select * from altered");
+  connect_to_server().exec("alter table altered add column b int");
   connection_.exec("begin");
-  EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select * from t"); }).sqlstate(),
+  EXPECT_EQ(thrown_by<QueryError>([&] { connection_.exec("select * from altered"); }).sqlstate(),
             "0A000");
   connection_.exec("rollback");
-  EXPECT_EQ(connection_.exec("select * from t").columns(), 2u);
+  EXPECT_EQ(connection_.exec("select * from altered").columns(), 2u);
+  connection_.exec("drop table altered");
   expect_usable();
 }
 
@@ -162,6 +165,13 @@ TEST_F(PqPreparedFew, AStatementThatIsGoneAlreadyIsNoReasonToFail) {
   connection_.exec("select 1");
   connection_.exec("do $$begin deallocate all; end$$");
   for (int i = 0; i < 4; ++i) connection_.exec("select " + std::to_string(i + 2));
+  EXPECT_EQ(on_server(), 2);
+  // Several in front of the next one, each of them in vain.
+  connection_.exec("begin");
+  for (int i = 0; i < 4; ++i) connection_.exec("select " + std::to_string(i));
+  connection_.exec("commit");
+  connection_.exec_script("do $$begin deallocate all; end$$");
+  for (int i = 0; i < 4; ++i) connection_.exec("select " + std::to_string(i));
   EXPECT_EQ(on_server(), 2);
   expect_usable();
 }

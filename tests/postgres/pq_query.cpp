@@ -227,8 +227,8 @@ TEST_F(PqQuery, ABrokenConnectionSaysThatNothingWasSent) {
   terminate(connection_.backend_pid(), outcome_.duplicate.get());
   EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
   const auto lost = thrown_by<ConnectionLost>([&] { connection_.exec("select 1"); });
-  EXPECT_THAT(lost.what(), StartsWith("the connection was already broken, nothing was sent: 57P01: "
-                                      "terminating connection"));
+  EXPECT_THAT(lost.what(), StartsWith("FATAL 57P01: the connection was already broken, nothing was "
+                                      "sent: terminating connection"));
   EXPECT_THROW(connection_.exec_script("select 1"), ConnectionLost);
 }
 

@@ -116,8 +116,8 @@ class BatchRun {
   BatchRun(Session& session, const Batch& batch, bool by_name);
   BatchResults run();
   // It failed, and took no effect, because the server holds a prepared statement no longer as it
-  // was.
-  bool is_to_be_repeated() const noexcept { return stale_ && !took_effect_; }
+  // was. May ask the server, so `options` bound it. Needs: run() has ended.
+  bool is_to_be_repeated(const ExecOptions& options);
 
   // Prepares what the batch has several times in a row, so that it is parsed and planned once in
   // the connection's life and not once in every batch.
@@ -133,6 +133,7 @@ class BatchRun {
   std::size_t end_of_values(std::size_t i) const {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
+  const Prepared* trusted(const char* text);
   // What its values take, and its text where that has to be sent.
   std::size_t bytes(std::size_t i) {
     const std::size_t values = batch_.params_.size(batch_.statements_[i].first, end_of_values(i));
@@ -172,7 +173,7 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   const Prepared* same = nullptr;
   std::size_t plain = 0;  // that many at the front are known to be
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (i == 0 || !repeats_text(i)) same = session.cache_.find(text(i));
+    if (i == 0 || !repeats_text(i)) same = trusted(text(i));
     if (same == nullptr) continue;
     // What is prepared means what it meant before the batch.
     while (plain < i && is_plain(plain)) ++plain;
@@ -181,6 +182,14 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
     const auto count = end_of_values(i) - first;
     if (same->takes(std::span(batch.params_.types() + first, count))) prepared_[i] = same;
   }
+}
+
+// The prepared statement of that text, if it means what the text does.
+const Prepared* BatchRun::trusted(const char* text) {
+  const Prepared* const found = session_.cache_.find(text);
+  const bool trusted =
+      found != nullptr && session_.cache_.trust(found) == StatementCache::Trust::yes;
+  return trusted ? found : nullptr;
 }
 
 bool BatchRun::is_plain(std::size_t i) {
@@ -203,7 +212,8 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     const Batch::Statement& statement = batch.statements_[i];
     if (statement.text != batch.statements_[i - 1].text) continue;
     const char* const text = text_of(i);
-    if (session.cache_.find(text) != nullptr) continue;
+    const Prepared* const known = session.cache_.find(text);
+    if (known != nullptr && session.cache_.trust(known) == StatementCache::Trust::yes) continue;
     // Before the batch has begun it means what it will mean in it only behind such.
     while (plain < i && pq::is_plain(text_of(plain))) ++plain;
     if (plain < i) return;
@@ -212,6 +222,7 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     if (!session.is_cached(options) || PQtransactionStatus(session.native()) != PQTRANS_IDLE)
       return;
     try {
+      // Doubted twice by now, in start() again, where it is dropped.
       session.prepare();
       ++prepared;
     } catch (const QueryError& error) {
@@ -259,8 +270,22 @@ BatchResults BatchRun::run() {
     pipeline.next();
   }
   // Not before: what is still to be sent goes by that name.
-  if (stale_) session_.forget(prepared_[*stale_], how_stale_);
+  if (stale_ && how_stale_ != Session::Stale::perhaps) {
+    session_.forget(prepared_[*stale_], how_stale_);
+  }
   return std::move(results_);
+}
+
+bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
+  if (!stale_ || took_effect_) return false;
+  if (how_stale_ != Session::Stale::perhaps) return true;
+  const auto params = prepared_[*stale_]->params();
+  const std::vector<std::uint32_t> before(params.begin(), params.end());
+  session_.begin(Sql(text(*stale_), batch_.statements_[*stale_].where), options);
+  session_.params_.clear({});
+  const Session::Running running(session_);
+  const auto now = session_.types_now(prepared_[*stale_]);
+  return !now.empty() && now != before;
 }
 
 // Whether the server has just parsed the same text for the same types as its unnamed statement, and
@@ -303,7 +328,7 @@ void BatchRun::take(ResultPtr result) {
     if (how_stale_ != Session::Stale::no) stale_ = i;
     return fail(i, report_of(result.get()));
   }
-  session_.note_command(result.get());
+  session_.note_command(result.get(), text(i), prepared_[i]);
   if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
   took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
   auto kept = std::make_unique<Result>();
@@ -360,7 +385,7 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
   const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
   pq::BatchRun by_name(session, batch, options.prepared);
   BatchResults results = by_name.run();
-  if (!repeatable || !by_name.is_to_be_repeated()) return results;
+  if (!repeatable || !by_name.is_to_be_repeated(options)) return results;
   session.begin(first, options);
   return pq::BatchRun(session, batch, false).run();
 }

@@ -56,6 +56,7 @@ class Connect {
       const std::size_t left = later + addresses.found.size() - i;
       AttemptOutcome tried = attempt({.params = params_for(params_, target, session_attrs),
                                       .statement_cache = options_.statement_cache,
+                                      .statement_trust = options_.statement_trust,
                                       .cancels = options_.cancels,
                                       .drain_bound = options_.drain_bound},
                                      target, signal_.fd(), share(left));

@@ -35,7 +35,7 @@ constexpr std::array<std::string_view, 7> kVerbs{"select", "insert", "update", "
 // depends on settings, or on rules that are seldom needed, it says `unclear`.
 class Tokens {
  public:
-  enum class Kind : unsigned char { end, unclear, word, quoted_word, open, close, other };
+  enum class Kind : unsigned char { end, unclear, word, quoted_word, text, open, close, other };
   struct Token {
     Kind kind = Kind::end;
     std::string_view text{};
@@ -52,7 +52,7 @@ class Tokens {
       case '(': return {.kind = Kind::open, .text = take(1)};
       case ')': return {.kind = Kind::close, .text = take(1)};
       case '"': return quoted(Kind::quoted_word);
-      case '\'': return quoted(Kind::other);
+      case '\'': return quoted(Kind::text);
       case '$':  // a parameter; else a text in dollar quotes
         if (left_.size() < 2 || !is_digit(left_[1])) return {.kind = Kind::unclear};
         return {.kind = Kind::other, .text = take(2)};
@@ -118,7 +118,56 @@ class Tokens {
   std::string_view left_;
 };
 
+// Whether `word`, in lower case, is somewhere in it, in whatever case.
+bool mentions(std::string_view text, std::string_view word) noexcept {
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) {
+           return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
+         }) != text.end();
+}
+
+bool begins_with(std::string_view sql, std::string_view word) noexcept {
+  const Tokens::Token first = Tokens(sql).next();
+  return first.kind == Tokens::Kind::word && same_word(first.text, word);
+}
+
+// What names are looked up by: search_path, of which "$user" depends on the role.
+bool mentions_lookup(std::string_view text) noexcept {
+  return mentions(text, "search_path") || mentions(text, "schema") || mentions(text, "role") ||
+         mentions(text, "authorization");
+}
+
+// Every set_config() has the name of its setting written out, and it is none of those.
+bool sets_other_things_only(std::string_view sql) noexcept {
+  using Kind = Tokens::Kind;
+  Tokens tokens(sql);
+  for (Tokens::Token token = tokens.next(); token.kind != Kind::end; token = tokens.next()) {
+    if (token.kind == Kind::unclear) return false;
+    if (token.kind != Kind::word && token.kind != Kind::quoted_word) continue;
+    if (!same_word(token.text, "set_config")) continue;
+    if (tokens.next().kind != Kind::open) return false;
+    const Tokens::Token name = tokens.next();
+    if (name.kind != Kind::text || mentions_lookup(name.text)) return false;
+    if (tokens.next().text != ",") return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+bool changes_meaning(std::string_view tag, std::string_view sql) noexcept {
+  constexpr std::array<std::string_view, 7> kChanges{"ALTER", "CREATE",  "DROP",  "DO",
+                                                     "RESET", "DISCARD", "IMPORT"};
+  const std::string_view command = tag.substr(0, tag.find(' '));
+  if (std::find(kChanges.begin(), kChanges.end(), command) != kChanges.end()) return true;
+  if (command == "SET") return sql.empty() || mentions_lookup(sql);
+  const bool script = sql.find(';') != sql.npos;
+  if (command != "SELECT" || (is_plain(sql) && !script)) return false;
+  // The tag is that of CREATE TABLE AS, too.
+  if (mentions(sql, "into") || (script ? mentions(sql, "create") : begins_with(sql, "create"))) {
+    return true;
+  }
+  return (mentions(sql, "set_config") || mentions(sql, "u&\"")) && !sets_other_things_only(sql);
+}
 
 // INTO makes a table, unless it follows an INSERT or MERGE that begins the statement, a part of it
 // in parentheses, or what comes behind WITH: elsewhere these words may be names.
@@ -152,6 +201,7 @@ bool is_plain(std::string_view sql) noexcept {
             begins && (same_word(token.text, "insert") || same_word(token.text, "merge"));
         continue;
       }
+      case Kind::text:
       case Kind::other: break;
     }
     may_have_into = false;

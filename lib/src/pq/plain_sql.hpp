@@ -12,4 +12,10 @@ namespace tidegate::pq {
 // and triggers do by themselves is not to be seen in a text, and not looked for.
 bool is_plain(std::string_view sql) noexcept;
 
+// Whether a statement that was answered by that command tag may have changed what the texts of
+// others mean. `sql`: all that was sent with it, or empty when that is not known. Less is taken for
+// a change than is not plain: a SET or set_config() only of what names are looked up by, and no
+// CALL, which a program may make all the time.
+bool changes_meaning(std::string_view tag, std::string_view sql) noexcept;
+
 }  // namespace tidegate::pq

@@ -2,15 +2,18 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/types.hpp>
 
 #include "pq/binary.hpp"
 #include "pq/oids.hpp"
+#include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
@@ -38,6 +41,40 @@ std::vector<std::uint32_t> declared_types(const Params& params) {
   std::vector<std::uint32_t> types(params.types(), params.types() + params.count());
   std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
   return types;
+}
+
+// What Params bound in the binary form of that type, as it would have bound it as text. All but
+// dates and times.
+bool is_spelled(std::uint32_t type) noexcept {
+  return type == oid::kBool || type == oid::kInt2 || type == oid::kInt4 || type == oid::kInt8 ||
+         type == oid::kFloat4 || type == oid::kFloat8 || type == oid::kUuid;
+}
+std::string spelled(std::uint32_t type, std::string_view bytes) {
+  Params value;
+  switch (type) {
+    case oid::kBool: value.boolean(bytes != std::string_view("\0", 1)); break;
+    case oid::kInt2:
+      value.integer(static_cast<long long>(from_network<std::int16_t>(bytes)));
+      break;
+    case oid::kInt4:
+      value.integer(static_cast<long long>(from_network<std::int32_t>(bytes)));
+      break;
+    case oid::kInt8:
+      value.integer(static_cast<long long>(from_network<std::int64_t>(bytes)));
+      break;
+    case oid::kFloat4:
+      value.floating(std::bit_cast<float>(from_network<std::uint32_t>(bytes)));
+      break;
+    case oid::kFloat8:
+      value.floating(std::bit_cast<double>(from_network<std::uint64_t>(bytes)));
+      break;
+    default: {
+      Uuid uuid{};
+      std::memcpy(uuid.bytes.data(), bytes.data(), std::min(bytes.size(), uuid.bytes.size()));
+      value.text(uuid.to_string());
+    }
+  }
+  return value.value(0);
 }
 
 // Of a statement that the server has described.
@@ -154,10 +191,65 @@ const Prepared* Session::prepare() {
   return added;
 }
 
+// The prepared statement of that text; null where it is to be prepared. One that may not be what
+// its text means is dropped for that, but at its second use only: the first goes without a name,
+// which costs no round trip.
+const Prepared* Session::find_prepared(std::string_view text) {
+  const Prepared* const found = cache_.find(text);
+  if (found == nullptr) return nullptr;
+  switch (cache_.trust(found)) {
+    case StatementCache::Trust::yes: return found;
+    case StatementCache::Trust::no: options_.prepared = false; break;
+    case StatementCache::Trust::no_more: cache_.drop(found); break;
+  }
+  return nullptr;
+}
+
+// The types of its parameters if it is prepared now, which is done. Empty when it has none, or
+// cannot be: then it is for the error that raised the question to tell.
+std::vector<std::uint32_t> Session::types_now(const Prepared* prepared) {
+  cache_.drop(prepared);
+  try {
+    const auto types = prepare()->params();
+    return {types.begin(), types.end()};
+  } catch (const QueryError&) {
+    return {};
+  }
+}
+
+// Without a name, as at its first use: values that were bound in the binary form of a type that is
+// not the parameter's any more go as text. Dates and times stay what they are, the server converts
+// them.
+void Session::send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row) {
+  const std::size_t count = params_.count();
+  std::vector<std::string> texts(count);
+  std::vector<Oid> declared(params_.types(), params_.types() + count);
+  std::vector<const char*> values(params_.values(), params_.values() + count);
+  std::vector<int> lengths(params_.lengths(), params_.lengths() + count);
+  std::vector<int> formats(params_.formats(), params_.formats() + count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Oid type = declared[i];
+    if (formats[i] == 0 || values[i] == nullptr || type == oid::kBytea) continue;
+    if (i >= types.size() || type == types[i] || !is_spelled(type)) continue;
+    texts[i] = spelled(type, {values[i], static_cast<std::size_t>(lengths[i])});
+    values[i] = texts[i].c_str();
+    lengths[i] = static_cast<int>(texts[i].size());
+    declared[i] = 0;
+    formats[i] = 0;
+  }
+  if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(count), declared.data(),
+                        values.data(), lengths.data(), formats.data(), 0) == 0) {
+    throw_unsent();
+  }
+  if (row_by_row) PQsetSingleRowMode(native());
+}
+
 void Session::prepare_only(const Sql& sql) {
   start(sql, {});
   const Running running(*this);
-  if (is_cached(options_) && prepared_ == nullptr) prepare();
+  if (cache_.capacity() == 0 || statement_.size() > kLongestCached || prepared_ != nullptr) return;
+  if (const Prepared* const doubted = cache_.find(statement_)) cache_.drop(doubted);
+  prepare();
 }
 
 // The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
@@ -177,7 +269,13 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
       field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name()) != std::string_view::npos) {
     return Stale::gone;
   }
-  return Stale::no;
+  // What a value is refused with, or an expression whose types do not fit, before anything is run;
+  // and a type that is gone. The same errors come while it runs, but of what is plain nothing stays
+  // then.
+  const bool may_be_of_types =
+      sqlstate.starts_with("22") || sqlstate.starts_with("42") || sqlstate == "XX000";
+  const bool may_repeat = !prepared->params().empty() && prepared->is_plain();
+  return may_be_of_types && may_repeat ? Stale::perhaps : Stale::no;
 }
 
 // A pooler that has lost a name does not map them: each use would find another server session, and
@@ -190,15 +288,22 @@ void Session::forget(const Prepared* prepared, Stale why) {
   cache_.set_capacity(0);
 }
 
-// After DISCARD ALL and DEALLOCATE ALL there are no prepared statements. Inside a function or
-// through native_handle() they go unnoticed; then is_stale() sees the consequence.
-void Session::note_command(const PGresult* result) noexcept {
-  if (cache_.size() == 0) return;
-  const char* tag = PQcmdStatus(const_cast<PGresult*>(result));
-  if (*tag != 'D') return;
-  if (std::strcmp(tag, "DISCARD ALL") != 0 && std::strcmp(tag, "DEALLOCATE ALL") != 0) return;
-  prepared_ = nullptr;
-  cache_.clear();
+// After DISCARD ALL and DEALLOCATE ALL there are no prepared statements, and after others they may
+// not be what their texts mean. Inside a function or through native_handle() they go unnoticed;
+// then staleness() sees the consequence.
+void Session::note_command(const PGresult* result, std::string_view sql,
+                           const Prepared* prepared) noexcept {
+  if (prepared != nullptr && prepared->is_plain()) return;
+  const std::string_view tag = PQcmdStatus(const_cast<PGresult*>(result));
+  if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
+    prepared_ = nullptr;
+    cache_.clear();
+  } else if (changes_meaning(tag, sql)) {
+    cache_.distrust();
+    may_be_undone_ = true;
+  } else if (tag == "ROLLBACK" && may_be_undone_) {
+    cache_.distrust();  // of a rollback to a savepoint; the end of a transaction shows in begin()
+  }
 }
 
 }  // namespace tidegate::pq

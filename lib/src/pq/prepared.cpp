@@ -30,6 +30,9 @@ Prepared::Prepared(const Parts& parts) noexcept
   for (std::size_t i = 0; i < params_; ++i) {
     *type++ = i < parts.declared.size() ? parts.declared[i] : 0;
   }
+  ages_ = std::any_of(parts.params.begin(), parts.params.end(), [](std::uint32_t param) {
+    return param != oid::kText && param != oid::kVarchar && param != oid::kBytea;
+  });
   auto* at = reinterpret_cast<char*>(type);
   at = std::copy(parts.text.begin(), parts.text.end(), at);
   at = std::copy(parts.name.begin(), parts.name.end(), at);

@@ -36,6 +36,8 @@ class Prepared {
   const char* name() const noexcept { return chars() + text_size_; }
   std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
   bool binary_results() const noexcept { return binary_results_; }
+  // A parameter has a type whose values another one may take without an error, and otherwise.
+  bool ages() const noexcept { return ages_; }
   // See plain_sql.hpp.
   bool is_plain() const noexcept { return plain_; }
 
@@ -60,6 +62,14 @@ class Prepared {
     return reinterpret_cast<const char*>(types() + 2 * std::size_t{params_});
   }
 
+  // The StatementCache's: since when it is known that it is what its text means, and that it may
+  // not be.
+  struct Mark {
+    std::uint32_t era = 0;
+    std::uint32_t second = 0;
+  };
+  Mark known_{};
+  Mark doubted_{};
   // The StatementCache's: its neighbours in the order of use.
   Prepared* newer_ = nullptr;
   Prepared* older_ = nullptr;
@@ -68,6 +78,7 @@ class Prepared {
   const std::uint16_t params_;  // the protocol counts them in two bytes
   const bool binary_results_;
   const bool plain_;
+  bool ages_ = false;
 };
 
 }  // namespace tidegate::pq

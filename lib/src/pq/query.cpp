@@ -49,7 +49,7 @@ Session::NonBlocking::~NonBlocking() {
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   params_.clear(where_);
-  prepared_ = is_cached(options) ? cache_.find(statement_) : nullptr;
+  prepared_ = is_cached(options) ? find_prepared(statement_) : nullptr;
   // A pooler may prepare it again, later, where the same text means other types.
   if (prepared_ != nullptr && !pooled_) params_.expect(prepared_->params());
   return params_;
@@ -62,11 +62,16 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   set(Flag::touched);
   disarm_limits();  // those of a statement whose parameters could not be bound
   where_ = sql.where();
+  prepared_ = nullptr;
   options_ = options;
   if (transaction_ != nullptr) options_.by = earlier(options_.by, transaction_->by);
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
   if (has(Flag::broken)) throw_broken();
+  if (may_be_undone_ && PQtransactionStatus(native()) == PQTRANS_IDLE) {
+    may_be_undone_ = false;
+    cache_.distrust();
+  }
   if (statement_.find('\0') != std::string::npos) throw_usage("the statement holds a NUL byte");
   arm_limits();
   refuse_if_over("");
@@ -128,9 +133,21 @@ Session::Answer Session::execute(Stream* rows) {
   Answer answer = read_answer(rows);
   const Stale stale = staleness(prepared_, answer.result.get());
   if (stale == Stale::no) return answer;
-  forget(prepared_, stale);
-  if (!repeatable || struck_ != Limit::none || has(Flag::broken)) return answer;
-  send(rows != nullptr);
+  const bool has_rows = rows != nullptr && (rows->left || rows->cut || rows->row.first > 0);
+  if (!repeatable || has_rows || struck_ != Limit::none || has(Flag::broken)) {
+    forget(prepared_, stale);
+    return answer;
+  }
+  const auto params = prepared_->params();
+  const std::vector<std::uint32_t> before(params.begin(), params.end());
+  if (stale == Stale::gone) {
+    forget(prepared_, stale);
+    send(rows != nullptr);
+    return read_answer(rows);
+  }
+  const std::vector<std::uint32_t> now = types_now(std::exchange(prepared_, nullptr));
+  if (stale == Stale::perhaps && (now.empty() || now == before)) return answer;
+  send_as_text(now, rows != nullptr);
   return read_answer(rows);
 }
 
@@ -254,8 +271,15 @@ void Session::throw_error(const PGresult* result) {
 }
 
 void Session::throw_broken() {
-  throw_lost({.message = "the connection was already broken, nothing was sent: " +
-                         std::string(broken_reason())});
+  QueryReport report{.message = "the connection was already broken, nothing was sent: "};
+  std::string_view reason = broken_reason();
+  if (broken_ != nullptr && !broken_->sqlstate.empty()) {
+    report.severity = "FATAL";
+    report.sqlstate = broken_->sqlstate;
+    reason.remove_prefix(report.sqlstate.size() + 2);
+  }
+  report.message += reason;
+  throw_lost(std::move(report));
 }
 
 // The server's last words are the cause also where libpq has others: it may have said them before
@@ -264,9 +288,7 @@ void Session::throw_lost(QueryReport report) {
   if (report.sqlstate.empty() && broken_ != nullptr && !broken_->sqlstate.empty()) {
     report.severity = "FATAL";
     report.sqlstate = broken_->sqlstate;
-    if (report.message.find(broken_->reason) == report.message.npos) {
-      report.message = broken_->reason.substr(report.sqlstate.size() + 2);
-    }
+    report.message = broken_->reason.substr(report.sqlstate.size() + 2);
   }
   report.statement = statement_;
   throw ConnectionLost(std::move(report), where_);

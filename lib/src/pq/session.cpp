@@ -70,6 +70,8 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
   pooled_ = is_made_up(backend_pid_);
   cache_.set_capacity(options.statement_cache.value_or(pooled_ ? 0 : kStatementCache));
+  cache_.set_trusted_for(static_cast<std::uint32_t>(
+      std::clamp<std::chrono::seconds::rep>(options.statement_trust.count(), 0, 1 << 30)));
   const auto cancels = options.cancels ? options.cancels : std::make_shared<CancelGroup>();
   const auto target = std::make_shared<CancelTarget>(
       CancelServer::at(cancels->books(), server_address(native_.get())), std::move(key), pooled_);
@@ -189,6 +191,8 @@ PGconn* Session::hand_out() noexcept {
   mark_use();
   set(Flag::touched);
   set(Flag::native);
+  cache_.distrust();
+  may_be_undone_ = true;
   shared_->mirror.set_unknown(true);
   PQsetnonblocking(native_.get(), 0);
   return native_.get();

@@ -158,6 +158,7 @@ class Session final : public SessionState {
     no,
     changed,  // the server has it, but not as it was
     gone,     // the server has no such statement
+    perhaps,  // its parameters may have other types by now; the server is to be asked
   };
 
   // The COPY under way ends with the scope, however that ends.
@@ -237,7 +238,11 @@ class Session final : public SessionState {
   const Prepared* prepare();
   Stale staleness(const Prepared* prepared, const pg_result* result) const noexcept;
   void forget(const Prepared* prepared, Stale why);
-  void note_command(const pg_result* result) noexcept;
+  void note_command(const pg_result* result, std::string_view sql,
+                    const Prepared* prepared) noexcept;
+  const Prepared* find_prepared(std::string_view text);
+  std::vector<std::uint32_t> types_now(const Prepared* prepared);
+  void send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row);
 
   // limits.cpp
   void arm_limits();
@@ -293,6 +298,7 @@ class Session final : public SessionState {
   bool pooled_ = false;    // by a pooler in between
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
+  bool may_be_undone_ = false;  // what has changed the meaning of texts, by a rollback
   bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent

@@ -1,6 +1,7 @@
 #include "pq/statement_cache.hpp"
 
 #include <sys/random.h>
+#include <time.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -46,11 +47,31 @@ const Prepared* StatementCache::find_older(std::string_view text) noexcept {
   return found;
 }
 
+// Seconds will do, and wrap in a hundred years.
+Prepared::Mark StatementCache::mark() const noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return {.era = era_, .second = static_cast<std::uint32_t>(now.tv_sec)};
+}
+
+StatementCache::Trust StatementCache::trust(const Prepared* statement) noexcept {
+  if (statement->known_.era == era_ && !statement->ages_) return Trust::yes;
+  const Prepared::Mark now = mark();
+  const auto holds = [&](const Prepared::Mark& since) {
+    return since.era == now.era && (!statement->ages_ || now.second - since.second < trusted_for_);
+  };
+  if (holds(statement->known_)) return Trust::yes;
+  if (holds(statement->doubted_)) return Trust::no_more;
+  const_cast<Prepared*>(statement)->doubted_ = now;  // one of ours: add() had it
+  return Trust::no;
+}
+
 const Prepared* StatementCache::add(Prepared::Ptr statement) {
   if (size_ >= capacity_) drop(oldest_);
   index(*statement);
   link(*statement);
   ++size_;
+  statement->known_ = mark();
   return statement.release();
 }
 

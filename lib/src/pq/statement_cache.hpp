@@ -38,6 +38,17 @@ class StatementCache {
   // be another statement. 80 random bits: among a million sessions two have the same with a
   // probability of 1 in 10^12.
   std::string next_name();
+  // Whether a statement that find() gave is what its text means.
+  enum class Trust : std::uint8_t {
+    yes,
+    no,       // it may not be: this once its text is to be sent
+    no_more,  // and this is not the first time since then: it is to be prepared anew
+  };
+  Trust trust(const Prepared* statement) noexcept;
+  // From here on no statement is trusted that was added before.
+  void distrust() noexcept { ++era_; }
+  // For how long one is trusted whose parameters' types may change without an error.
+  void set_trusted_for(std::uint32_t seconds) noexcept { trusted_for_ = seconds; }
   // What add() would drop; null while there is room.
   const Prepared* next_to_go() const noexcept { return size_ < capacity_ ? nullptr : oldest_; }
   // Needs: a capacity, no statement of that text. Throws: std::bad_alloc; it was not added then.
@@ -56,12 +67,15 @@ class StatementCache {
   using ByText = std::unordered_map<std::string_view, Prepared*>;
 
   const Prepared* find_older(std::string_view text) noexcept;
+  Prepared::Mark mark() const noexcept;
   void index(Prepared& added);
   void link(Prepared& newest) noexcept;
   void unlink(Prepared& statement) noexcept;
 
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
+  std::uint32_t era_ = 1;  // no Mark has 0 that was made
+  std::uint32_t trusted_for_ = 10;
   std::uint64_t named_ = 0;
   std::array<char, 16> drawn_{};  // with the first name
   // Owned; a list in the order of use.

@@ -53,7 +53,7 @@ Session::Answer Session::read_answer(Stream* rows) {
     ResultPtr result(PQgetResult(native()));
     if (!result) return answer;
     note_end_of_session(result.get());
-    note_command(result.get());
+    note_command(result.get(), statement_, prepared_);
     const ExecStatusType status = PQresultStatus(result.get());
     if (status == PGRES_SINGLE_TUPLE) {
       hand_on(*rows, std::move(result));

@@ -109,7 +109,8 @@ Wash::Drained Wash::drain(Session& session) noexcept {
       continue;
     }
     session.note_end_of_session(result.get());
-    session.note_command(result.get());  // DISCARD ALL takes the prepared statements along
+    // DISCARD ALL takes the prepared statements along.
+    session.note_command(result.get(), {}, nullptr);
     switch (PQresultStatus(result.get())) {
       case PGRES_COPY_OUT: copying_out_ = true; break;
       case PGRES_COPY_IN:

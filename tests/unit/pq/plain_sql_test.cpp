@@ -1,5 +1,8 @@
 #include "pq/plain_sql.hpp"
 
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace tidegate::pq_test {
@@ -88,6 +91,48 @@ TEST(PlainSql, EverythingElseMayChangeWhatATextMeans) {
            "select \"without an end",
        }) {
     EXPECT_FALSE(is_plain(sql)) << sql;
+  }
+}
+
+TEST(PlainSql, WhatIsLookedUpByNameChangesTheMeaningOfTexts) {
+  using pq::changes_meaning;
+  for (const auto& [tag, sql] : std::vector<std::pair<const char*, const char*>>{
+           {"ALTER TABLE", "alter table t add a int"},
+           {"CREATE TABLE", "create temp table t ()"},
+           {"DROP TYPE", "drop type t"},
+           {"DO", "do $$begin end$$"},
+           {"RESET", "reset all"},
+           {"DISCARD PLANS", "discard plans"},
+           {"SET", "set local Search_Path = x"},
+           {"SET", "set schema 'x'"},
+           {"SET", "set role x"},
+           {"SET", "set session authorization x"},
+           {"SET", ""},
+           {"SELECT 1", "create table t as select 1"},
+           {"SELECT 1", "/* a */ Create table t as select 1"},
+           {"SELECT 1", "select 1; create table t as select 1"},
+           {"SELECT 1", "select 1 into t"},
+           {"SELECT 1", "select set_config('search_path', 'x', false)"},
+           {"SELECT 1", "select set_config($1, $2, false)"},
+           {"SELECT 1",
+            "select set_config('my.x', '', true), set_config('search_' || 'path', '', true)"},
+       }) {
+    EXPECT_TRUE(changes_meaning(tag, sql)) << tag << ": " << sql;
+  }
+  for (const auto& [tag, sql] : std::vector<std::pair<const char*, const char*>>{
+           {"SELECT 1", "select created_at, 'into' from t"},
+           {"SELECT 1", "select created_at from t where a ~ '\\d'"},
+           {"SELECT 1", "select $$text$$"},
+           {"SELECT 1", "select set_config('my.tenant', $1, true)"},
+           {"SELECT 1", ""},
+           {"SET", "set statement_timeout = 0"},
+           {"INSERT 0 1", "insert into t values ('set search_path')"},
+           {"BEGIN", "begin"},
+           {"CALL", "call p()"},
+           {"COMMIT", "commit"},
+           {"DELETE 1", "delete from t"},
+       }) {
+    EXPECT_FALSE(changes_meaning(tag, sql)) << tag << ": " << sql;
   }
 }
 

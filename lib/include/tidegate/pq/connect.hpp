@@ -25,6 +25,11 @@ struct ConnectOptions {
   // Prepared statements that the connection keeps; 0: none, statements are unnamed. Unset: 256, and
   // none where a pooler is in between (Connection::through_pooler()).
   std::optional<std::uint32_t> statement_cache{};
+  // How long a prepared statement is trusted to have the parameter types that its text would have
+  // if it were prepared now. Others may change them without an error (timestamp to timestamptz);
+  // after that time it goes without a name once, and is prepared anew at the use after that. Not
+  // for parameters that are texts or bytes, which mean the same in every column.
+  std::chrono::seconds statement_trust{10};
   // Whose cancel requests the connection's are counted and limited with; null: a group of its own.
   std::shared_ptr<CancelGroup> cancels{};
   // How long the server may take to answer a cancel before the connection is given up.
