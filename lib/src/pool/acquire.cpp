@@ -22,6 +22,13 @@ constexpr std::chrono::nanoseconds kLookAfter = 20ms;
 // How often a ping looks whether the pool is closed.
 constexpr std::chrono::nanoseconds kLookWhilePinging = 20ms;
 
+// For how long an acquirer waits for the answer to a ping and does nothing else. Most servers
+// answer by then; and what one or two of them do not is no loss.
+std::chrono::nanoseconds patience_with_ping(const PoolConfig& config) {
+  const std::chrono::nanoseconds timeout = config.ping_timeout;
+  return std::min(timeout, std::max<std::chrono::nanoseconds>(timeout / 10, 20ms));
+}
+
 }  // namespace
 
 void PoolImpl::tell_started(Location where) const noexcept {
@@ -216,8 +223,12 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
     }
   }
   // Tier 3: a round trip. One that was granted was in use a moment ago, unless maintenance has had
-  // it in hand; and a grant that has won is not lost to a deadline that has passed since.
-  const bool no_need = found.waited && (idle < kLookAfter || search.deadline.passed());
+  // it in hand; and a grant that has won is not lost to a deadline that has passed since. One that
+  // has answered maintenance's ping for this very acquire needs no other.
+  const bool granted = found.waited && (idle < kLookAfter || search.deadline.passed());
+  const bool has_answered =
+      search.silent > 0 && maintenance_.answered(ticket.slot()) >= search.began;
+  const bool no_need = granted || has_answered;
   if (search.only_idle || no_need || !wants_ping(connection, idle)) return Checked::use;
   return check_by_ping(ticket, search);
 }
@@ -237,7 +248,10 @@ bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds
 // Ends with the pool, too, for which it looks now and then: a stop_token would cost every
 // connection that was ever pinged a descriptor more.
 bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept {
-  const Deadline end = earlier(search.deadline, Deadline(config_.ping_timeout));
+  // In a hook there is nothing else to wait for.
+  const std::chrono::nanoseconds patience =
+      search.may_not_wait ? config_.ping_timeout : patience_with_ping(config_);
+  const Deadline end = earlier(search.deadline, Deadline(patience));
   for (;;) {
     if (connection.ping(earlier(end, Deadline(kLookWhilePinging)), search.stop)) return true;
     if (!connection.is_open() || end.passed() || search.stop.stop_requested() ||
@@ -247,27 +261,41 @@ bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept
   }
 }
 
-// Not for one who may not wait: the connection is pinged by maintenance and the next one tried.
+// Maintenance goes on waiting for an answer that does not come soon, and the acquirer takes what
+// comes first: another connection, a new one, or this one. If the network has forgotten one, it has
+// forgotten more, and no acquirer is to wait for one after the other: all further ones that want a
+// ping are left to maintenance at once, which pings them side by side. None is closed but for what
+// it has not answered itself. For one who may not wait, all are left to maintenance.
 Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
-  Connection& connection = core_->resource(ticket.slot()).connection;
-  if (!search.deadline.passed()) {
-    maintenance_.count_ping();
-    const int backend_pid = connection.backend_pid();
-    tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
-    const bool answered = ping(connection, search);
-    tell(config_.observer,
-         [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
-    if (answered) return Checked::use;
+  const auto began = std::chrono::steady_clock::now();
+  const bool has_met_silence = search.silent > 0 && !search.may_not_wait;
+  if (has_met_silence || search.deadline.passed()) {
+    leave_ping_to_maintenance(ticket, search, began);
+    return Checked::next;
   }
-  if (!connection.is_open()) {
+  Connection& connection = core_->resource(ticket.slot()).connection;
+  maintenance_.count_ping();
+  const int backend_pid = connection.backend_pid();
+  tell(config_.observer, [&](Observer& o) { o.ping_started(backend_pid); });
+  const bool answered = ping(connection, search);
+  tell(config_.observer,
+       [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
+  if (answered) return Checked::use;
+  if (connection.is_open()) {
+    leave_ping_to_maintenance(ticket, search, began);
+  } else {
     maintenance_.suspect();
     ++search.dead;
     core_->replace(ticket, Retired::ping);
-  } else {
-    // No answer yet. It may be our deadline or stop that was early, so maintenance goes on waiting.
-    set_aside(ticket, Task::ping);
   }
   return Checked::next;
+}
+
+void PoolImpl::leave_ping_to_maintenance(core::Ticket ticket, Search& search,
+                                         std::chrono::steady_clock::time_point since) noexcept {
+  ++search.silent;
+  maintenance_.ping_began(ticket.slot(), since);
+  set_aside(ticket, Task::ping);
 }
 
 void PoolImpl::set_aside(core::Ticket ticket, Task task) noexcept {
@@ -319,14 +347,17 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
   report.counts = core_->slots().counts();
   if (!search.deadline.is_never()) {
     // One that was not to wait at all may stand at the beginning of time.
-    const bool no_waiting = search.deadline.passed() && search.since == decltype(search.since){};
+    const bool no_waiting = search.deadline.at() <= search.began;
     report.allowed = no_waiting ? std::chrono::nanoseconds::zero()
                                 : std::chrono::nanoseconds(search.deadline.at() - search.began);
   }
   report.allowed_by_config = !wish.deadline && config_.acquire_timeout.count() > 0;
-  if (search.since != decltype(search.since){}) {
+  // For a connection, or for the answer to a ping.
+  const bool may_wait = !report.allowed || report.allowed->count() > 0;
+  if (search.since != decltype(search.since){} || (search.silent > 0 && may_wait)) {
     report.waited = std::chrono::steady_clock::now() - search.began;
   }
+  report.silent = search.silent;
   auto longest = holders(1);
   if (!longest.empty()) report.longest = std::move(longest.front());
   if (const auto failure = core_->last_failure()) {

@@ -78,6 +78,12 @@ std::string cause_text(const AcquireReport& report, AcquireTimeout::Cause cause)
   return {};
 }
 
+// Whatever the cause is by now, this is where the time went.
+std::string silent_text(const AcquireReport& report) {
+  if (report.silent == 0) return {};
+  return "; " + counted(report.silent, "idle connection") + " did not answer a ping";
+}
+
 // What the caller may raise to wait longer: "pool_acquire_timeout (250ms)".
 std::string raise_time(const AcquireReport& report) {
   if (!report.allowed || report.allowed->count() <= 0) return "let this acquire wait";
@@ -121,7 +127,8 @@ std::string timeout_text(const AcquireReport& report, AcquireTimeout::Cause caus
   text.append("\n  cause: ")
       .append(to_string(cause))
       .append(": ")
-      .append(cause_text(report, cause));
+      .append(cause_text(report, cause))
+      .append(silent_text(report));
   if (!report.last_connect.empty()) text += "\n  last connect: " + one_line(report.last_connect);
   text += "\n  hint: " + hint_text(report, cause);
   return text + this_acquire(where);

@@ -144,7 +144,7 @@ void Maintenance::go_on_with_round() noexcept {
     round_.pop_back();
     if (!core_.slots().try_check(slot)) continue;  // somebody has it: proof enough
     core_.resource(slot).task = Task::ping;
-    begin_ping(slot, true);
+    begin_ping(slot, true, Clock::now());
     ++under_way;
   }
 }

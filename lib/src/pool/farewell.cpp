@@ -25,8 +25,8 @@ void close_without_waiting(PooledConnection& connection) noexcept {
 
 }  // namespace
 
-Farewell::Farewell(std::uint32_t slot, PooledConnection& connection) noexcept
-    : slot_(slot), socket_(connection.duplicate.get()), deadline_(kPatience) {
+Farewell::Farewell(std::uint32_t slot, PooledConnection& connection, Deadline deadline) noexcept
+    : slot_(slot), socket_(connection.duplicate.get()), deadline_(deadline) {
   close_without_waiting(connection);
   // libpq has said goodbye and closed its descriptor, but ours keeps the socket open: end our side
   // of it by hand, or a server that missed the goodbye would wait for us.

@@ -16,8 +16,10 @@ class Farewell {
  public:
   static constexpr std::chrono::seconds kPatience{1};
 
-  // Closes the connection at once; does not wait for anything.
-  Farewell(std::uint32_t slot, PooledConnection& connection) noexcept;
+  // Closes the connection at once; does not wait for anything. From a server that has been silent
+  // for long no goodbye is to be expected: then less patience will do.
+  Farewell(std::uint32_t slot, PooledConnection& connection,
+           Deadline deadline = Deadline(kPatience)) noexcept;
 
   std::uint32_t slot() const noexcept { return slot_; }
   int socket() const noexcept { return socket_; }  // wait for it to be readable

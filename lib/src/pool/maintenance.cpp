@@ -25,6 +25,10 @@ using core::Retired;
 constexpr auto kTickPeriod = 10ms;
 // Once the pool is closed nobody acquires any more: what the tick is for then can wait.
 constexpr auto kTickOfClosed = 100ms;
+// How long the place of a connection that did not answer a ping waits for the server's goodbye.
+std::chrono::nanoseconds patience_with_silent(const PoolConfig& config) {
+  return std::min<std::chrono::nanoseconds>(Farewell::kPatience, config.ping_timeout / 20);
+}
 // Steady churn must not make the chores permanent, nor the looks at all that is idle.
 constexpr auto kAtMostEvery = 100ms;
 
@@ -39,7 +43,8 @@ Maintenance::Maintenance(const PoolConfig& config, PoolCore& core, const PoolImp
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       laundry_(config, core),
       leaks_(config, core),
-      answered_(config.max_size) {
+      answered_(config.max_size),
+      asked_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   farewells_.reserve(config_.max_size);
   pinging_.reserve(config_.max_size);
@@ -181,7 +186,11 @@ void Maintenance::take_work() noexcept {
       case Task::wash: laundry_.take(*slot); break;
       case Task::after_release: core_.want_chore(*slot); break;
       case Task::ping:
-      case Task::farewell: begin_ping(*slot, false); break;
+      case Task::farewell: {
+        const auto asked = std::exchange(asked_[*slot], {});
+        begin_ping(*slot, false, asked == Clock::time_point{} ? Clock::now() : asked);
+        break;
+      }
     }
   }
 }
@@ -244,7 +253,11 @@ void Maintenance::begin_farewell(std::uint32_t slot) noexcept {
     o.retired({.reason = to_string(core_.why_retired(slot)),
                .backend_pid = pooled.connection.backend_pid()});
   });
-  farewells_.emplace_back(slot, pooled);
+  // Whoever waits for the place is not to wait for that, too: a network that has forgotten the
+  // connection brings no goodbye.
+  const bool silent = core_.why_retired(slot) == Retired::ping && pooled.connection.is_open();
+  farewells_.emplace_back(slot, pooled,
+                          Deadline(silent ? patience_with_silent(config_) : Farewell::kPatience));
 }
 
 void Maintenance::step_farewells() noexcept {
@@ -260,11 +273,11 @@ void Maintenance::step_farewells() noexcept {
 }
 
 // The slot is in `checking`, and ours.
-void Maintenance::begin_ping(std::uint32_t slot, bool of_round) noexcept {
+void Maintenance::begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept {
   pings_.fetch_add(1, std::memory_order_relaxed);
   tell(config_.observer,
        [&](Observer& o) { o.ping_started(core_.resource(slot).connection.backend_pid()); });
-  pinging_.push_back({slot, of_round, Deadline(config_.ping_timeout)});
+  pinging_.push_back({slot, of_round, Deadline(since) + config_.ping_timeout});
 }
 
 void Maintenance::step_pings() noexcept {
@@ -279,14 +292,15 @@ void Maintenance::step_pings() noexcept {
 
 void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
   Connection& connection = core_.resource(ping.slot).connection;
+  if (answered) answered_[ping.slot] = Clock::now();
   tell(config_.observer, [&](Observer& o) {
     o.ping_ended({.backend_pid = connection.backend_pid(), .answered = answered});
   });
   if (!answered) {
     if (!core_.slots().closed()) suspect();
+    connection.doom();  // there is nothing that a hook could say to it
     return retire(ping.slot, Retired::ping);
   }
-  answered_[ping.slot] = Clock::now();
   if (connection.role() == pq::Role::standby) return demoted(ping.slot);
   core_.slots().put_back(ping.slot);
 }

@@ -57,6 +57,11 @@ class Maintenance {
   void refill_at(Clock::time_point next_attempt) noexcept;
   // A connection was found dead: the others that are idle are looked at, too.
   void suspect() noexcept;
+  // For the owner of the slot, who sets it aside for a ping then: its answer is due from `since`
+  // on. Carried to the thread by want_check().
+  void ping_began(std::uint32_t slot, Clock::time_point since) noexcept { asked_[slot] = since; }
+  // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
+  Clock::time_point answered(std::uint32_t slot) const noexcept { return answered_[slot]; }
   // Returns after the next turn of the loop, or at the deadline.
   void await_turn(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
@@ -115,7 +120,7 @@ class Maintenance {
   void step_pings() noexcept;
   void step_laundry() noexcept;
   void begin_farewell(std::uint32_t slot) noexcept;
-  void begin_ping(std::uint32_t slot, bool of_round) noexcept;
+  void begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept;
   void end_ping(const Ping& ping, bool answered) noexcept;
   void retire(std::uint32_t slot, core::Retired reason) noexcept;
   void demoted(std::uint32_t slot) noexcept;
@@ -146,9 +151,12 @@ class Maintenance {
   Laundry laundry_;
   LeakWatch leaks_;
   std::vector<Idle> idle_;
-  std::vector<std::uint32_t> round_;         // still to be pinged in this round
-  std::vector<Clock::time_point> answered_;  // by slot: its last ping
+  std::vector<std::uint32_t> round_;  // still to be pinged in this round
   std::vector<pollfd> polled_;
+  // By slot, for its owner, who may be an acquirer: when its last ping was answered (written here
+  // only); and when the one began that is taken over from an acquirer, or nothing.
+  std::vector<Clock::time_point> answered_;
+  std::vector<Clock::time_point> asked_;
   Clock::time_point next_chores_{};
   Clock::time_point last_chores_{};
   Clock::time_point next_round_{};

@@ -99,8 +99,9 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   struct Search : core::Search {
     std::chrono::steady_clock::time_point began{};
     Location where{};
-    bool only_idle = false;               // for acquire_all_idle
-    std::uint32_t dead = 0;               // connections found unfit so far
+    bool only_idle = false;    // for acquire_all_idle
+    std::uint32_t dead = 0;    // connections found unfit so far
+    std::uint32_t silent = 0;  // and those left to maintenance without an answer to a ping
     std::optional<ErrorValue> failure{};  // of a hook
     // How it has ended, for the observer.
     bool waited = false;
@@ -120,6 +121,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   core::Checked check_state(const core::Found& found, Search& search);
   bool wants_ping(const Connection& connection, std::chrono::nanoseconds idle) const;
   bool ping(Connection& connection, const Search& search) const noexcept;
+  void leave_ping_to_maintenance(core::Ticket ticket, Search& search,
+                                 std::chrono::steady_clock::time_point since) noexcept;
   core::Checked check_by_ping(core::Ticket ticket, Search& search);
   void set_aside(core::Ticket ticket, Task task) noexcept;
   // hook_calls.cpp

@@ -24,6 +24,7 @@ struct AcquireReport {
   std::optional<std::chrono::nanoseconds> allowed{};
   bool allowed_by_config = false;  // `allowed` is the pool's acquire_timeout
   std::chrono::nanoseconds waited{};
+  std::uint32_t silent = 0;  // idle connections that it found, and that did not answer a ping soon
   std::optional<LeaseHolder> longest{};  // the lease that is out for the longest time
   std::string last_connect{};            // why the pool does not grow, when connects fail: one line
 };

@@ -81,7 +81,9 @@ struct TIDEGATE_API PoolConfig {
   milliseconds keepalive{0};
   // pool_ping_after: idle for longer than this, it is pinged before it is leased. 0 = never.
   milliseconds ping_after{1'000};
-  // pool_ping_timeout: a connection that does not answer in time is replaced.
+  // pool_ping_timeout: a connection that does not answer in time is replaced. An acquire waits a
+  // tenth of it (20 ms at least) for that answer alone, then for whatever comes first: it, another
+  // connection that answers, or a new one.
   milliseconds ping_timeout{1'000};
   // pool_reset: none, rollback, discard_all, destroy.
   ResetPolicy reset = ResetPolicy::rollback;
