@@ -257,7 +257,8 @@ class PreparedLate : public testing::Test {
 
   // What is drawn at random in a name may begin like a number.
   static bool names(std::string_view said, std::string_view number) {
-    for (std::size_t at = said.find("tidegate_"); at != said.npos; at = said.find("tidegate_", at)) {
+    for (std::size_t at = said.find("tidegate_"); at != said.npos;
+         at = said.find("tidegate_", at)) {
       at += 9 + 16;
       if (at <= said.size() && said.substr(at).starts_with(number)) return true;
     }
