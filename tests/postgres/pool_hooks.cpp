@@ -39,6 +39,18 @@ std::string nested_text(const HookError& error) {
   }
 }
 
+// A thread that works by itself needs one connection. A machine may stand still for longer than a
+// hook or a wash may take (20 ms), but not in each of ten pools.
+void expect_one_connection(const PoolConfig& config) {
+  std::uint64_t created = 0;
+  for (int tries = 0; tries < 10 && created != 1; ++tries) {
+    Pool pool(config);
+    for (int i = 0; i < 200; ++i) pool.acquire();
+    created = pool.stats().created;
+  }
+  EXPECT_EQ(created, 1);
+}
+
 // ---- before_connect, after_connect -----------------------------------------------------------
 
 TEST(BeforeConnect, MayChangeTheParametersOfEachConnectOnAnOpener) {
@@ -426,6 +438,37 @@ TEST(AfterRelease, WhatItLeavesDirtyIsClosed) {
   Pool pool(config);
   pool.exec("select 1");
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.hook == 1; }));
+}
+
+// A thread that works by itself, and finds its own connection in the hook each time, opened as many
+// as there was room for: 2 to 4 in 200 rounds. The hook here takes as long as it takes to start its
+// thread.
+TEST(AfterRelease, OfAThreadByItselfMakesNoSecondConnection) {
+  PoolConfig config{.max_size = 4};
+  config.hooks.after_release = [](Connection&) { return true; };
+  expect_one_connection(config);
+}
+
+// The same where each lease is washed.
+TEST(AfterRelease, NorDoesAWash) {
+  expect_one_connection({.max_size = 4, .reset = ResetPolicy::discard_all});
+}
+
+// Whoever waits for a hook that takes its time gets another connection.
+TEST(AfterRelease, ThatTakesItsTimeIsNotWaitedFor) {
+  PoolConfig config{.max_size = 2};
+  std::atomic<bool> block{true};
+  std::atomic<bool> inside{false};
+  config.hooks.after_release = [&](Connection&) {
+    inside = true;
+    eventually([&] { return !block; });
+    return true;
+  };
+  Pool pool(config);
+  const int first = pid_of(pool);
+  ASSERT_TRUE(eventually([&] { return inside.load(); }));
+  EXPECT_NE(pool.acquire()->backend_pid(), first);
+  block = false;
 }
 
 // An opener that connects, or waits for a server that does not answer, is no reason to wait.

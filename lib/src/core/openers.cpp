@@ -19,6 +19,13 @@ namespace {
 thread_local std::atomic<const char*>* doing_here = nullptr;
 thread_local std::atomic<std::int64_t>* since_here = nullptr;
 
+// What the thread is of, if it is an opener.
+struct Here {
+  Openers* openers = nullptr;
+  void* worker = nullptr;
+};
+thread_local Here opener_here;
+
 // Relaxed: each is for somebody who looks on.
 void do_now(const char* what) noexcept {
   since_here->store(std::chrono::steady_clock::now().time_since_epoch().count(),
@@ -38,8 +45,14 @@ Doing::~Doing() {
   if (doing_here != nullptr) do_now(outer_);
 }
 
+void Doing::now(const char* what) noexcept {
+  if (doing_here != nullptr) do_now(what);
+}
+
 Openers::Openers(const OpenersConfig& config, OpenerClient& client)
-    : config_(config), client_(client), workers_(config.max_threads + config.chore_threads) {
+    : config_(config),
+      client_(client),
+      workers_(config.max_threads + config.max_left_behind + config.chore_threads) {
   std::random_device seed;
   random_.seed(seed());
   fired_.request_stop();
@@ -85,6 +98,9 @@ void Openers::end_chores() noexcept {
 
 // Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
 void Openers::start_worker() {
+  const auto running = static_cast<std::uint32_t>(std::count_if(
+      workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.running; }));
+  if (running - left_ >= config_.max_threads + config_.chore_threads) return;
   for (Worker& worker : workers_) {
     if (worker.running) continue;
     if (worker.thread.joinable()) worker.thread.join();  // past its last touch of mutex_
@@ -97,6 +113,7 @@ void Openers::start_worker() {
 void Openers::run(Worker& self) noexcept {
   doing_here = &self.doing;
   since_here = &self.since;
+  opener_here = {this, &self};
   do_now("between two tasks");
   std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
   for (;;) {
@@ -116,65 +133,150 @@ void Openers::run(Worker& self) noexcept {
       }
       ++(chore ? chores_ : opening_);
     }
+    Ended ended = Ended::opened;
     if (chore) {
       client_.do_chore(*chore, stop_chores_.get_token());
     } else {
-      attempt(*slot, stop_.get_token(), Deadline::never());
+      ended = attempt(*slot, stop_.get_token(), Deadline::never(), &self);
     }
     std::lock_guard lock(mutex_);
-    --(chore ? chores_ : opening_);
+    --(ended == Ended::given_up ? left_ : chore ? chores_ : opening_);
+    self.attempt.stage = Stage::none;
     turn_.notify_all();
   }
 }
 
 bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
                         Deadline deadline) noexcept {
-  return attempt(slot, stop, deadline);
+  return attempt(slot, stop, deadline, nullptr) == Ended::opened;
 }
 
-bool Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept {
-  Turn turn{};
-  std::uint64_t resets = 0;
+Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline,
+                                Worker* self) noexcept {
+  Attempt mine{.stage = Stage::opening, .slot = slot};
+  std::optional<Overdue> refusal;
   {
     std::unique_lock lock(mutex_);
-    turn = await_turn(lock, stop, deadline);
-    resets = resets_;
+    mine.turn = await_turn(lock, stop, deadline);
+    mine.resets = resets_;
+    if (mine.turn != Turn::none && self != nullptr) refusal = refused();
+    deadline = earlier(deadline, Deadline(config_.open_timeout));
+    mine.began = std::chrono::steady_clock::now();
+    mine.due = (deadline + config_.grace).at();
+    if (self != nullptr && mine.turn != Turn::none && !refusal) self->attempt = mine;
   }
-  if (turn == Turn::none) {
+  if (mine.turn == Turn::none) {
     client_.open_failed(slot, OpenFailure::aborted, {});
-    return false;
+    return Ended::failed;
   }
-  TIDEGATE_TEST_POINT("open.before");
-  const OpenFailure failure =
-      client_.open(slot, stop, earlier(deadline, Deadline(config_.open_timeout)));
-  TIDEGATE_TEST_POINT("open.after");
-
-  auto next_attempt = std::chrono::steady_clock::now();
+  OpenFailure failure = OpenFailure::unavailable;
+  if (refusal) {
+    client_.overdue(slot, *refusal);
+  } else {
+    TIDEGATE_TEST_POINT("open.before");
+    failure = client_.open(slot, stop, deadline);
+    if (!settle()) return Ended::given_up;  // whoever has given it up has told everybody
+    TIDEGATE_TEST_POINT("open.after");
+  }
+  std::chrono::steady_clock::time_point next_attempt;
   {
     std::lock_guard lock(mutex_);
-    const bool outdated = resets != resets_;  // how it failed has been forgotten in advance
-    // Not one that began before the first failure.
-    if (turn == Turn::probe && !outdated) probing_ = false;
-    if (failure == OpenFailure::none) {
-      backoff_ = {};
-      steps_ = 0;
-    } else if (failure != OpenFailure::aborted && !outdated) {
-      if (backoff_.failures++ == 0) backoff_.since = next_attempt;
-      // Attempts that were under way together, when the server went, are one step.
-      if (steps_ > 0 && turn == Turn::free) {
-        next_attempt = backoff_.next;
-      } else {
-        next_attempt = end_step(next_attempt);
-      }
-    }
-    turn_.notify_all();
+    next_attempt = end_attempt(mine, failure);
   }
   if (failure == OpenFailure::none) {
     client_.opened(slot);
-    return true;
+    return Ended::opened;
   }
   client_.open_failed(slot, failure, next_attempt);
-  return false;
+  return Ended::failed;
+}
+
+// Returns when the next attempt may begin.
+std::chrono::steady_clock::time_point Openers::end_attempt(const Attempt& attempt,
+                                                           OpenFailure failure) noexcept {
+  auto next_attempt = std::chrono::steady_clock::now();
+  const bool outdated = attempt.resets != resets_;  // how it failed has been forgotten in advance
+  // Not one that began before the first failure.
+  if (attempt.turn == Turn::probe && !outdated) probing_ = false;
+  if (failure == OpenFailure::none) {
+    backoff_ = {};
+    steps_ = 0;
+  } else if (failure != OpenFailure::aborted && !outdated) {
+    if (backoff_.failures++ == 0) backoff_.since = next_attempt;
+    // Attempts that were under way together, when the server went, are one step.
+    if (steps_ > 0 && attempt.turn == Turn::free) {
+      next_attempt = backoff_.next;
+    } else {
+      next_attempt = end_step(next_attempt);
+    }
+  }
+  turn_.notify_all();
+  return next_attempt;
+}
+
+// ---- openings that are past their time -------------------------------------------------------
+
+void Openers::give_up_overdue(std::chrono::steady_clock::time_point now) noexcept {
+  for (;;) {
+    Attempt given_up;
+    Overdue how;
+    std::chrono::steady_clock::time_point next_attempt;
+    {
+      std::lock_guard lock(mutex_);
+      const auto found = std::find_if(workers_.begin(), workers_.end(), [now](const Worker& w) {
+        return w.attempt.stage == Stage::opening && w.attempt.due <= now;
+      });
+      if (found == workers_.end()) return;
+      found->attempt.stage = Stage::given_up;
+      given_up = found->attempt;
+      --opening_;
+      ++left_;
+      how = overdue(*found);
+      next_attempt = end_attempt(given_up, OpenFailure::unavailable);
+    }
+    client_.overdue(given_up.slot, how);
+    client_.open_failed(given_up.slot, OpenFailure::unavailable, next_attempt);
+  }
+}
+
+Overdue Openers::overdue(const Worker& worker) const noexcept {
+  return {.in = worker.doing.load(std::memory_order_relaxed),
+          .took = std::chrono::steady_clock::now() - worker.attempt.began,
+          .thread_id = worker.thread_id,
+          .left_behind = left_};
+}
+
+// Why no opening may begin now, if so.
+std::optional<Overdue> Openers::refused() const noexcept {
+  if (left_ < config_.max_left_behind) return std::nullopt;
+  const Worker* longest = nullptr;
+  for (const Worker& worker : workers_) {
+    if (worker.attempt.stage != Stage::given_up) continue;
+    if (longest == nullptr || worker.attempt.began < longest->attempt.began) longest = &worker;
+  }
+  if (longest == nullptr) return std::nullopt;
+  Overdue how = overdue(*longest);
+  how.begun = false;
+  return how;
+}
+
+std::uint32_t Openers::left_behind() const noexcept {
+  std::lock_guard lock(mutex_);
+  return left_;
+}
+
+bool Openers::settle() noexcept {
+  if (opener_here.worker == nullptr) return true;
+  std::lock_guard lock(opener_here.openers->mutex_);
+  Stage& stage = static_cast<Worker*>(opener_here.worker)->attempt.stage;
+  if (stage == Stage::opening) stage = Stage::settled;
+  return stage != Stage::given_up;
+}
+
+bool Openers::is_given_up() noexcept {
+  if (opener_here.worker == nullptr) return false;
+  std::lock_guard lock(opener_here.openers->mutex_);
+  return static_cast<Worker*>(opener_here.worker)->attempt.stage == Stage::given_up;
 }
 
 // Needs mutex_. Returns when the next attempt may begin, after one that failed at `failed`.

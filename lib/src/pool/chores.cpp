@@ -14,19 +14,40 @@ void Maintenance::keep_time(Clock::time_point now) noexcept {
   const PoolCounts counts = core_.slots().counts();
   anything_open_ =
       counts.idle + counts.leased + counts.connecting + counts.checking + counts.waiting > 0;
+  if (counts.connecting > 0) core_.openers().give_up_overdue(now);
   window_peak_ = std::max(window_peak_, counts.leased);
   if (counts.leased > peak_leased()) peak_.store(counts.leased, std::memory_order_relaxed);
-  // An opening that got no thread is asked for again here.
-  if (counts.waiting > 0 && counts.connecting == 0) core_.slots().grow_to(0);
+  // Asked for again: an opening that got no thread; and one that there seemed to be no need of,
+  // because a connection would be back at once.
+  if (counts.waiting > counts.connecting) core_.slots().grow();
+}
+
+std::uint32_t Maintenance::floor_with(std::uint32_t leased) const noexcept {
+  return core::policy::floor_size(config_.min_size, config_.min_idle, leased, config_.max_size);
+}
+
+// The core keeps the floor by itself; but leases come and go without a word, and spare connections
+// are wanted on top of them. While a backoff runs nothing is asked for: refill_after_backoff() does
+// when it ends.
+void Maintenance::keep_floor(Clock::time_point now) noexcept {
+  if (!refills() || floor_with(0) == 0) return;
+  const PoolCounts counts = core_.slots().places();
+  const std::uint32_t floor = floor_with(counts.leased);
+  const std::uint32_t have = counts.idle + counts.leased + counts.checking + counts.connecting;
+  if (floor == floor_ && have >= floor) return;
+  const auto backoff = core_.openers().backoff();
+  if (backoff.failures > 0 && now < backoff.next) return;
+  floor_ = floor;
+  core_.slots().grow_to(floor);
 }
 
 void Maintenance::do_chores(Clock::time_point now) noexcept {
   last_chores_ = now;
   next_chores_ = now + config_.health_period;
   const PoolCounts counts = core_.slots().places();
-  if (refills_.load(std::memory_order_relaxed)) {
-    core_.slots().grow_to(core::policy::floor_size(config_.min_size, config_.min_idle,
-                                                   counts.leased, config_.max_size));
+  if (refills()) {
+    floor_ = floor_with(counts.leased);
+    core_.slots().grow_to(floor_);
   }
   expire();
   reap(now);
@@ -80,8 +101,7 @@ void Maintenance::reap(Clock::time_point now) noexcept {
   const core::Tick oldest_kept = (now - limit).time_since_epoch().count();
   const PoolCounts counts = slots.places();
   core::policy::Reap reap{.open = counts.idle + counts.leased + counts.checking,
-                          .floor = core::policy::floor_size(config_.min_size, config_.min_idle,
-                                                            counts.leased, config_.max_size)};
+                          .floor = floor_with(counts.leased)};
   for (const Idle& idle : idle_) {
     if (idle.since <= oldest_kept) ++reap.aged;
   }

@@ -65,6 +65,17 @@ void Maintenance::hurry() noexcept {
   wake();
 }
 
+// On the thread itself a wake would make it try again at once, and without end.
+void Maintenance::no_thread() noexcept {
+  refill_at_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);  // as above
+  if (std::this_thread::get_id() != thread_.get_id()) wake();
+}
+
+void Maintenance::stop_refilling() noexcept {
+  refills_.store(false, std::memory_order_relaxed);
+  core_.slots().end_floor();
+}
+
 void Maintenance::refill_at(Clock::time_point next_attempt) noexcept {
   refill_at_.store(next_attempt.time_since_epoch().count(), std::memory_order_relaxed);  // as above
   wake();
@@ -162,8 +173,9 @@ void Maintenance::loop() noexcept {
         next_look_ = now + kAtMostEvery;
         look_at_all_idle();
       }
-      refill_after_backoff();
       if (now >= next_chores_ || hurry_.exchange(false, std::memory_order_relaxed)) do_chores(now);
+      keep_floor(now);
+      refill_after_backoff();
       if (now >= next_round_) plan_round(now);
       go_on_with_round();
     }
@@ -179,7 +191,6 @@ void Maintenance::loop() noexcept {
 void Maintenance::take_work() noexcept {
   while (const auto slot = core_.slots().take_to_retire()) {
     begin_farewell(*slot);
-    refill_soon();
   }
   while (const auto slot = core_.slots().take_to_check()) {
     switch (core_.resource(*slot).task) {
@@ -193,11 +204,6 @@ void Maintenance::take_work() noexcept {
       }
     }
   }
-}
-
-// Something went: look soon whether something must come, but not at every one of a storm.
-void Maintenance::refill_soon() noexcept {
-  next_chores_ = std::min(next_chores_, std::max(Clock::now(), last_chores_ + kAtMostEvery));
 }
 
 // A failed opening leaves its slot empty, and only who waits is planned for at once. One attempt
@@ -267,7 +273,6 @@ void Maintenance::step_farewells() noexcept {
     if (progress == Farewell::Progress::abandoned)
       abandoned_.fetch_add(1, std::memory_order_relaxed);
     core_.finish(farewell.slot());
-    refill_soon();  // in a full pool there was no room until now
     return true;
   });
 }

@@ -28,8 +28,8 @@ class PoolImpl;
 
 // One poll loop over small state machines, each with a deadline of its own: connections that are on
 // the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them
-// the coarse tick every 10 ms while a connection is open, and the chores, every health_period and
-// sooner when something was retired: refill, expire, reap, ping (chores.cpp).
+// the coarse tick every 10 ms while a connection is open, with it the floor and the connects that
+// are past their time, and the chores, every health_period: expire, reap, ping (chores.cpp).
 class Maintenance {
  public:
   using Clock = std::chrono::steady_clock;
@@ -45,10 +45,8 @@ class Maintenance {
   // Something is to be done: a slot stands in `retiring` or wants a check, or a connection was
   // opened. Any thread, also under the wait mutex: one write to an eventfd.
   void wake() noexcept;
-  // An opening found no thread to run on: it is asked for again at the next tick.
-  void no_thread() noexcept {
-    if (std::this_thread::get_id() != thread_.get_id()) wake();
-  }
+  // An opening found no thread to run on: it is asked for again, at the next tick by who waits.
+  void no_thread() noexcept;
   // An acquirer pings by itself.
   void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
   // Does the chores at the next turn, whatever the health_period.
@@ -65,7 +63,7 @@ class Maintenance {
   // Returns after the next turn of the loop, or at the deadline.
   void await_turn(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
-  void stop_refilling() noexcept { refills_.store(false, std::memory_order_relaxed); }
+  void stop_refilling() noexcept;
   bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
   // Async-signal-safe.
   void want_close() noexcept;
@@ -114,7 +112,6 @@ class Maintenance {
   void loop() noexcept;
   void take_work() noexcept;
   bool wait() noexcept;
-  void refill_soon() noexcept;
   void refill_after_backoff() noexcept;
   void step_farewells() noexcept;
   void step_pings() noexcept;
@@ -128,6 +125,8 @@ class Maintenance {
 
   // chores.cpp
   void keep_time(Clock::time_point now) noexcept;
+  std::uint32_t floor_with(std::uint32_t leased) const noexcept;
+  void keep_floor(Clock::time_point now) noexcept;
   void do_chores(Clock::time_point now) noexcept;
   void empty_docks() noexcept;
   template <class Look>
@@ -165,6 +164,7 @@ class Maintenance {
   Clock::time_point next_role_change_{};
   std::uint32_t role_changes_in_a_row_ = 0;
   std::uint32_t window_peak_ = 0;
+  std::uint32_t floor_ = 0;  // as the core was last told
   bool anything_open_ = false;
   // Shared.
   std::atomic<bool> hurry_{false};

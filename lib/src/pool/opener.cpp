@@ -1,8 +1,11 @@
 #include "opener.hpp"
 
 #include <new>
+#include <string>
 #include <utility>
 
+#include <tidegate/base/duration.hpp>
+#include <tidegate/core/openers.hpp>
 #include <tidegate/pool/connect_error.hpp>
 #include <tidegate/pq/conninfo.hpp>
 
@@ -30,6 +33,26 @@ std::string what_is_handled() {
   } catch (...) {
     return "an exception that is no std::exception";
   }
+}
+
+// Where a connect is, as Doing and the reports say it.
+constexpr const char* kLookingUp = "a connect, at the look-up of a host name";
+constexpr const char* kStarting = "a connect, in PQconnectStartParams()";
+constexpr const char* kPolling = "a connect, in PQconnectPoll()";
+constexpr const char* kWaiting = "a connect, waiting for the server";
+constexpr const char* kBeforeConnect = "hook before_connect";
+
+void say_step(pq::ConnectStep step) noexcept {
+  switch (step) {
+    case pq::ConnectStep::look_up: return core::Doing::now(kLookingUp);
+    case pq::ConnectStep::start: return core::Doing::now(kStarting);
+    case pq::ConnectStep::poll: return core::Doing::now(kPolling);
+    case pq::ConnectStep::wait: return core::Doing::now(kWaiting);
+  }
+}
+// Before these are over the server has heard nothing of it.
+bool before_the_server(const char* in) noexcept {
+  return in == kLookingUp || in == kStarting || in == kBeforeConnect;
 }
 
 // The connect has failed for a reason of our own.
@@ -91,6 +114,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
   options_.params.emplace_back("fallback_application_name", "tidegate/" + name_);
   options_.statement_cache = config.statement_cache;
   options_.cancels = std::move(cancels);
+  options_.on_step = say_step;
   wants_primary_ = session_attrs == "read-write" || session_attrs == "primary";
 }
 
@@ -98,6 +122,7 @@ Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline de
   const auto began = std::chrono::steady_clock::now();
   tell(rules_->observer, [](Observer& o) { o.connect_started(); });
   Expected<PooledConnection> opened = connect_or_tell(stop, deadline);
+  if (!core::Openers::settle()) return opened;
   tell(rules_->observer, [&](Observer& o) {
     const ErrorValue* const error = opened ? nullptr : &opened.error();
     o.connect_ended({.error = error,
@@ -105,6 +130,27 @@ Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline de
                      .backend_pid = opened ? opened->connection.backend_pid() : 0});
   });
   return opened;
+}
+
+// The thread may be in there for ever: what the observer is told of it is told here.
+ErrorValue Opener::overdue(const core::Overdue& how) const {
+  const std::string in = how.in != nullptr ? how.in : "a connect";
+  std::string text;
+  if (how.begun) {
+    if (!before_the_server(how.in)) pool_.count_given_up(1);
+    text = "the connect has not returned for " + brief_duration(how.took) +
+           " and is given up: thread " + std::to_string(how.thread_id) + " is in " + in;
+  } else {
+    text = std::to_string(how.left_behind) +
+           " connects that were given up have not returned, and no more are begun: thread " +
+           std::to_string(how.thread_id) + " is in " + in + " for " + brief_duration(how.took);
+  }
+  ErrorValue error = unreachable(name_, std::move(text));
+  if (how.begun) {
+    tell(rules_->observer,
+         [&](Observer& o) { o.connect_ended({.error = &error, .took = how.took}); });
+  }
+  return error;
 }
 
 // Whatever happens is an answer: the observer hears of the end, too.
@@ -125,7 +171,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     options.statement_cache = 0;
   }
   if (hooks_.before_connect) {
-    const core::Doing doing("hook before_connect");
+    const core::Doing doing(kBeforeConnect);
     try {
       ConnectParams params(std::move(options.params));
       hooks_.before_connect(params);
@@ -135,11 +181,10 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     }
   }
   pq::ConnectOutcome outcome = [&] {
-    // Nothing else in it outlasts a stop.
-    const core::Doing doing("a connect, at the look-up of a host name");
+    const core::Doing doing(kStarting);
     return pq::connect(options, stop, deadline);
   }();
-  pool_.count_given_up(outcome.given_up);
+  if (!core::Openers::is_given_up()) pool_.count_given_up(outcome.given_up);
   if (!outcome) return explain(name_, *outcome.failure);
 
   PooledConnection opened{.connection = std::move(outcome.connection),
@@ -184,7 +229,7 @@ void Opener::note_pooler(const Connection& connection) const noexcept {
 // The slot is free only when the server's process is gone, too, or counts as abandoned (Farewell).
 void Opener::end(PooledConnection& unfit, const std::stop_token& stop) const noexcept {
   const core::Doing doing("a goodbye");
-  if (!end_and_wait(unfit, stop)) pool_.count_given_up(1);
+  if (!end_and_wait(unfit, stop) && !core::Openers::is_given_up()) pool_.count_given_up(1);
 }
 
 // Needs: an exception is being handled.

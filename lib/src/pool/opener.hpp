@@ -8,6 +8,7 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
+#include <tidegate/core/openers.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pq/connect.hpp>
 
@@ -24,7 +25,10 @@ class Opener {
 
   // Between before_connect and after_connect. An error has the code unavailable, rejected, or
   // (stopped) canceled; the first two are a ConnectError with what this attempt has shown.
+  // What of it comes after its time is nobody's, and nobody is told of it: see overdue().
   Expected<PooledConnection> open(const std::stop_token& stop, Deadline deadline) const;
+  // Another one is not waited for: what to say of that. The observer is told that it has ended.
+  ErrorValue overdue(const core::Overdue& how) const;
 
  private:
   Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;

@@ -189,9 +189,13 @@ void Pool::ping(Deadline deadline, Location where) {
   throw ConnectionLost({.message = "ping: " + std::string(lease->broken_reason())}, where);
 }
 
-bool Pool::warm_up(Deadline deadline) {
-  impl_->refuse_if_inherited({});
-  return impl_->warm_up(deadline);
+bool Pool::warm_up(Deadline deadline, Location where) {
+  return try_warm_up(deadline, where).has_value();
+}
+
+Expected<void> Pool::try_warm_up(Deadline deadline, Location where) {
+  impl_->refuse_if_inherited(where);
+  return impl_->warm_up(deadline, where);
 }
 
 void Pool::reset() {

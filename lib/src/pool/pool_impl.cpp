@@ -1,9 +1,11 @@
 #include "pool_impl.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <random>
 #include <utility>
 
+#include <tidegate/base/duration.hpp>
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/resource_core.hpp>
@@ -37,6 +39,11 @@ std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
   };
 }
 
+// A pool of one connection goes on, too.
+std::uint32_t max_left_behind(const PoolConfig& config) {
+  return std::max(config.effective_max_connecting(), core::OpenersConfig{}.max_left_behind);
+}
+
 // As many as may connect at once, where there is a hook for them to run.
 std::uint32_t chore_threads(const PoolConfig& config) {
   const bool any = config.hooks.after_release || config.hooks.before_close;
@@ -49,6 +56,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
       cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate)),
+      opener_(std::make_shared<const Opener>(*this, config_, cancels_)),
       core_(PoolCore::make({.max_size = config_.max_size,
                             .gates = config_.gates.value_or(0),
                             .max_waiters = config_.max_waiters,
@@ -56,13 +64,14 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                             .barge_window = config_.barge_window},
                            {.max_threads = config_.effective_max_connecting(),
                             .chore_threads = chore_threads(config_),
+                            .max_left_behind = max_left_behind(config_),
                             .open_timeout = config_.connect_timeout,
                             .backoff_min = config_.connect_backoff_min,
                             .backoff_max = config_.connect_backoff_max},
                            {.create =
-                                [this, opener = Opener(*this, config_, cancels_)](
-                                    std::stop_token stop, Deadline deadline) {
-                                  auto opened = opener.open(stop, deadline);
+                                [this](std::stop_token stop, Deadline deadline) {
+                                  maintenance_.wake();  // to look whether this takes too long
+                                  auto opened = opener_->open(stop, deadline);
                                   // The coarse tick stands still while nothing is open. Maintenance
                                   // may be late to set it going, and a lease that ended before that
                                   // would leave a connection which looks as if it had been idle
@@ -82,6 +91,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                             .destroy = [](PooledConnection&& connection) { end_now(connection); },
                             .chore = [this](std::uint32_t slot,
                                             const std::stop_token& stop) { do_chore(slot, stop); },
+                            .overdue = std::bind_front(&Opener::overdue, opener_),
                             .backing_off =
                                 [this](std::chrono::steady_clock::time_point next) {
                                   maintenance_.refill_at(next);
@@ -180,6 +190,7 @@ Stats PoolImpl::stats() const {
                      .generation = core_->retired(Retired::generation),
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
   stats.backends_abandoned = maintenance_.abandoned() + given_up_.load(std::memory_order_relaxed);
+  stats.connects_stuck = core_->openers().left_behind();
   stats.pings = maintenance_.pings();
   stats.cancels = {.sent = cancels_->sent(),
                    .failed = cancels_->failed(),
@@ -194,23 +205,56 @@ Stats PoolImpl::stats() const {
   return stats;
 }
 
-// The refill is maintenance's; here it is only waited for.
-bool PoolImpl::warm_up(Deadline deadline) {
+// The refill is maintenance's; here it is only waited for. What is being washed or pinged, or has a
+// hook, is open all the same: under load a connection may be so at each look.
+Expected<void> PoolImpl::warm_up(Deadline deadline, Location where) {
+  Search search;
+  search.began = search.since = std::chrono::steady_clock::now();
+  search.deadline = deadline;
+  const AcquireWish wish{.deadline = deadline, .where = where};
+  const std::uint64_t failures_before = core_->slots().failures();
+  const std::uint64_t openings_before = core_->slots().openings();
   Deadline hurry_again = Deadline::now();
   for (;;) {
     const PoolCounts counts = core_->slots().places();
     const std::uint32_t wanted = core::policy::floor_size(config_.min_size, config_.min_idle,
                                                           counts.leased, config_.max_size);
-    if (counts.idle + counts.leased >= wanted) return true;
-    if (core_->slots().closed() || deadline.passed()) return false;
+    const std::uint32_t open = counts.idle + counts.leased + counts.checking;
+    if (open >= wanted) return {};
+    if (core_->slots().closed()) return explain_closed(where);
+    if (core_->slots().rejected_since(failures_before)) {
+      return explain_connect(Errc::rejected, report_of(wish, search), where);
+    }
     // In lame duck nothing more is opened for the minimum: only what is under way can still come.
-    if (!maintenance_.refills() && counts.connecting + counts.checking == 0) return false;
+    const bool lame = !maintenance_.refills() && counts.connecting + counts.checking == 0;
+    if (lame || deadline.passed()) {
+      const auto& slots = core_->slots();
+      if (!lame && slots.failures() > failures_before && slots.openings() == openings_before) {
+        return explain_connect(Errc::unavailable, report_of(wish, search), where);
+      }
+      return short_of(open, wanted, lame, search, where);
+    }
     if (hurry_again.passed()) {
       maintenance_.hurry();
       hurry_again = Deadline(kHurryEvery);
     }
     maintenance_.await_turn(deadline);
   }
+}
+
+// A warm_up ends with `open` of the `wanted` connections.
+ErrorValue PoolImpl::short_of(std::uint32_t open, std::uint32_t wanted, bool lame,
+                              const Search& search, Location where) const {
+  std::string text = "pool \"" + name_ + "\": warm_up has " + std::to_string(open) + " of " +
+                     std::to_string(wanted) + " connections";
+  if (lame) {
+    text += ": its shutdown was announced, and no more are opened ahead of need";
+  } else {
+    text += " after " + brief_duration(std::chrono::steady_clock::now() - search.began);
+    const auto failure = core_->last_failure();
+    if (failure) text += "\n  last connect: " + std::string(failure->what());
+  }
+  return ErrorValue::of(Error(lame ? Errc::closed : Errc::timeout, text, where));
 }
 
 }  // namespace tidegate::detail

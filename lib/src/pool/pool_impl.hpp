@@ -27,6 +27,8 @@
 
 namespace tidegate::detail {
 
+class Opener;
+
 // What an acquire asks for. No deadline: the configured one, from the moment it has to wait.
 struct AcquireWish {
   std::optional<Deadline> deadline{};
@@ -77,7 +79,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // A connection that is idle now, in good order without a ping, and wanted by prepare; or none.
   std::optional<core::Ticket> take_idle();
   // See Pool.
-  bool warm_up(Deadline deadline);
+  Expected<void> warm_up(Deadline deadline, Location where);
   // The stop was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
 
@@ -136,6 +138,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
 
   ErrorValue explain(Errc error, const AcquireWish& wish, const Search& search);
   ErrorValue explain_closed(Location where);
+  ErrorValue short_of(std::uint32_t open, std::uint32_t wanted, bool lame, const Search& search,
+                      Location where) const;
   ErrorValue explain_connect(Errc error, const AcquireReport& report, Location where);
   AcquireReport report_of(const AcquireWish& wish, const Search& search);
   std::vector<LeaseHolder> holders(std::size_t most) const;
@@ -153,6 +157,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   const std::uint32_t forks_ = ForkHook::forks();
   mutable std::atomic<std::uint64_t> given_up_{0};
   const std::shared_ptr<pq::CancelGroup> cancels_;
+  const std::shared_ptr<const Opener> opener_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;

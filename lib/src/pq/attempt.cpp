@@ -56,7 +56,8 @@ class Handshake {
  public:
   enum class End : std::uint8_t { connected, failed, woken, timed_out };
 
-  explicit Handshake(PGconn* connection) noexcept : connection_(connection) {}
+  Handshake(PGconn* connection, const ConnectOptions& options) noexcept
+      : connection_(connection), options_(options) {}
 
   End run(int wake_fd, Deadline deadline) noexcept {
     // libpq: to begin with, behave as if PQconnectPoll() had said "writing".
@@ -66,6 +67,7 @@ class Handshake {
     while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
       const int wanted = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
       short seen = 0;
+      say(ConnectStep::wait);
       // The socket may change from step to step.
       switch (wait_for(PQsocket(connection_), static_cast<short>(wanted | POLLRDHUP), wake_fd,
                        deadline, seen)) {
@@ -74,6 +76,7 @@ class Handshake {
         case Waited::ready: break;
       }
       peer_gone_ = (seen & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+      say(ConnectStep::poll);
       next = PQconnectPoll(connection_);
       if (next != PGRES_POLLING_FAILED) phase_ = PQstatus(connection_);
     }
@@ -90,7 +93,12 @@ class Handshake {
   }
 
  private:
+  void say(ConnectStep step) const {
+    if (options_.on_step) options_.on_step(step);
+  }
+
   PGconn* connection_;
+  const ConnectOptions& options_;
   ConnStatusType phase_ = CONNECTION_BAD;
   bool peer_gone_ = false;
 };
@@ -113,11 +121,12 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
   failure.port = target.port;
 
   const auto began = Deadline::Clock::now();
+  if (options.on_step) options.on_step(ConnectStep::start);
   auto session = std::make_unique<Session>(start(options.params));
   PGconn* connection = session->native();
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
   KeyListener listener(connection);
-  Handshake handshake(connection);
+  Handshake handshake(connection, options);
   switch (handshake.run(wake_fd, deadline)) {
     case Handshake::End::connected: break;
     case Handshake::End::failed:

@@ -44,6 +44,7 @@ class Connect {
   // True when the connect is decided, for good or ill: outcome_ has it.
   bool try_host(const Target& host, const std::string& session_attrs, std::size_t later) {
     if (give_up(host)) return true;
+    if (options_.on_step) options_.on_step(ConnectStep::look_up);
     Addresses addresses = look_up(host);
     if (addresses.found.empty()) {
       attempts_.push_back({.text = addresses.error, .host = host.host, .port = host.port});
@@ -58,7 +59,8 @@ class Connect {
                                       .statement_cache = options_.statement_cache,
                                       .statement_trust = options_.statement_trust,
                                       .cancels = options_.cancels,
-                                      .drain_bound = options_.drain_bound},
+                                      .drain_bound = options_.drain_bound,
+                                      .on_step = options_.on_step},
                                      target, signal_.fd(), share(left));
       outcome_.given_up += tried.begun ? 1 : 0;
       if (tried) {
@@ -128,6 +130,7 @@ class Connect {
 }  // namespace
 
 ConnectOutcome connect(const ConnectOptions& options, std::stop_token stop, Deadline deadline) {
+  if (options.on_step) options.on_step(ConnectStep::start);  // to hear libpq's view of the options
   return Connect(options, std::move(stop), deadline).run();
 }
 

@@ -1,6 +1,7 @@
 // Expected<T>: a value, or the error that the throwing verb would have thrown.
 #pragma once
 
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -52,6 +53,29 @@ class [[nodiscard]] Expected {
 
  private:
   std::variant<T, ErrorValue> held_;
+};
+
+// Nothing, or the error.
+template <>
+class [[nodiscard]] Expected<void> {
+ public:
+  using value_type = void;
+  using error_type = ErrorValue;
+
+  Expected() noexcept = default;
+  Expected(ErrorValue error) : error_(std::move(error)) {}  // NOLINT
+
+  bool has_value() const noexcept { return !error_.has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }
+  // On an error these raise it, as the throwing verb would have done.
+  void value() const {
+    if (error_) error_->raise();
+  }
+  // Needs !has_value().
+  const ErrorValue& error() const noexcept { return *error_; }
+
+ private:
+  std::optional<ErrorValue> error_{};
 };
 
 }  // namespace tidegate

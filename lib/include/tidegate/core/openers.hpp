@@ -29,16 +29,34 @@ class TIDEGATE_API Doing {
   Doing(const Doing&) = delete;
   Doing& operator=(const Doing&) = delete;
 
+  // The innermost Doing of the calling thread is in `what` from here on.
+  static void now(const char* what) noexcept;
+
  private:
   const char* outer_;
 };
 
 struct OpenersConfig {
   std::uint32_t max_threads = 1;
-  std::uint32_t chore_threads = 0;  // more of them, for chores: an opening may take its time
+  std::uint32_t chore_threads = 0;    // more of them, for chores: an opening may take its time
+  std::uint32_t max_left_behind = 4;  // and those in openings that were given up
   std::chrono::nanoseconds open_timeout{std::chrono::seconds(10)};
+  // How long after that an opening may still take: to end what it has made and is not to keep.
+  std::chrono::nanoseconds grace{std::chrono::milliseconds(1500)};
   std::chrono::nanoseconds backoff_min{std::chrono::milliseconds(100)};
   std::chrono::nanoseconds backoff_max{std::chrono::seconds(10)};
+};
+
+// An opening that is not to be waited for: it has begun, and is past its time; or it has not,
+// because as many threads as may be are in openings of that kind.
+struct Overdue {
+  bool begun = true;
+  // Of the thread that is in it, or of the one that has been so for longest: in what (see Doing),
+  // since when its opening is under way, and its id.
+  const char* in = nullptr;
+  std::chrono::steady_clock::duration took{};
+  long thread_id = 0;
+  std::uint32_t left_behind = 0;  // how many there are now
 };
 
 // What the openers work on. Called on opener threads; may block until `stop` fires.
@@ -46,8 +64,12 @@ class OpenerClient {
  public:
   virtual std::optional<std::uint32_t> take_to_open() noexcept = 0;
   // Makes the resource of `slot` (not published yet): none = made. Must return soon after a stop.
+  // Touches nothing of the slot once it is made, unless Openers::settle() says true.
   virtual OpenFailure open(std::uint32_t slot, const std::stop_token& stop,
                            Deadline deadline) noexcept = 0;
+  // The opening of `slot` is not waited for any more; open_failed() comes next. On the thread that
+  // calls give_up_overdue(), or an opener that has not begun with it.
+  virtual void overdue(std::uint32_t, const Overdue&) noexcept {}
   virtual void opened(std::uint32_t slot) noexcept = 0;
   virtual void open_failed(std::uint32_t slot, OpenFailure why,
                            std::chrono::steady_clock::time_point next_attempt) noexcept = 0;
@@ -66,6 +88,23 @@ class OpenerClient {
 // While opening fails there is one attempt at a time, and the next one begins only when its
 // (full-jitter, exponential) backoff step is over: however many wait, the server sees one attempt
 // per step (I13). A success ends that at once.
+//
+// A thread that does not come back from an opening keeps neither its slot nor its turn: past its
+// time the opening is given up, and is a failure. At most max_left_behind threads are left so; then
+// every opening fails, until one of them returns. Whose the slot is, is decided once, under
+// the mutex:
+//     opener                          who gives up
+//     has made a resource
+//     settle(): true
+//                                     finds it settled: leaves it alone
+//     publishes it
+// or
+//                                     finds it past its time: given up
+//                                     frees the slot
+//     has made a resource
+//     settle(): false
+//     ends it; touches no slot
+// Walked by OpenersOverdue.AnOpeningThatEndsJustBeforeItIsGivenUpKeepsItsSlot and ...JustAfter....
 class TIDEGATE_API Openers {
  public:
   // `client` outlives stop().
@@ -97,6 +136,14 @@ class TIDEGATE_API Openers {
   void leave_behind(std::shared_ptr<void> keep) noexcept;
   // Runs one attempt, backoff step included, on the calling thread; false = it failed.
   bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
+  // Gives up the openings that are past their time at `now`. One thread at a time; not an opener.
+  void give_up_overdue(std::chrono::steady_clock::time_point now) noexcept;
+  // Threads of those that have not returned yet.
+  std::uint32_t left_behind() const noexcept;
+  // Whether the opening that the calling thread works on still has its slot. From settle() on it
+  // keeps that, or not; any number of calls. True on other threads.
+  static bool settle() noexcept;
+  static bool is_given_up() noexcept;
   // Forgets the failures so far, and those to come of attempts that are under way: the next attempt
   // is made at once.
   void reset_backoff() noexcept;
@@ -110,9 +157,21 @@ class TIDEGATE_API Openers {
   Backoff backoff() const noexcept;
 
  private:
+  enum class Turn : std::uint8_t { none, free, probe };
+  enum class Stage : std::uint8_t { none, opening, settled, given_up };
+  // How an opening began, and how it stands.
+  struct Attempt {
+    Stage stage = Stage::none;
+    std::uint32_t slot = 0;
+    Turn turn = Turn::none;
+    std::uint64_t resets = 0;
+    std::chrono::steady_clock::time_point began{};
+    std::chrono::steady_clock::time_point due{};
+  };
   struct Worker {
     std::thread thread;
     bool running = false;  // false with a joinable thread: it is on its way out
+    Attempt attempt{};     // of those that are watched: not one on somebody else's thread
     long thread_id = 0;
     std::atomic<const char*> doing{nullptr};
     std::atomic<std::int64_t> since{0};  // steady ns; relaxed, as `doing`: for who looks on
@@ -122,12 +181,17 @@ class TIDEGATE_API Openers {
   void start_worker();
   void run(Worker& self) noexcept;
   bool any_runs() const noexcept;
-  bool attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
-  enum class Turn : std::uint8_t { none, free, probe };
+  enum class Ended : std::uint8_t { opened, failed, given_up };
+  Ended attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline,
+                Worker* self) noexcept;
   void end_chores() noexcept;
+  // The next four need mutex_.
+  std::optional<Overdue> refused() const noexcept;
+  Overdue overdue(const Worker& worker) const noexcept;
+  std::chrono::steady_clock::time_point end_attempt(const Attempt& attempt,
+                                                    OpenFailure failure) noexcept;
   std::chrono::steady_clock::time_point end_step(
       std::chrono::steady_clock::time_point failed) noexcept;
-  // Needs mutex_.
   Turn await_turn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
                   Deadline deadline) noexcept;
 
@@ -145,7 +209,8 @@ class TIDEGATE_API Openers {
   bool stopped_ = false;
   std::uint32_t opening_ = 0;
   std::uint32_t chores_ = 0;
-  bool probing_ = false;  // with failures: somebody makes the one attempt
+  std::uint32_t left_ = 0;  // threads of openings that were given up; not in opening_
+  bool probing_ = false;    // with failures: somebody makes the one attempt
   Backoff backoff_;
   std::uint32_t steps_ = 0;   // of the backoff so far
   std::uint64_t resets_ = 0;  // reset_backoff()

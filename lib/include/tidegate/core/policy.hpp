@@ -21,12 +21,20 @@ struct Growth {
   std::uint32_t opening = 0;      // on their way
   std::uint32_t empty = 0;        // slots that could open
   std::uint32_t max_opening = 1;  // at once
+  std::uint32_t coming_back = 0;  // open, held by nobody, and idle in a moment
 };
 
-// How many slots to open now: one per waiter that no opening is under way for, or what the floor
-// lacks, whichever is more; within the empty slots and max_opening.
+// A lease whose resource gets a longer look at its end (a wash, a hook) has it back within this
+// time, or somebody else is not to wait for that: to make another one takes no longer.
+inline constexpr std::chrono::nanoseconds kComesBackWithin = std::chrono::milliseconds(20);
+
+// How many slots to open now: one per waiter that neither an opening is under way for nor a
+// resource about to come back, or what the floor lacks, whichever is more; within the empty slots
+// and max_opening.
 constexpr std::uint32_t to_open(const Growth& g) noexcept {
-  const std::uint32_t for_waiters = g.waiting > g.opening ? g.waiting - g.opening : 0;
+  const std::uint64_t expected = std::uint64_t{g.opening} + g.coming_back;
+  const std::uint32_t for_waiters =
+      g.waiting > expected ? g.waiting - static_cast<std::uint32_t>(expected) : 0;
   const std::uint32_t have = g.open + g.opening;
   const std::uint32_t for_floor = g.floor > have ? g.floor - have : 0;
   const std::uint32_t room = g.max_opening > g.opening ? g.max_opening - g.opening : 0;

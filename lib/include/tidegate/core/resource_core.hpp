@@ -56,7 +56,7 @@ struct ResourceMaker {
   // A slot stands in `retiring`, or wants a check: call take_to_retire() and finish(), and
   // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
-  // An opening found no thread to run on: call slots().grow_to() in a while, or those who wait for
+  // An opening found no thread to run on: call slots().grow() in a while, or those who wait for
   // it do so in vain. Any thread that acquires or keeps; must not block.
   std::function<void()> no_thread{};
   // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
@@ -68,6 +68,10 @@ struct ResourceMaker {
   // What a slot in `checking` or `retiring` that was given to want_chore() needs; moves it on. On
   // openers, and may block until the stop fires: then at once, without what it was to do.
   std::function<void(std::uint32_t slot, const std::stop_token&)> chore{};
+  // What to say of a creation that is not waited for any more. What it makes all the same is given
+  // to `destroy`. On the thread that calls openers().give_up_overdue(), or an opener. Unset: that
+  // it has not returned.
+  std::function<ErrorValue(const Overdue&)> overdue{};
   // A creation has failed, the next one may begin then. On openers.
   std::function<void(std::chrono::steady_clock::time_point next_attempt)> backing_off{};
   // The core has gone: everything the functions above refer to may go now, too. Last call.
@@ -318,6 +322,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     std::optional<ErrorValue> failure;
     try {
       Expected<T> made = maker_.create(stop, deadline);
+      if (made.has_value() && !Openers::settle()) {
+        if (maker_.destroy) maker_.destroy(std::move(*made));
+        return OpenFailure::aborted;
+      }
       if (made.has_value()) {
         // A clock, not the tick, which stands still while nothing is open: what was just made must
         // not look as if it had been idle for long.
@@ -333,6 +341,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     } catch (...) {
       failure = failure_at_hand();
     }
+    if (!Openers::settle()) return OpenFailure::aborted;
     // Aborted only if we asked for it: it is repeated without a backoff while somebody waits.
     const bool aborted = failure && failure->code() == Errc::canceled && stop.stop_requested();
     const OpenFailure how = !failure                            ? OpenFailure::none
@@ -358,6 +367,20 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     } catch (const std::bad_alloc&) {
       return out_of_memory_;
     }
+  }
+  void overdue(std::uint32_t, const Overdue& how) noexcept override {
+    std::optional<ErrorValue> failure;
+    try {
+      failure = maker_.overdue
+                    ? maker_.overdue(how)
+                    : ErrorValue::of(Error(Errc::unavailable,
+                                           how.begun ? "the creation has not returned in time"
+                                                     : "too many creations have not returned"));
+    } catch (...) {
+      failure = failure_at_hand();
+    }
+    std::lock_guard lock(failure_mutex_);
+    last_failure_ = std::move(failure);
   }
   void opened(std::uint32_t slot) noexcept override { slots_.opened(slot); }
   void open_failed(std::uint32_t slot, OpenFailure why,

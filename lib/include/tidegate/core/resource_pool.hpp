@@ -304,9 +304,11 @@ class ResourcePool {
   bool keep() noexcept {
     core_->slots().set_tick(Sync::now().time_since_epoch().count());
     finish_retiring();
-    if (lacks_thread_.exchange(false, std::memory_order_acquire)) core_->slots().grow_to(0);
+    core_->openers().give_up_overdue(std::chrono::steady_clock::now());
     const PoolCounts counts = core_->slots().counts();
-    return counts.leased + counts.idle + counts.connecting + counts.waiting > 0;
+    const bool lacks_thread = lacks_thread_.exchange(false, std::memory_order_acquire);
+    if (lacks_thread || counts.waiting > counts.connecting) core_->slots().grow();
+    return counts.leased + counts.idle + counts.connecting + counts.checking + counts.waiting > 0;
   }
   void finish_retiring() noexcept {
     while (const auto slot = core_->slots().take_to_retire()) core_->finish(*slot);

@@ -55,7 +55,7 @@ struct Search {
 enum class OpenFailure : std::uint8_t {
   none,
   unavailable,  // try again; waiters go on waiting
-  no_thread,    // as unavailable, but asked for again only by the next grow_to()
+  no_thread,    // as unavailable, but asked for again only by the next grow()
   rejected,     // hopeless for now: fails waiters at once while nothing is open
   aborted,      // given up: the pool closes, or whoever wanted it here does not any more
 };
@@ -167,8 +167,15 @@ class SlotPool {
                    std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
   // An empty slot to open on the calling thread, to be ended like one that was taken.
   std::optional<std::uint32_t> reserve_to_open() noexcept;
-  // Asks for openings until `floor` resources exist or are on their way.
+  // A standing order: openings are asked for, max_opening at once, until `floor` resources exist,
+  // and whenever one of them has gone; each that ends asks for the next. One that fails does not:
+  // call this again when the next attempt may begin.
   void grow_to(std::uint32_t floor) noexcept;
+  // Asks for what is lacking now, for those who wait and up to the floor. To be called at each tick
+  // while more wait than are being opened: what was about to come back may not have come.
+  void grow() noexcept;
+  // From here on openings are only for those who wait.
+  void end_floor() noexcept;
   // Forgets a rejection (the configuration on the server's side may have changed); after
   // next_generation() also those that are on their way.
   void clear_rejection() noexcept;
@@ -247,6 +254,9 @@ class SlotPool {
   Census census() const noexcept;
   // Slots in `retiring`.
   std::uint32_t retiring() const noexcept;
+  // The other side has rejected us since there were `failures_before` failures, or so shortly
+  // before that it is not asked again yet.
+  bool rejected_since(std::uint64_t failures_before) const noexcept;
   std::uint64_t openings() const noexcept { return openings_.load(std::memory_order_relaxed); }
   std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
   // Resources retired because the pool was closed.
@@ -299,7 +309,9 @@ class SlotPool {
 
   // Wait mutex: turns empty slots into opening ones as policy says; returns how many. The caller
   // unlocks and then tells the owner.
-  std::uint32_t plan_openings(std::uint32_t floor = 0, std::uint32_t more_demand = 0) noexcept;
+  enum class For : std::uint8_t { all, waiters };
+  std::uint32_t plan_openings(For whom = For::all, std::uint32_t more_demand = 0) noexcept;
+  std::uint32_t coming_back() const noexcept;
   std::uint32_t open_count() const noexcept {
     return limits_.max_size - empty_.size - opening_ - retiring_;
   }
@@ -354,6 +366,8 @@ class SlotPool {
   SlotList chores_;
   std::uint32_t opening_ = 0;   // slots in `opening`, taken or not
   std::uint32_t retiring_ = 0;  // slots in `retiring`, taken or not
+  std::uint32_t floor_ = 0;
+  bool keeps_floor_ = true;
   OpenFailure last_failure_ = OpenFailure::none;
   std::chrono::steady_clock::time_point next_attempt_{};
 

@@ -127,7 +127,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     // Not willing to wait; but what it lacked is asked for, so that a later try finds it.
     std::uint32_t slot = 0;
     const bool found = take_any_dock(gate, slot) || scan(slot);
-    const std::uint32_t openings = found ? 0 : plan_openings(0, 1);
+    const std::uint32_t openings = found ? 0 : plan_openings(For::waiters, 1);
     lock.unlock();
     tell_openings(openings);
     if (found) return settle(gate, slot, false);

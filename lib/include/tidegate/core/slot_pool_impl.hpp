@@ -36,20 +36,35 @@ SlotPool<Sync>::SlotPool(const SlotPoolLimits& limits, SlotOwner& owner)
 // ---- openers ---------------------------------------------------------------------------------
 
 template <class Sync>
-std::uint32_t SlotPool<Sync>::plan_openings(std::uint32_t floor,
-                                            std::uint32_t more_demand) noexcept {
-  const std::uint32_t count = policy::to_open({.waiting = waiters_.size() + more_demand,
-                                               .floor = floor,
-                                               .open = open_count(),
-                                               .opening = opening_,
-                                               .empty = empty_.size,
-                                               .max_opening = limits_.max_opening});
+std::uint32_t SlotPool<Sync>::plan_openings(For whom, std::uint32_t more_demand) noexcept {
+  policy::Growth growth{.waiting = waiters_.size() + more_demand,
+                        .floor = whom == For::all ? floor_ : 0,
+                        .open = open_count(),
+                        .opening = opening_,
+                        .empty = empty_.size,
+                        .max_opening = limits_.max_opening};
+  // What comes back is looked for only where it spares something.
+  if (growth.waiting > 0 && policy::to_open(growth) > 0) growth.coming_back = coming_back();
+  const std::uint32_t count = policy::to_open(growth);
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint32_t slot = *pop(empty_);
     states_.move(slot, SlotState::empty, SlotState::opening);
     push(to_open_, slot);
   }
   opening_ += count;
+  return count;
+}
+
+// A thread that acquires and releases by itself, with a hook or a wash after each lease, would find
+// its own connection in `checking`, and open as many as there is room for. Whoever is counted on
+// here and does not come is made up for by the owner's next grow().
+template <class Sync>
+std::uint32_t SlotPool<Sync>::coming_back() const noexcept {
+  const Tick oldest = tick() - policy::kComesBackWithin.count();
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
+    if (states_.get(i) == SlotState::checking && slots_[i].since() >= oldest) ++count;
+  }
   return count;
 }
 
@@ -109,7 +124,9 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
   if (why == OpenFailure::rejected && open_count() == 0) {
     while (Node* node = waiters_.decide_oldest(wait_word::kRejected)) node->parker.wake();
   } else if (!closed_ && why != OpenFailure::no_thread) {
-    openings = plan_openings();
+    // What the floor lacks is asked for again when the next attempt may begin, by the owner: only
+    // who waits is a reason to stand in line for it.
+    openings = plan_openings(why == OpenFailure::aborted ? For::all : For::waiters);
   }
   lock.unlock();
   tell_openings(openings);
@@ -117,10 +134,26 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
 
 template <class Sync>
 void SlotPool<Sync>::grow_to(std::uint32_t floor) noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (keeps_floor_) floor_ = floor;
+  }
+  grow();
+}
+
+template <class Sync>
+void SlotPool<Sync>::grow() noexcept {
   std::unique_lock lock(mutex_);
-  const std::uint32_t openings = closed_ ? 0 : plan_openings(floor);
+  const std::uint32_t openings = closed_ ? 0 : plan_openings();
   lock.unlock();
   tell_openings(openings);
+}
+
+template <class Sync>
+void SlotPool<Sync>::end_floor() noexcept {
+  std::lock_guard lock(mutex_);
+  keeps_floor_ = false;
+  floor_ = 0;
 }
 
 template <class Sync>
@@ -245,6 +278,13 @@ typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
   std::lock_guard lock(mutex_);
   const PoolCounts now = places();
   return {.by_state = now.idle + now.leased + now.checking, .by_books = open_count()};
+}
+
+template <class Sync>
+bool SlotPool<Sync>::rejected_since(std::uint64_t failures_before) const noexcept {
+  std::lock_guard lock(mutex_);
+  return last_failure_ == OpenFailure::rejected &&
+         (failures() > failures_before || Sync::now() < next_attempt_);
 }
 
 template <class Sync>

@@ -90,7 +90,7 @@ void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
     served = waiters_.decide_oldest(wait_word::grant(slot));
   }
   const bool must_enqueue = served == nullptr && states_.make_idle(slot, from);
-  const std::uint32_t openings = plan_openings();  // for those who still wait
+  const std::uint32_t openings = plan_openings();  // for those who still wait, and the floor
   lock.unlock();
   if (served != nullptr) served->parker.wake();  // the node may be gone: see Parker
   if (must_enqueue) enqueue(slot, slot);

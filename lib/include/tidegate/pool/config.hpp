@@ -61,7 +61,8 @@ struct TIDEGATE_API PoolConfig {
 
   // pool_max_connecting: connects at once; never more than max_size.
   std::uint32_t max_connecting = 4;
-  // pool_connect_timeout: of a whole connect, over all hosts and addresses.
+  // pool_connect_timeout: of a whole connect, over all hosts and addresses, hooks included. One
+  // that has not returned 1.5 s later, because a call in it cannot be interrupted, is given up.
   milliseconds connect_timeout{10'000};
   // pool_connect_backoff_min, pool_connect_backoff_max: the first and the longest wait between
   // connects that fail.

@@ -169,9 +169,12 @@ class TIDEGATE_API Pool {
   // config().acquire_timeout. Throws also ConnectionLost, or an Error with the code timeout.
   void ping(Location where = Location::current());
   void ping(Deadline deadline, Location where = Location::current());
-  // Waits until min_size and min_idle are reached; false when the deadline passed first, or the
-  // pool is closed.
-  bool warm_up(Deadline deadline);
+  // Waits until min_size and min_idle are reached; false when the deadline passed first, the server
+  // rejects us (at once), or the pool is closed. The other form says which, as an error whose
+  // value() throws it: so a service that cannot reach its database fails at its start, with the
+  // reason. Codes: rejected, unavailable (both ConnectError), timeout, closed.
+  bool warm_up(Deadline deadline, Location where = Location::current());
+  Expected<void> try_warm_up(Deadline deadline, Location where = Location::current());
 
   // Every connection is replaced as it comes back: idle ones now, leased ones when they are
   // released. Forgets what went wrong with connects so far.

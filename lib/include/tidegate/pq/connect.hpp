@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -17,6 +18,15 @@
 #include <tidegate/pq/file_descriptor.hpp>
 
 namespace tidegate::pq {
+
+// What a connect is about to do. Nothing can interrupt it in the first three, however long it is in
+// there: a resolver that does not answer, a computation that the server asks for, Kerberos.
+enum class ConnectStep {
+  look_up,  // of a host name: getaddrinfo()
+  start,    // PQconnectStartParams()
+  poll,     // PQconnectPoll()
+  wait,     // for the server
+};
 
 struct ConnectOptions {
   // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
@@ -34,6 +44,8 @@ struct ConnectOptions {
   std::shared_ptr<CancelGroup> cancels{};
   // How long the server may take to answer a cancel before the connection is given up.
   std::chrono::milliseconds drain_bound{1000};
+  // Told before each step, on the connecting thread, for who looks on; must not throw.
+  std::function<void(ConnectStep)> on_step{};
 };
 
 enum class ConnectFault {
@@ -75,8 +87,9 @@ struct ConnectOutcome {
 // Tries the hosts and their addresses one after the other, each for an equal share of the time that
 // is left (and at most libpq's connect_timeout), until one works or rejects; like libpq, except
 // that an address that does not answer costs its share only.
-// Needs:    any thread. Blocks while names are looked up, which nothing can interrupt; everything
-//           else ends at once when `stop` is triggered, and at the deadline.
+// Needs:    any thread. Blocks while libpq or the resolver has the thread (ConnectStep), which
+//           nothing can interrupt; everything else ends at once when `stop` is triggered, and at
+//           the deadline.
 // Promises: on success the connection is idle. On failure nothing is left behind.
 // Throws:   std::bad_alloc.
 TIDEGATE_API ConnectOutcome connect(const ConnectOptions& options, std::stop_token stop,

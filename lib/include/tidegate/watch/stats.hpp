@@ -64,6 +64,10 @@ struct Stats {
   // Server processes that are beyond `max`, if they live: one had not ended a second after its
   // connection was closed, or a connect was given up in the middle of the handshake.
   std::uint64_t backends_abandoned = 0;
+  // Threads in connects that were given up and have not returned: each is in one call that nothing
+  // can interrupt. At most max_connecting or 4, whichever is more; no connect is begun while there
+  // are as many.
+  std::uint32_t connects_stuck = 0;
   std::uint64_t pings = 0;
   // Cancel requests: those sent, and of them the ones not known to have arrived; those for which no
   // server could be reached; and those, sent or not, whose end somebody waited for in vain.
