@@ -309,7 +309,8 @@ bool BatchRun::send(std::size_t i, std::size_t size) {
   PGconn* connection = session_.native();
   return session_.send_sized(size, [&] {
     if (const Prepared* by_name = prepared_[i]) {
-      return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats, 0);
+      return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats,
+                                 session_.result_format(*by_name));
     }
     if (repeats(i)) return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0);
     return PQsendQueryParams(connection, text(i), count, params.types() + first, values, lengths,

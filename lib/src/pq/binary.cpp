@@ -34,6 +34,7 @@ std::string float_text(T value) {
 std::string bytea_text(std::string_view bytes) {
   constexpr char kHex[] = "0123456789abcdef";
   std::string text = "\\x";
+  text.reserve(2 + 2 * bytes.size());
   for (const char c : bytes) {
     text += kHex[static_cast<unsigned char>(c) >> 4U];
     text += kHex[static_cast<unsigned char>(c) & 15U];
@@ -121,6 +122,22 @@ bool has_binary_reader(std::uint32_t type) noexcept {
     case oid::kNumeric:
     case oid::kUuid:
     case oid::kJsonb: return true;
+    default: return is_text(type);
+  }
+}
+
+bool reads_alike(std::uint32_t type) noexcept {
+  switch (type) {
+    case oid::kBool:
+    case oid::kBytea:
+    case oid::kInt8:
+    case oid::kInt2:
+    case oid::kInt4:
+    case oid::kOid:
+    case oid::kNumeric:
+    case oid::kUuid:
+    case oid::kJsonb: return true;
+    case oid::kChar: return false;  // a byte that its text may escape
     default: return is_text(type);
   }
 }

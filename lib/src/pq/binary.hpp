@@ -16,6 +16,11 @@ namespace tidegate::pq {
 // Whether every C++ type that reads this type's text reads its binary form, too. Arrays do not.
 bool has_binary_reader(std::uint32_t type) noexcept;
 
+// Whether that is so for every C++ type, std::string and views included, whatever the session's
+// settings: not for numbers that are rounded and for dates, whose text depends on them. A bytea
+// read as text is in hex form.
+bool reads_alike(std::uint32_t type) noexcept;
+
 // `in`, which is in binary form, as the text that the server would have sent; numbers in their
 // shortest form. Throws: QueryError for dates and times, whose text depends on the session.
 std::string text_of_binary(const Field& in);

@@ -12,6 +12,7 @@
 
 #include "pq/binary.hpp"
 #include "pq/oids.hpp"
+#include "pq/result.hpp"
 
 namespace tidegate::pq {
 namespace {
@@ -114,8 +115,7 @@ std::string_view view_text(const Field& in) {
     case oid::kName:
     case oid::kJson: return in.text();
     case oid::kJsonb: return in.text().substr(in.text().empty() ? 0 : 1);
-    default:
-      in.refuse("it came in binary form, of which a view is no text: read it as std::string");
+    default: return in.result_->texts.keep(in.row_, in.column_, text_of_binary(in));
   }
 }
 

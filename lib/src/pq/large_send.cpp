@@ -41,8 +41,6 @@ namespace {
 // write has stopped short. None does in the middle of a message, save for what it has to tell
 // unasked.
 constexpr std::chrono::seconds kReadAfter{1};
-// How soon a sender notices that the socket was shut down for writing.
-constexpr std::chrono::seconds kNotices{1};
 
 bool set_timeout(int fd, int which, timeval time) noexcept {
   return ::setsockopt(fd, SOL_SOCKET, which, &time, sizeof time) == 0;
@@ -125,10 +123,8 @@ void Session::await_sender(int sent) noexcept {
     if (waited == Waited::ready) return;
     if (waited == Waited::woken) strike(Limit::stop);
   }
-  // Only our side: see give_up().
+  // Only our side: see give_up(). That wakes the sender, and its next write fails.
   ::shutdown(stops_->sending, SHUT_WR);
-  if (wait_for(sent, POLLIN, -1, kNotices, seen) == Waited::ready) return;
-  ::shutdown(stops_->sending, SHUT_RDWR);
   wait_for(sent, POLLIN, -1, Deadline::never(), seen);
 }
 

@@ -92,8 +92,27 @@ bool has_binary_readers(const PGresult* result) noexcept {
   }
   return columns > 0;
 }
+// A bytea's text form is twice as long; the others' gain nothing.
+bool has_bytes(const PGresult* result) noexcept {
+  bool bytes = false;
+  for (int i = 0; i < PQnfields(result); ++i) {
+    if (!reads_alike(PQftype(result, i))) return false;
+    bytes = bytes || PQftype(result, i) == oid::kBytea;
+  }
+  return bytes;
+}
 
 }  // namespace
+
+// As libpq has it: 0 is text.
+int Session::result_format(const Prepared& prepared) const noexcept {
+  switch (options_.format) {
+    case ResultFormat::automatic: return prepared.bytes() ? 1 : 0;
+    case ResultFormat::text: return 0;
+    case ResultFormat::binary: return prepared.binary_results() ? 1 : 0;
+  }
+  return 0;
+}
 
 bool Session::is_cached(const ExecOptions& options) const noexcept {
   return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
@@ -179,7 +198,8 @@ const Prepared* Session::prepare() {
                                        .name = name,
                                        .declared = declared,
                                        .params = described_types(told.get()),
-                                       .binary_results = has_binary_readers(told.get())}));
+                                       .binary_results = has_binary_readers(told.get()),
+                                       .bytes = has_bytes(told.get())}));
     if (!makes_room.empty() && !canceled) cache_.evicted().pop_back();
   } catch (...) {
     if (parsed) cache_.evicted().push_back(std::move(name));

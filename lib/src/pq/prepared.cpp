@@ -24,6 +24,7 @@ Prepared::Prepared(const Parts& parts) noexcept
     : text_size_(static_cast<std::uint32_t>(parts.text.size())),
       params_(static_cast<std::uint16_t>(parts.params.size())),
       binary_results_(parts.binary_results),
+      bytes_(parts.bytes),
       plain_(pq::is_plain(parts.text)) {
   auto* type = reinterpret_cast<std::uint32_t*>(this + 1);
   type = std::copy(parts.params.begin(), parts.params.end(), type);

@@ -22,6 +22,7 @@ class Prepared {
     // As the server describes them.
     std::span<const std::uint32_t> params{};
     bool binary_results = false;  // every column's type is read in binary form, too
+    bool bytes = false;           // a bytea is among them, and all read as in text form
   };
   struct Free {
     void operator()(Prepared* prepared) const noexcept;
@@ -36,6 +37,7 @@ class Prepared {
   const char* name() const noexcept { return chars() + text_size_; }
   std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
   bool binary_results() const noexcept { return binary_results_; }
+  bool bytes() const noexcept { return bytes_; }
   // A parameter has a type whose values another one may take without an error, and otherwise.
   bool ages() const noexcept { return ages_; }
   // See plain_sql.hpp.
@@ -77,6 +79,7 @@ class Prepared {
   const std::uint32_t text_size_;
   const std::uint16_t params_;  // the protocol counts them in two bytes
   const bool binary_results_;
+  const bool bytes_;
   const bool plain_;
   bool ages_ = false;
 };

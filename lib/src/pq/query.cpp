@@ -155,10 +155,9 @@ void Session::send(bool row_by_row) {
   const int count = static_cast<int>(params_.count());
   bool sent = false;
   if (prepared_ != nullptr) {
-    const bool binary = options_.format == ResultFormat::binary && prepared_->binary_results();
     sent = send_sized(params_.size(0), [&] {
       return PQsendQueryPrepared(native(), prepared_->name(), count, params_.values(),
-                                 params_.lengths(), params_.formats(), binary ? 1 : 0);
+                                 params_.lengths(), params_.formats(), result_format(*prepared_));
     });
   } else {
     sent = send_sized(statement_.size() + params_.size(0), [&] {

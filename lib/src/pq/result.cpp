@@ -3,6 +3,9 @@
 #include <libpq-fe.h>
 
 #include <cstdlib>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "pq/packed_values.hpp"
 
@@ -15,6 +18,25 @@ std::string field(const PGresult* result, int code) {
 }
 
 }  // namespace
+
+struct KeptTexts::Texts {
+  std::mutex mutex{};
+  std::map<std::pair<std::size_t, std::size_t>, std::string> of{};  // of a row and a column
+};
+
+std::string_view KeptTexts::keep(std::size_t row, std::size_t column, std::string text) const {
+  Texts* texts = texts_.load(std::memory_order_acquire);
+  if (texts == nullptr) {
+    auto fresh = std::make_unique<Texts>();
+    if (texts_.compare_exchange_strong(texts, fresh.get(), std::memory_order_acq_rel)) {
+      texts = fresh.release();
+    }
+  }
+  const std::lock_guard lock(texts->mutex);
+  return texts->of.try_emplace({row, column}, std::move(text)).first->second;
+}
+
+void KeptTexts::clear() noexcept { delete texts_.exchange(nullptr, std::memory_order_relaxed); }
 
 const pg_result* Result::columns() const noexcept {
   return packed != nullptr ? packed->columns : native.get();

@@ -1,9 +1,11 @@
 // Result: a PGresult with what its error texts need.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tidegate/base/location.hpp>
@@ -21,6 +23,25 @@ using ResultPtr = std::unique_ptr<pg_result, ClearResult>;
 struct CopyValue;
 struct PackedValues;
 
+// Texts of values that came in binary form, for those who ask for a view. Any thread.
+class KeptTexts {
+ public:
+  KeptTexts() noexcept = default;
+  KeptTexts(const KeptTexts&) = delete;
+  KeptTexts& operator=(const KeptTexts&) = delete;
+  ~KeptTexts() { clear(); }
+
+  // The text of that value, valid until clear(); the first one that was given. Throws:
+  // std::bad_alloc.
+  std::string_view keep(std::size_t row, std::size_t column, std::string text) const;
+  // Needs: nobody else is here.
+  void clear() noexcept;
+
+ private:
+  struct Texts;
+  mutable std::atomic<Texts*> texts_{nullptr};  // made at first use: few need them
+};
+
 // What Rows hold.
 struct Result {
   ResultPtr native{};                    // null when it is packed
@@ -30,6 +51,7 @@ struct Result {
   // Of a COPY: the values of the row under way; `native` has no rows then, only columns.
   const std::vector<CopyValue>* values = nullptr;
   std::size_t first = 0;  // the number of its first row, where rows come one by one
+  KeptTexts texts{};
 
   // What tells its columns; PGresult or not, it has some.
   const pg_result* columns() const noexcept;

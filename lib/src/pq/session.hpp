@@ -236,6 +236,7 @@ class Session final : public SessionState {
   // prepare.cpp
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
+  int result_format(const Prepared& prepared) const noexcept;
   Stale staleness(const Prepared* prepared, const pg_result* result) const noexcept;
   void forget(const Prepared* prepared, Stale why);
   void note_command(const pg_result* result, std::string_view sql,

@@ -75,6 +75,7 @@ void Session::hand_on(Stream& rows, ResultPtr result) {
   rows.cut = struck_ != Limit::none;
   if (rows.cut) return;
   rows.row.native = std::move(result);
+  rows.row.texts.clear();
   try {
     if (rows.sink(rows.context, Row(&rows.row, 0))) {
       ++rows.row.first;

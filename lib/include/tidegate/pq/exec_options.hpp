@@ -9,9 +9,11 @@
 namespace tidegate {
 
 // How results come over the wire. What Row::get<T>() gives is the same, but that a binary date or
-// time is no std::string, and a binary number no std::string_view.
+// time is no text, and a bytea or rounded number in binary form is text as the library spells it.
 enum class ResultFormat : std::uint8_t {
-  automatic,  // text: every type reads it, and a small value costs no more
+  automatic,  // text: every type reads it, and a small value costs no more; but binary where the
+              // statement is prepared, a column is a bytea, whose text is twice as long, and none
+              // is of a type of which get<T>() would give something else
   text,
   binary,  // where the statement is prepared and every column's type is one the library reads in
            // binary form (api: all but arrays); else text

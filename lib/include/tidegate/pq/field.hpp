@@ -12,10 +12,12 @@ namespace tidegate {
 
 template <class T>
 struct Convert;
+class Field;
 
 namespace pq {
 struct Result;
 class Session;
+std::string_view view_text(const Field& in);
 
 // Whether Convert<T>::decode also takes NULL.
 template <class T>
@@ -63,6 +65,7 @@ class TIDEGATE_API Field {
  private:
   friend class Row;
   friend class ArrayReader;
+  friend std::string_view pq::view_text(const Field& in);
   using Name = std::string (*)();
 
   Field() = default;
