@@ -41,6 +41,15 @@ void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean) noexc
   });
 }
 
+// A lease that ended inside a verb of its connection ends behind it: from the slot and the gate
+// that its ticket holds.
+std::uint64_t packed(core::Ticket ticket) noexcept {
+  return std::uint64_t{ticket.gate()} << 32 | ticket.slot();
+}
+core::Ticket unpacked(std::uint64_t both) noexcept {
+  return {static_cast<std::uint32_t>(both), static_cast<std::uint32_t>(both >> 32)};
+}
+
 }  // namespace
 
 // No call on the warm path of the next two, other than as their last step: so they need no frame.
@@ -91,6 +100,10 @@ void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noex
   using How = detail::Release::How;
   if (is_inherited(core, ticket)) return;
   detail::PooledConnection& pooled = core.resource(ticket.slot());
+  const auto end = [](void* of, std::uint64_t which) noexcept {
+    give_back(*static_cast<detail::PoolCore*>(of), unpacked(which));
+  };
+  if (pooled.connection.end_lease_behind_verb(end, &core, packed(ticket))) return;
   const detail::Release release = detail::plan_release(pooled);
   tell_release(core, ticket, release.clean);
   if (release.how == How::discard) return core.discard(ticket, release.reason);
@@ -103,15 +116,28 @@ void Lease::discard() noexcept {
   if (core_ == nullptr) return;
   detail::PoolCore& core = *std::exchange(core_, nullptr);
   if (is_inherited(core, ticket_)) return;
-  detail::PooledConnection& pooled = core.resource(ticket_.slot());
+  throw_away(core, ticket_);
+}
+
+void Lease::throw_away(detail::PoolCore& core, core::Ticket ticket) noexcept {
+  detail::PooledConnection& pooled = core.resource(ticket.slot());
+  const auto end = [](void* of, std::uint64_t which) noexcept {
+    throw_away(*static_cast<detail::PoolCore*>(of), unpacked(which));
+  };
+  if (pooled.connection.end_lease_behind_verb(end, &core, packed(ticket))) return;
   pooled.connection.leave_transaction();
-  tell_release(core, ticket_, false);
-  core.discard(ticket_, core::Retired::broken);
+  tell_release(core, ticket, false);
+  core.discard(ticket, core::Retired::broken);
 }
 
 Connection Lease::hijack() && {
   if (core_ == nullptr) throw_empty("hijack");
   refuse_inherited(*core_, ticket_, "hijack");
+  if (core_->resource(ticket_.slot()).connection.in_verb()) {
+    throw UsageError(
+        "lease: hijack inside a verb of its connection: in a callback, a range or a "
+        "notice handler");
+  }
   detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
   detail::tell(pooled.rules->observer, [&](Observer& o) {
     o.retired({.reason = to_string(core::Retired::hijacked),

@@ -329,6 +329,10 @@ void BatchRun::take(ResultPtr result) {
     if (how_stale_ != Session::Stale::no) stale_ = i;
     return fail(i, report_of(result.get()));
   }
+  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
+    session_.not_asked_for("a part of an answer");
+    require_connection(nullptr);
+  }
   session_.note_command(result.get(), text(i), prepared_[i]);
   if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
   took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
@@ -378,8 +382,9 @@ void BatchRun::require_connection(const PGresult* result) {
 }  // namespace pq
 
 BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Location where) {
-  pq::Session& session = open_session(where);
+  pq::Session& session = free_session(where);
   if (batch.empty()) return {};
+  const pq::Verb verb(session);
   if (options.prepared) pq::BatchRun::prepare(session, batch, options);
   const Sql first(batch.texts_.c_str(), where);
   session.begin(first, options);

@@ -28,6 +28,7 @@ void Connection::close() noexcept {
   // libpq would say goodbye to a server that still talks with our parent, and what another thread
   // of that was changing is not whole here: the session is left as it is.
   if (session == nullptr || session->inherited()) return;
+  if (session->verb() != nullptr) return session->close_behind_verb();
   delete session;
 }
 
@@ -45,25 +46,38 @@ pq::Session& Connection::open_session(Location where) const {
   return session();
 }
 
-Params& Connection::start(Sql sql, const ExecOptions& options) {
-  return open_session(sql.where()).start(sql, options);
+// No verb is under way, either.
+pq::Session& Connection::free_session(Location where) const {
+  pq::Session& session = open_session(where);
+  session.refuse_in_verb(where);
+  return session;
 }
 
-Rows Connection::run() { return Rows(session().run()); }
-
-void Connection::stream(bool (*sink)(void*, const Row&), void* context) {
-  session().stream(sink, context);
+Params& Connection::start(const pq::Verb& verb, Sql sql, const ExecOptions& options) {
+  Params& params = verb.session().start(sql, options);
+  verb.session().require_going_on();
+  return params;
 }
 
-void Connection::prepare(Sql sql) { open_session(sql.where()).prepare_only(sql); }
+Rows Connection::run(const pq::Verb& verb) {
+  verb.session().require_going_on();
+  return Rows(verb.session().run());
+}
+
+void Connection::stream(const pq::Verb& verb, bool (*sink)(void*, const Row&), void* context) {
+  verb.session().require_going_on();
+  verb.session().stream(sink, context);
+}
+
+void Connection::prepare(Sql sql) { free_session(sql.where()).prepare_only(sql); }
 
 std::vector<Notification> Connection::notifications(Deadline deadline, const std::stop_token& stop,
                                                     Location where) {
-  return open_session(where).notifications(deadline, stop, where);
+  return free_session(where).notifications(deadline, stop, where);
 }
 
 void Connection::exec_script(const ExecOptions& options, Sql sql) {
-  open_session(sql.where()).run_script(sql, options);
+  free_session(sql.where()).run_script(sql, options);
 }
 
 bool Connection::ping(Deadline deadline, const std::stop_token& stop) noexcept {
@@ -119,6 +133,18 @@ bool Connection::end_touched_lease() noexcept { return session().end_touched_lea
 
 bool Connection::native_ok() const noexcept {
   return PQstatus(session().native()) == CONNECTION_OK;
+}
+
+bool Connection::in_verb() const noexcept {
+  return state_ != nullptr && session().verb() != nullptr;
+}
+
+bool Connection::end_lease_behind_verb(pq::Verb::End end, void* what,
+                                       std::uint64_t which) noexcept {
+  if (!in_verb()) return false;
+  session().leave_transaction();
+  session().verb()->end_lease(end, what, which);
+  return true;
 }
 
 void Connection::bound(Deadline by, std::stop_token stop) noexcept {

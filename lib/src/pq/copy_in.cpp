@@ -65,7 +65,7 @@ bool is_error_report_next(int socket) noexcept {
 
 CopyIn::CopyIn(Session& session, const CopyTarget& target, std::size_t values,
                const ExecOptions& options, Location where)
-    : session_(session), where_(where) {
+    : verb_(session), session_(session), where_(where) {
   const std::size_t named = target.columns.size();
   if (named != 0 && named != values) {
     throw_usage("copy_in: " + std::to_string(named) + " columns are named, a row has " +
@@ -78,7 +78,10 @@ CopyIn::CopyIn(Session& session, const CopyTarget& target, std::size_t values,
 }
 
 CopyIn::~CopyIn() {
-  if (!under_way_) return;
+  if (under_way_) abort();
+}
+
+void CopyIn::abort() noexcept {
   try {
     end("aborted by the client: an exception came instead of the next row");
   } catch (...) {
@@ -97,6 +100,7 @@ bool CopyIn::end_row() {
     const std::string_view text(value, static_cast<std::size_t>(row_.lengths()[i]));
     row_.formats()[i] == 0 ? append_copy_text(data_, text) : append_copy_bytes(data_, text);
   }
+  if (verb_.ends_all()) return false;
   data_ += '\n';
   ++lines_;
   return data_.size() < kPiece || send();
@@ -130,13 +134,21 @@ ResultPtr CopyIn::end(const char* refusal) {
   const Session::LeavingCopy leaving{session_};
   PGconn* connection = session_.native();
   const Session::NonBlocking mode(connection);
-  while (PQstatus(connection) == CONNECTION_OK && PQputCopyEnd(connection, refusal) == 0) {
-    session_.await_sent();
+  int ended = 0;
+  while (ended == 0 && PQstatus(connection) == CONNECTION_OK &&
+         !session_.has(Session::Flag::broken)) {
+    ended = PQputCopyEnd(connection, refusal);
+    if (ended == 0) session_.await_sent();
   }
+  if (ended < 0) session_.set_broken(last_words(connection));
   return session_.collect();
 }
 
 std::uint64_t CopyIn::finish() {
+  if (verb_.ends_all()) {
+    abort();
+    session_.throw_usage("copy_in: its range has ended the lease or the connection");
+  }
   if (!over_ && !data_.empty()) send();
   const ResultPtr result = end(over_ ? "aborted by the client: out of time, or refused" : nullptr);
   const char* count = PQcmdTuples(result.get());

@@ -23,8 +23,9 @@ struct FreeMemory {
 }  // namespace
 
 struct CopyOut::State {
-  explicit State(Session& in) noexcept : session(in) {}
+  explicit State(Session& in) noexcept : verb(in), session(in) {}
 
+  Verb verb;  // the first, so that it ends last
   Session& session;
   std::unique_ptr<char, FreeMemory> line{};
   std::vector<CopyValue> values{};
@@ -76,6 +77,7 @@ CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
 bool CopyOut::next() {
   State& s = *state_;
   PGconn* connection = s.session.native();
+  if (s.verb.ends_all()) stop();
   const Session::NonBlocking mode(connection);
   s.session.strike_if_over();
   for (;;) {
@@ -89,6 +91,7 @@ bool CopyOut::next() {
       return true;
     }
     if (size < 0 || PQstatus(connection) != CONNECTION_OK) break;
+    if (s.session.has(Session::Flag::broken)) break;
     s.session.await_socket(POLLIN);
   }
   leave();
@@ -123,7 +126,16 @@ void CopyOut::leave() {
   }
 }
 
-CopyOut::~CopyOut() {
+CopyOut::~CopyOut() { abandon(); }
+
+void CopyOut::stop() {
+  abandon();
+  if (state_->verb.ends_all()) {
+    state_->session.throw_usage("copy_out: its callback has ended the lease or the connection");
+  }
+}
+
+void CopyOut::abandon() noexcept {
   if (!state_->under_way) return;
   const Session::NonBlocking mode(state_->session.native());
   state_->session.drain_copy_out();

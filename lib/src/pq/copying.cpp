@@ -24,18 +24,12 @@ void Session::start_copy(const Sql& sql, const ExecOptions& options, int directi
     const NonBlocking mode(native());
     begin_statement();
     send_text();
-    await_answer();
-    const ResultPtr first(PQgetResult(native()));
+    const ResultPtr first = next_result(true);
     copying_ = first != nullptr && PQresultStatus(first.get()) == direction;
     if (copying_) return;
-    if (first != nullptr) note_end_of_session(first.get());
-    while (PQstatus(native()) == CONNECTION_OK) {
-      await_answer();
-      const ResultPtr more(PQgetResult(native()));
-      if (more == nullptr) break;
-      note_end_of_session(more.get());
-    }
-    require_success(first.get(), false);
+    if (is_copy(first.get())) not_asked_for("a COPY");
+    while (next_result() != nullptr) not_asked_for("an answer");
+    require_success(has(Flag::broken) && !is_error(first.get()) ? nullptr : first.get(), false);
     throw_usage("the server has not begun a COPY");
   } catch (...) {
     end_statement();
@@ -51,7 +45,7 @@ void Session::leave_copy() noexcept {
 // Until all that libpq holds back is written. What the server says meanwhile is read, or both sides
 // might wait for each other.
 void Session::await_sent() noexcept {
-  while (PQstatus(native()) == CONNECTION_OK && PQflush(native()) == 1) {
+  while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken) && PQflush(native()) == 1) {
     await_socket(POLLIN | POLLOUT);
   }
 }
@@ -89,6 +83,7 @@ void Session::drain_copy_out() noexcept {
     PQfreemem(data);
     if (size < 0) return;
   }
+  if (has(Flag::broken)) return;
   if (struck_ == Limit::none) strike(Limit::stop);
   end_copy(PGRES_COPY_OUT);
 }

@@ -68,7 +68,8 @@ void Session::silence_bell() noexcept {
 // is reached the statement is canceled, and this goes on for the server's answer to that.
 void Session::await_answer() noexcept {
   int unsent = PQflush(native());
-  while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
+  while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken) &&
+         (unsent == 1 || PQisBusy(native()) != 0)) {
     // Reading while there is something to write: else both sides might wait for the other.
     await_socket(unsent == 1 ? POLLIN | POLLOUT : POLLIN);
     unsent = PQflush(native());
@@ -186,9 +187,12 @@ void Session::refuse_if_over(std::string_view waited_for) {
 }
 
 void Session::settle(const ExecOptions& options, Location where) {
+  refuse_in_verb(where);
   if (!has(Flag::pinging)) return;
+  const Verb verb(*this);
   begin(Sql("", where), options);
   disarm_limits();
+  require_going_on();
 }
 
 // An earlier ping is still without its answer.

@@ -21,14 +21,13 @@ Pipeline::~Pipeline() {
   PGconn* connection = session_.native();
   if (!sync_sent_) PQpipelineSync(connection);
   // Without a result in one place or the other libpq and we do not agree on where we are.
-  for (bool ended = false; !synced_ && PQstatus(connection) == CONNECTION_OK;) {
-    session_.await_answer();
-    const ResultPtr result(PQgetResult(connection));
+  for (bool ended = false;
+       !synced_ && !session_.has(Session::Flag::broken) && PQstatus(connection) == CONNECTION_OK;) {
+    const ResultPtr result = session_.next_result();
     if (result == nullptr && ended) break;
     ended = result == nullptr && owed_ == 0;
     if (result == nullptr && owed_ > 0) --owed_;
     if (result == nullptr) continue;
-    session_.note_end_of_session(result.get());
     synced_ = PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC;
   }
   if (PQexitPipelineMode(connection) == 0) session_.set_broken(last_words(connection));
@@ -47,16 +46,15 @@ void Pipeline::sync() {
 bool Pipeline::ready() const noexcept { return owed_ > 0 && PQisBusy(session_.native()) == 0; }
 
 ResultPtr Pipeline::next() {
-  if (synced_) return nullptr;
-  session_.await_answer();
-  ResultPtr result(PQgetResult(session_.native()));
+  ResultPtr result;
+  if (!synced_) result = session_.next_result();
   if (result == nullptr) {
     if (owed_ > 0) --owed_;
     return nullptr;
   }
-  session_.note_end_of_session(result.get());
   if (PQresultStatus(result.get()) != PGRES_PIPELINE_SYNC) return result;
   synced_ = true;
+  if (owed_ > 0) session_.not_asked_for("the end of a pipeline");
   return nullptr;
 }
 

@@ -158,17 +158,16 @@ const Prepared* Session::prepare() {
   ResultPtr told;    // the description, or the first error; its last words where the session ends
   int commands = 0;  // of the last part that have been answered
   bool parsed = false;  // from here on the server has it
-  while (answers > 0) {
-    await_answer();
-    ResultPtr result(PQgetResult(native()));
-    if (!result) {  // between two commands, or for ever
-      if (PQstatus(native()) != CONNECTION_OK) break;
+  for (bool ended = false; answers > 0;) {
+    ResultPtr result = next_result();
+    if (!result) {  // between two commands; or nothing is owed any more
+      if (ended || has(Flag::broken) || PQstatus(native()) != CONNECTION_OK) break;
+      ended = true;
       ++commands;
       continue;
     }
-    const bool was_broken = has(Flag::broken);
-    note_end_of_session(result.get());
-    const bool ends = !was_broken && has(Flag::broken);
+    ended = false;
+    const bool ends = has(Flag::broken);  // it is the session's last words
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
         if (--answers > 0) {
@@ -186,7 +185,8 @@ const Prepared* Session::prepare() {
         }
     }
   }
-  PQexitPipelineMode(native());
+  if (PQexitPipelineMode(native()) == 0) set_broken(last_words(native()));
+  if (has(Flag::broken) && !is_error(told.get())) told.reset();
   // A cancel may have struck any of them; one that is made again in vain does no harm.
   const bool canceled = struck_ != Limit::none || target_->asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
@@ -265,6 +265,7 @@ void Session::send_as_text(const std::vector<std::uint32_t>& types, bool row_by_
 }
 
 void Session::prepare_only(const Sql& sql) {
+  const Verb verb(*this);
   start(sql, {});
   const Running running(*this);
   if (cache_.capacity() == 0 || statement_.size() > kLongestCached || prepared_ != nullptr) return;

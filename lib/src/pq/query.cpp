@@ -5,6 +5,8 @@
 #include <poll.h>
 
 #include <chrono>
+#include <limits>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -57,8 +59,6 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
 
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
-  if (copying_) pq::throw_usage("the connection is in the middle of a COPY", sql.where());
-  if (streaming_) throw UsageError("each() is under way on this connection", sql.where());
   set(Flag::touched);
   disarm_limits();  // those of a statement whose parameters could not be bound
   where_ = sql.where();
@@ -170,10 +170,11 @@ void Session::send(bool row_by_row) {
 }
 
 void Session::run_script(const Sql& sql, const ExecOptions& options) {
+  const Verb verb(*this);
   begin(sql, options);
   const Running running(*this);
   send_text();
-  const Answer answer = read_answer(nullptr);
+  const Answer answer = read_answer(nullptr, Asked::script);
   require_success(answer.result.get(), answer.copied);
 }
 
@@ -219,11 +220,34 @@ Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcep
   return Waited::ready;
 }
 
+// The next result of what was sent, within the limits. Null at its end, and from the end of the
+// session on: whoever reads results reads until then. A COPY where none may be ends the session,
+// too, since libpq would tell of it again and again.
+ResultPtr Session::next_result(bool may_copy) noexcept {
+  if (!has(Flag::broken)) await_answer();
+  if (has(Flag::broken)) return nullptr;
+  ResultPtr result(PQgetResult(native()));
+  if (result == nullptr) return nullptr;
+  note_end_of_session(result.get());
+  if (may_copy || !is_copy(result.get())) return result;
+  not_asked_for("a COPY");
+  return nullptr;
+}
+
+// The server and we do not agree on where we are, so nothing that comes could be believed.
+void Session::not_asked_for(std::string_view what) noexcept {
+  try {
+    set_broken("the server has sent " + std::string(what) + " that nobody asked for");
+  } catch (const std::bad_alloc&) {
+    set_broken(what);
+  }
+}
+
 // A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
 // away, what it waits for is refused.
 void Session::end_copy(int status) {
   if (status == PGRES_COPY_OUT) {
-    while (PQstatus(native()) == CONNECTION_OK) {
+    while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken)) {
       char* data = nullptr;
       const int size = PQgetCopyData(native(), &data, 1);
       if (size < 0) return;
@@ -231,10 +255,13 @@ void Session::end_copy(int status) {
       if (size == 0) await_socket(POLLIN);
     }
   } else if (status == PGRES_COPY_IN) {
-    while (PQputCopyEnd(native(), "refused by the client: exec() cannot COPY") == 0) {
-      await_socket(POLLIN | POLLOUT);
+    int ended = 0;
+    while (ended == 0 && !has(Flag::broken)) {
+      ended = PQputCopyEnd(native(), "refused by the client: exec() cannot COPY");
+      if (ended == 0) await_socket(POLLIN | POLLOUT);
       if (PQflush(native()) < 0) return;
     }
+    if (ended < 0) set_broken(last_words(native()));
   } else {
     set_broken("the session went over to streaming replication");
   }
@@ -256,6 +283,9 @@ void Session::throw_error(const PGresult* result) {
     // libpq's own: it has a text, but no fields.
     const std::string_view text = PQresultErrorMessage(result);
     report.message = text.substr(0, text.find('\n'));
+    if (report.message.empty() && PQstatus(native()) == CONNECTION_OK) {
+      report.message = broken_reason();  // libpq knows nothing of it
+    }
     if (report.message.empty()) report.message = last_words(native());
   }
   const bool canceled = report.sqlstate == "57014";
@@ -308,6 +338,8 @@ void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::str
 
 PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcept {
   if (inherited()) return PingResult::dead;
+  if (verb_ != nullptr) return PingResult::pending;
+  const Verb verb(*this);
   mark_use();
   StopBell rings;
   if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
@@ -331,11 +363,14 @@ PingResult Session::ping_until(Deadline deadline, int bell) noexcept {
     set(Flag::pinging);
     mid_answer_ = false;
   }
-  for (;;) {
+  // One answer, and an error when a late cancel strikes it; or what native_handle() was used for.
+  const int owed = has(Flag::native) ? std::numeric_limits<int>::max() : 2;
+  for (int results = 0; !has(Flag::broken); ++results) {
     if (!await_result(deadline, bell)) return PingResult::pending;
     const ResultPtr result(PQgetResult(native()));
     if (!result) break;
     note_end_of_session(result.get());
+    if (is_copy(result.get()) || results == owed) not_asked_for("an answer");
   }
   clear(Flag::pinging);
   if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));

@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include <tidegate/base/error.hpp>
 #include <tidegate/pq/connect.hpp>
 
 #include "pq/forked_descriptors.hpp"
@@ -168,6 +169,7 @@ void Session::receive(const PGresult* notice) noexcept {
   if (handlers_ == nullptr) return;
   const NoticeHandler& handler = handlers_->lease ? handlers_->lease : handlers_->standing;
   if (!handler) return;
+  noticing_ = true;
   try {
     handler({.severity = severity_of(notice),
              .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
@@ -177,9 +179,11 @@ void Session::receive(const PGresult* notice) noexcept {
   } catch (...) {
     // A notice is no reason to fail a statement (notice.hpp).
   }
+  noticing_ = false;
 }
 
 void Session::set_notice_handler(NoticeHandler handler) {
+  if (noticing_) throw UsageError("a notice handler cannot replace itself while it runs");
   mark_use();
   set(Flag::touched);  // so that the end of the lease looks for it
   if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
@@ -194,12 +198,12 @@ PGconn* Session::hand_out() noexcept {
   cache_.distrust();
   may_be_undone_ = true;
   shared_->mirror.set_unknown(true);
-  PQsetnonblocking(native_.get(), 0);
+  if (verb_ == nullptr) PQsetnonblocking(native_.get(), 0);  // else at its end
   return native_.get();
 }
 
 bool Session::end_touched_lease() noexcept {
-  if (inherited()) return false;
+  if (inherited() || verb_ != nullptr) return false;
   mark_use();
   PGconn* connection = native_.get();
   leave_transaction();

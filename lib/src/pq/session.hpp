@@ -25,6 +25,7 @@
 #include <tidegate/pq/row.hpp>
 #include <tidegate/pq/session_monitor.hpp>
 #include <tidegate/pq/session_state.hpp>
+#include <tidegate/pq/verb.hpp>
 
 #include "pq/canceller.hpp"
 #include "pq/large_send.hpp"
@@ -110,6 +111,14 @@ class Session final : public SessionState {
   Role role() noexcept;
   void set_notice_handler(NoticeHandler handler);
 
+  // Null: none is under way.
+  Verb* verb() const noexcept { return verb_; }
+  // Throws: UsageError when a verb is under way: its callback must not use the connection.
+  void refuse_in_verb(Location where) const;
+  // Throws: UsageError when what the verb called has ended its lease or the connection.
+  void require_going_on() const;
+  void close_behind_verb() noexcept;
+
   std::string_view broken_reason() const noexcept;
   // This process is a child of the one that opened it, and may only forget it.
   bool inherited() const noexcept { return shared_ != nullptr && shared_->inherited(); }
@@ -121,6 +130,7 @@ class Session final : public SessionState {
   friend class CopyIn;
   friend class CopyOut;
   friend class Pipeline;
+  friend class Verb;
   friend class Wash;
 
   // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
@@ -196,6 +206,7 @@ class Session final : public SessionState {
   Answer execute(Stream* rows);
   void send(bool row_by_row);
   void send_text();
+  ResultPtr next_result(bool may_copy = false) noexcept;
   void end_copy(int status);
   bool await_result(Deadline deadline, int bell = -1) noexcept;
   Waited wait_and_read(short events, Deadline deadline, int bell) noexcept;
@@ -205,6 +216,7 @@ class Session final : public SessionState {
   [[noreturn]] void throw_lost(QueryReport report);
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
+  void not_asked_for(std::string_view what) noexcept;
 
   // large_send.cpp
   using SendCall = bool (*)(void* context);
@@ -226,7 +238,8 @@ class Session final : public SessionState {
   }
 
   // stream.cpp
-  Answer read_answer(Stream* rows);
+  enum class Asked : std::uint8_t { one_statement, script };
+  Answer read_answer(Stream* rows, Asked asked = Asked::one_statement);
   void hand_on(Stream& rows, ResultPtr result);
   void leave(Stream& rows) noexcept;
 
@@ -305,6 +318,7 @@ class Session final : public SessionState {
   bool mid_answer_ = false;  // something was read since it was sent
   bool streaming_ = false;
   bool copying_ = false;        // between start_copy() and leave_copy()
+  bool noticing_ = false;       // the notice handler runs
   Limit struck_ = Limit::none;  // a cancel was asked for
   bool given_up_ = false;       // and its answer did not come within drain_bound_
   struct Broken {
@@ -312,6 +326,8 @@ class Session final : public SessionState {
     std::string sqlstate;  // and its code then
   };
   std::unique_ptr<const Broken> broken_{};
+
+  Verb* verb_ = nullptr;  // the call under way
 
   // The statement under way. The buffers are kept from call to call.
   std::string statement_{};

@@ -38,7 +38,7 @@ bool is_copy_statement(std::string_view sql) noexcept {
   for (;;) {
     skip(sql, sql.find_first_not_of(kBlanks));
     if (sql.starts_with("--")) {
-      skip(sql, sql.find('\n'));
+      skip(sql, sql.find_first_of("\n\r"));  // the server ends it at both
     } else if (sql.starts_with("/*")) {
       skip(sql, end_of_comment(sql));
     } else if (sql.starts_with(';')) {

@@ -14,10 +14,6 @@
 namespace tidegate::pq {
 namespace {
 
-bool is_copy(ExecStatusType status) noexcept {
-  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
-}
-
 // The rows' callback must not use the connection.
 class Busy {
  public:
@@ -38,6 +34,7 @@ void Session::stream(RowSink sink, void* context) {
   Result row{.native = {}, .statement = statement_, .where = where_};
   Stream rows{.sink = sink, .context = context, .row = row};
   const Answer answer = execute(&rows);
+  if (verb_->ends_all()) throw_usage("each: its callback has ended the lease or the connection");
   if (rows.left) return;
   require_success(answer.result.get(), answer.copied);
   // The server was done before it could be canceled.
@@ -45,26 +42,26 @@ void Session::stream(RowSink sink, void* context) {
 }
 
 // Reads everything up to the end of the command. The answer is the first result; an error goes
-// before that: a deferred constraint may fail after the rows have come.
-Session::Answer Session::read_answer(Stream* rows) {
+// before that: a deferred constraint may fail after the rows have come. Without an end of the
+// command nobody knows how it ended.
+Session::Answer Session::read_answer(Stream* rows, Asked asked) {
   Answer answer;
-  for (;;) {
-    await_answer();
-    ResultPtr result(PQgetResult(native()));
-    if (!result) return answer;
-    note_end_of_session(result.get());
+  while (ResultPtr result = next_result(true)) {
     note_command(result.get(), statement_, prepared_);
-    const ExecStatusType status = PQresultStatus(result.get());
-    if (status == PGRES_SINGLE_TUPLE) {
+    if (PQresultStatus(result.get()) == PGRES_SINGLE_TUPLE && rows != nullptr) {
       hand_on(*rows, std::move(result));
-    } else if (is_copy(status)) {
+    } else if (is_copy(result.get())) {
       answer.copied = true;
-      end_copy(status);
-      if (PQstatus(native()) != CONNECTION_OK) return answer;
+      end_copy(PQresultStatus(result.get()));
     } else if (!answer.result || (is_error(result.get()) && !is_error(answer.result.get()))) {
       answer.result = std::move(result);
+    } else if (asked == Asked::one_statement) {
+      not_asked_for("an answer");
     }
   }
+  const bool has_ended = PQtransactionStatus(native()) != PQTRANS_ACTIVE;
+  if (!has_ended && !is_error(answer.result.get())) answer.result.reset();
+  return answer;
 }
 
 // Once it is left, or a limit is reached, the rest of the rows is canceled, and what comes all the
@@ -77,7 +74,7 @@ void Session::hand_on(Stream& rows, ResultPtr result) {
   rows.row.native = std::move(result);
   rows.row.texts.clear();
   try {
-    if (rows.sink(rows.context, Row(&rows.row, 0))) {
+    if (rows.sink(rows.context, Row(&rows.row, 0)) && !verb_->ends_all()) {
       ++rows.row.first;
       return;
     }
@@ -91,11 +88,12 @@ void Session::hand_on(Stream& rows, ResultPtr result) {
 
 void Session::leave(Stream& rows) noexcept {
   rows.left = true;
-  if (struck_ == Limit::none) strike(Limit::stop);
+  if (struck_ == Limit::none && !has(Flag::broken)) strike(Limit::stop);
 }
 
 std::vector<Notification> Session::notifications(Deadline deadline, const std::stop_token& stop,
                                                  Location where) {
+  const Verb verb(*this);
   mark_use();
   set(Flag::touched);
   where_ = where;

@@ -68,7 +68,7 @@ std::string savepoint(std::uint64_t serial) { return "tidegate_" + std::to_strin
 }  // namespace
 
 Transaction Connection::begin(const TxOptions& options, Location where) {
-  pq::Session& session = open_session(where);
+  pq::Session& session = free_session(where);
   session.settle({.by = options.by}, where);
   const TransactionStatus status = transaction_status();
   if (is_open() && status == TransactionStatus::active) {
@@ -120,7 +120,7 @@ void Transaction::over() noexcept {
   const bool last = !is_savepoint();
   auto& serials = shared_->serials;
   serials.erase(std::find(serials.begin(), serials.end(), serial_), serials.end());
-  if (last) shared_->session->leave_transaction();
+  if (last && shared_->session != nullptr) shared_->session->leave_transaction();
   shared_.reset();
 }
 
@@ -176,6 +176,7 @@ void Transaction::release_savepoint(Location where) {
 
 void Transaction::rollback(Location where) {
   Connection& inside = connection(where);
+  shared_->session->refuse_in_verb(where);
   if (is_savepoint()) return rollback_to_savepoint(where);
   if (!shared_->by.is_never()) shared_->by = std::max(shared_->by, Deadline(kRollback));
   try {
@@ -217,7 +218,12 @@ void Transaction::abandon() noexcept {
   try {
     rollback({});
   } catch (...) {
-    // Lost, or out of time: the connection is not used again, and the server rolls back by itself.
+    // Lost, out of time, or in a callback: the connection is not used again, and the server rolls
+    // back by itself.
+    if (!open()) return;
+    shared_->session->set(pq::SessionState::Flag::doomed);
+    serial_ = shared_->serials.front();
+    over();
   }
 }
 

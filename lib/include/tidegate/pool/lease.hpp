@@ -50,7 +50,9 @@ class TIDEGATE_API Lease {
   // The calling thread is the holder from here on, without using the connection.
   void adopt() noexcept;
   // Gives the connection back. Never blocks, allocates or does I/O (but see docs/design.md for a
-  // lease that outlives its pool). Does nothing on an empty lease.
+  // lease that outlives its pool). Does nothing on an empty lease. Inside a verb of the connection
+  // (a row's callback) this lease is empty at once, and its end, however it comes about, takes
+  // place when the verb is over.
   void release() noexcept {
     if (core_ != nullptr) give_back(*std::exchange(core_, nullptr), ticket_);
   }
@@ -58,7 +60,7 @@ class TIDEGATE_API Lease {
   void discard() noexcept;
   // Takes the connection out of the pool for good; the slot is free at once. A Transaction that is
   // open on it stays so, and goes on with it.
-  // Throws: UsageError when the lease is empty.
+  // Throws: UsageError when the lease is empty, or a verb of the connection is under way.
   Connection hijack() &&;
   // Fires when the pool announces its shutdown or closes; has fired for a lease that begins after
   // that. A hint to loops: finish this unit of work, and give the lease back. Nothing is canceled
@@ -78,6 +80,7 @@ class TIDEGATE_API Lease {
                                                core::Ticket ticket) noexcept;
   [[gnu::noinline]] static void give_back_by_rules(detail::PoolCore& core,
                                                    core::Ticket ticket) noexcept;
+  static void throw_away(detail::PoolCore& core, core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
 
   detail::PoolCore* core_ = nullptr;

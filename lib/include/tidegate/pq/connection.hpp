@@ -24,6 +24,7 @@
 #include <tidegate/pq/session_monitor.hpp>
 #include <tidegate/pq/session_state.hpp>
 #include <tidegate/pq/tx_options.hpp>
+#include <tidegate/pq/verb.hpp>
 
 struct pg_conn;  // libpq's PGconn
 
@@ -40,9 +41,15 @@ struct CopyTarget;
 
 // Move-only; default-constructed and moved-from: closed. For one thread at a time.
 //
+// What a verb calls - the callbacks of each() and copy_out(), copy_in()'s range, a Convert<T> of
+// yours, a notice handler - must not use the connection: verbs refuse that with a UsageError,
+// ping() returns false. If such a call closes the connection, or ends its lease, that takes place
+// when the verb is over, which goes no further then and throws a UsageError; behind a notice
+// handler it goes on to its end.
+//
 // Every throwing verb throws
-//   UsageError      the connection is closed, a command started through native_handle() is still
-//                   under way, or a parameter cannot be sent (nothing has been sent then)
+//   UsageError      the connection is closed, another verb is under way, a command started through
+//                   native_handle() is, or a parameter cannot be sent (nothing has been sent then)
 //   QueryError      the server reported an error; the connection stays usable
 //   QueryTimeout    the deadline of ExecOptions passed and the statement was canceled: the server
 //                   has said so, or has said nothing for a second and the connection is given up.
@@ -73,9 +80,10 @@ class TIDEGATE_API Connection {
   }
   template <Bindable... Args>
   Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
-    Params& params = start(sql, options);
+    const pq::Verb verb(free_session(sql.where()));
+    Params& params = start(verb, sql, options);
     (params.bind(args), ...);
-    return run();
+    return run(verb);
   }
   // The only row of the result. Throws also NoRows, TooManyRows, and as Row::as().
   template <OwningReadable... Ts, Bindable... Args>
@@ -109,9 +117,10 @@ class TIDEGATE_API Connection {
                   "tidegate: the last argument of each() is called with a Row");
     constexpr std::size_t kParams = sizeof...(Args) - 1;
     const auto all = std::tie(args...);
-    Params& params = start(sql, options);
+    const pq::Verb verb(free_session(sql.where()));
+    Params& params = start(verb, sql, options);
     bind_first(params, all, std::make_index_sequence<kParams>{});
-    each_row(std::get<kParams>(all));
+    each_row(verb, std::get<kParams>(all));
   }
   // Runs several statements separated by semicolons, as one transaction unless they say otherwise.
   // Their rows are dropped. At the first error the rest is not run.
@@ -180,12 +189,14 @@ class TIDEGATE_API Connection {
   // What the server reports of itself ("server_version", "TimeZone"); nullopt when it does not.
   std::optional<std::string> parameter_status(const std::string& name) const;
   // From here on notices go to `handler`; without one they are dropped. A handler that is set
-  // during a lease ends with it, and the one from before the lease is back.
+  // during a lease ends with it, and the one from before the lease is back. Throws: UsageError in a
+  // notice handler.
   void set_notice_handler(NoticeHandler handler);
   // libpq's handle, in blocking mode, for existing libpq code; null when closed. It stays the
   // connection's. What was done with it is looked at when the lease ends.
   pg_conn* native_handle() noexcept;
-  // Ends the session, without waiting for the server's part of it. Does I/O.
+  // Ends the session, without waiting for the server's part of it. Does I/O. Inside a verb: see
+  // above.
   void close() noexcept;
 
   // ---- For the pool. -------------------------------------------------------------------------
@@ -244,6 +255,11 @@ class TIDEGATE_API Connection {
   void doom() noexcept {
     if (state_ != nullptr) state_->set(Flag::doomed);
   }
+  // A verb is under way, and its user's code is what calls.
+  bool in_verb() const noexcept;
+  // The lease ends. When a verb is under way that is put off: end(what, which) is called when the
+  // verb is over, on its thread. Returns: it is put off.
+  bool end_lease_behind_verb(pq::Verb::End end, void* what, std::uint64_t which) noexcept;
   // From here on every statement ends at `by` or `stop` at the latest, whatever its ExecOptions say
   // (for hooks); bound({}, {}) ends that.
   void bound(Deadline by, std::stop_token stop) noexcept;
@@ -260,16 +276,17 @@ class TIDEGATE_API Connection {
 
   pq::Session& session() const noexcept;
   pq::Session& open_session(Location where) const;
-  Params& start(Sql sql, const ExecOptions& options);
-  Rows run();
-  void stream(bool (*sink)(void*, const Row&), void* context);
+  pq::Session& free_session(Location where) const;
+  static Params& start(const pq::Verb& verb, Sql sql, const ExecOptions& options);
+  static Rows run(const pq::Verb& verb);
+  static void stream(const pq::Verb& verb, bool (*sink)(void*, const Row&), void* context);
   template <class Tuple, std::size_t... I>
   static void bind_first(Params& params, const Tuple& args, std::index_sequence<I...>) {
     static_assert((Bindable<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>> && ...));
     (params.bind(std::get<I>(args)), ...);
   }
   template <class F>
-  void each_row(F& per_row) {
+  static void each_row(const pq::Verb& verb, F& per_row) {
     static_assert(std::is_invocable_v<F&, Row>,
                   "tidegate: the last argument of each() is called with a Row");
     const auto sink = [](void* f, const Row& row) {
@@ -280,7 +297,7 @@ class TIDEGATE_API Connection {
         return true;
       }
     };
-    stream(sink, const_cast<void*>(static_cast<const void*>(std::addressof(per_row))));
+    stream(verb, sink, const_cast<void*>(static_cast<const void*>(std::addressof(per_row))));
   }
   bool end_touched_lease() noexcept;
   bool native_ok() const noexcept;

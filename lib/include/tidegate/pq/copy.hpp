@@ -20,6 +20,7 @@
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/params.hpp>
 #include <tidegate/pq/row.hpp>
+#include <tidegate/pq/verb.hpp>
 
 struct pg_result;  // libpq's PGresult
 
@@ -59,8 +60,10 @@ class TIDEGATE_API CopyIn {
 
  private:
   bool send();
+  void abort() noexcept;
   std::unique_ptr<pg_result, ClearResult> end(const char* refusal);
 
+  Verb verb_;  // the first, so that it ends last
   Session& session_;
   Location where_;
   Params row_{};
@@ -82,11 +85,15 @@ class TIDEGATE_API CopyOut {
   bool next();
   // Valid until the next next().
   Row row() const noexcept;
+  // Throws away what was not read. Throws: UsageError when there is no lease or connection any
+  // more.
+  void stop();
 
  private:
   struct State;
   void take(std::span<char> line);
   void leave();
+  void abandon() noexcept;
 
   std::unique_ptr<State> state_;
 };
@@ -103,7 +110,7 @@ std::uint64_t Connection::copy_in(const CopyTarget& target, Range&& rows,
   static_assert(pq::TupleLike<Tuple>,
                 "tidegate: copy_in() takes a range of tuples (std::tuple, std::pair, std::array), "
                 "each a row");
-  pq::CopyIn copy(open_session(where), target, std::tuple_size_v<Tuple>, options, where);
+  pq::CopyIn copy(free_session(where), target, std::tuple_size_v<Tuple>, options, where);
   for (auto&& row : rows) {
     Params& values = copy.start_row();
     std::apply([&]<Bindable... Ts>(const Ts&... each) { (values.bind(each), ...); }, row);
@@ -114,10 +121,10 @@ std::uint64_t Connection::copy_in(const CopyTarget& target, Range&& rows,
 
 template <class F>
 void Connection::copy_out(Sql query, F&& per_row, const ExecOptions& options) {
-  pq::CopyOut copy(open_session(query.where()), query, options);
+  pq::CopyOut copy(free_session(query.where()), query, options);
   while (copy.next()) {
     if constexpr (std::is_same_v<std::invoke_result_t<F&, Row>, bool>) {
-      if (!per_row(copy.row())) return;
+      if (!per_row(copy.row())) return copy.stop();
     } else {
       per_row(copy.row());
     }

@@ -1,0 +1,47 @@
+// Verb: a call of a Connection that is under way.
+#pragma once
+
+#include <cstdint>
+
+#include <tidegate/base/export.hpp>
+
+namespace tidegate::pq {
+
+class Session;
+
+// On the stack of the call, from its first step to behind its last. Meanwhile code of the user may
+// run (a row's callback, copy_in()'s range, a Convert<T>, a notice handler) and end the lease or
+// the connection: then that takes place when the verb is over, so that neither libpq nor the verb
+// goes on with what has been freed, and nobody else gets a session that is in the middle of a
+// command.
+class TIDEGATE_API Verb {
+ public:
+  using End = void (*)(void* what, std::uint64_t which) noexcept;
+
+  // Needs: no verb is under way on that session.
+  explicit Verb(Session& session) noexcept;
+  Verb(const Verb&) = delete;
+  Verb& operator=(const Verb&) = delete;
+  ~Verb();
+
+  Session& session() const noexcept { return session_; }
+
+  // The lease or the connection is to end with it: the rest of its work is of use to nobody.
+  bool ends_all() const noexcept { return end_ != nullptr || closes_; }
+
+  void end_lease(End end, void* what, std::uint64_t which) noexcept {
+    end_ = end;
+    what_ = what;
+    which_ = which;
+  }
+  void close() noexcept { closes_ = true; }
+
+ private:
+  Session& session_;
+  End end_ = nullptr;
+  void* what_ = nullptr;
+  std::uint64_t which_ = 0;
+  bool closes_ = false;
+};
+
+}  // namespace tidegate::pq
