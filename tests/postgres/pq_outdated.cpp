@@ -212,6 +212,32 @@ TEST_F(PqOutdated, WhatTheSessionItselfChangedIsKnownAtOnce) {
   other_.exec_script("drop schema elsewhere cascade");
 }
 
+// Seen failing with what is known until somebody says ROLLBACK.
+TEST_F(PqOutdated, WhatEndsWithATransactionIsKnownToHaveEnded) {
+  other_.exec_script(
+      "drop table aging; create table aging (v timestamp);"
+      "create schema if not exists elsewhere; create table elsewhere.aging (v date)");
+  const char* const noon = "2024-05-06 12:00:00";
+  const char* const last = "insert into aging values ($1) returning v::text";
+  const auto back = [&] { return connection_.query_value<std::string>(last, noon); };
+  for (const bool failing : {false, true}) {
+    EXPECT_EQ(back(), noon);
+    Batch batch;
+    batch.add("set local search_path = elsewhere").add(last, noon);
+    if (failing) batch.add("select 1 / 0");
+    const BatchResults results = connection_.run(batch);
+    EXPECT_EQ(results[1][0].get<std::string>(0), "2024-05-06");
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(back(), noon);
+    // Prepared while it holds, by what comes one by one.
+    connection_.transact([&](Transaction& transaction) {
+      transaction.exec("set local search_path = elsewhere");
+      for (int i = 0; i < 3; ++i) EXPECT_EQ(back(), "2024-05-06");
+    });
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(back(), noon);
+  }
+  other_.exec_script("drop schema elsewhere cascade");
+}
+
 // What others change without an error is not known for longer than statements are trusted: a
 // statement whose parameters have such a type goes without a name then, and is prepared anew.
 TEST_F(PqOutdated, WhatOthersChangeSilentlyIsKnownWhenTheStatementIsOldEnough) {

@@ -91,8 +91,11 @@ TEST_F(PqPrepared, InATransactionThatErrorIsReportedAndTheNextUseIsWell) {
 }
 
 TEST_F(PqPrepared, AStatementDeallocatedBehindItsBackIsPreparedAgain) {
-  connection_.exec("select 1");
-  connection_.exec("do $$begin deallocate all; end$$");
+  connection_.exec_script(
+      "create function pg_temp.forget() returns int language plpgsql as "
+      "$$begin deallocate all; return 1; end$$");
+  for (int i = 0; i < 2; ++i) connection_.exec("select 1");
+  connection_.exec({.prepared = false}, "select pg_temp.forget()");
   EXPECT_EQ(on_server(), 0);
   EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
   connection_.exec("select 1");
