@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <tidegate/pq/batch.hpp>
+
 #include "postgres/pq_support.hpp"
 
 namespace tidegate::pq_test {
@@ -100,6 +102,35 @@ TEST_F(PqPrepared, AStatementDeallocatedBehindItsBackIsPreparedAgain) {
   EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
   connection_.exec("select 1");
   EXPECT_EQ(on_server(), 1);
+  expect_usable();
+}
+
+// A pooler that is not recognized and does not map names loses them all the time. What was lost
+// with the first one is not looked for by name.
+TEST_F(PqPrepared, AConnectionThatLosesNamesTwiceUsesNone) {
+  connection_.exec_script(
+      "create function pg_temp.forget() returns int language plpgsql as "
+      "$$begin deallocate all; return 1; end$$");
+  const auto use_both = [this] {
+    EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
+    EXPECT_EQ(connection_.query_value<int>("select 2"), 2);
+  };
+  use_both();
+  connection_.exec({.prepared = false}, "select pg_temp.forget()");
+  EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
+  connection_.exec("begin");
+  use_both();
+  connection_.exec("commit");
+  for (int i = 0; i < 3; ++i) use_both();
+  EXPECT_EQ(executions("select 2"), 3);
+  connection_.exec({.prepared = false}, "select pg_temp.forget()");
+  for (int i = 0; i < 3; ++i) use_both();
+  EXPECT_EQ(on_server(), 0);
+  connection_.prepare("select 3");
+  Batch batch;
+  for (int i = 0; i < 2; ++i) batch.add("select $1::int", i);
+  EXPECT_EQ(connection_.run(batch)[1][0].get<int>(0), 1);
+  EXPECT_EQ(on_server(), 0);
   expect_usable();
 }
 

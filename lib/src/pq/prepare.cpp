@@ -299,14 +299,22 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
   return may_be_of_types && may_repeat ? Stale::perhaps : Stale::no;
 }
 
-// A pooler that has lost a name does not map them: each use would find another server session, and
-// leave another name there. No names any more, then. Those that are out stay where they are, until
-// the pooler ends its sessions: nobody can say which of them a DEALLOCATE would reach.
+// A name that is lost was deallocated where nobody saw it, and so were all the others. The second
+// time, and behind a pooler the first time, it is taken for a pooler that does not map names: each
+// use would find another server session, and leave another name there. So none are used any more,
+// and those that are out stay until the pooler ends its sessions: nobody can say which of them a
+// DEALLOCATE would reach.
 void Session::forget(const Prepared* prepared, Stale why) {
   if (prepared_ == prepared) prepared_ = nullptr;
-  if (!pooled_ || why != Stale::gone) return cache_.drop(prepared);
-  cache_.clear();
-  cache_.set_capacity(0);
+  if (why != Stale::gone) return cache_.drop(prepared);
+  if (pooled_ || lost_a_name_) {
+    cache_.clear();
+    cache_.set_capacity(0);
+    return;
+  }
+  lost_a_name_ = true;
+  cache_.drop(prepared);
+  cache_.distrust();
 }
 
 // After DISCARD ALL and DEALLOCATE ALL there are no prepared statements, and after others they may

@@ -307,9 +307,10 @@ class Session final : public SessionState {
   // A pool has one for each of its connections: what few of them need is made when it is needed,
   // and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;    // at the start: PQreset() through the native handle changes it
-  FileDescriptor bell_{};  // an eventfd, made when the first stop_token comes
-  bool pooled_ = false;    // by a pooler in between
+  int backend_pid_ = 0;       // at the start: PQreset() through the native handle changes it
+  FileDescriptor bell_{};     // an eventfd, made when the first stop_token comes
+  bool pooled_ = false;       // by a pooler in between
+  bool lost_a_name_ = false;  // a prepared statement was gone that nobody was seen to deallocate
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
   bool may_be_undone_ = false;  // what has changed the meaning of texts, by a rollback
