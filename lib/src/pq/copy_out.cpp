@@ -122,7 +122,8 @@ void CopyOut::leave() {
   session.collect();
   // The server was done before it could be canceled, but rows of it were dropped.
   if (session.struck_ != Session::Limit::none) {
-    session.throw_ended(session.struck_, {.message = "a limit ended the COPY"});
+    session.throw_ended(session.struck_,
+                        {.message = "a limit ended the COPY", .outcome_unknown = true});
   }
 }
 

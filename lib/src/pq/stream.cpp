@@ -38,7 +38,10 @@ void Session::stream(RowSink sink, void* context) {
   if (rows.left) return;
   require_success(answer.result.get(), answer.copied);
   // The server was done before it could be canceled.
-  if (rows.cut) throw_ended(struck_, {.message = "a limit ended the statement between its rows"});
+  if (rows.cut) {
+    throw_ended(struck_, {.message = "a limit ended the statement between its rows",
+                          .outcome_unknown = true});
+  }
 }
 
 // Reads everything up to the end of the command. The answer is the first result; an error goes

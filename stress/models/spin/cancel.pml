@@ -44,7 +44,7 @@ inline request() {
 #endif
 }
 
-/* Canceller::serve */
+/* Canceller::Loop */
 proctype Canceller() {
 end:
   do
@@ -55,11 +55,11 @@ end:
 #else
      atomic { queued = false; sending = true }
 #endif
-     sent = true;
-     if  /* send_cancel */
-     :: atomic { signal = true; signal_for = made_for }  /* delivered: the signal, then EOF */
-     :: skip                                             /* not sent */
-     :: late_for = made_for; doubtful = true
+     if  /* CancelCall */
+     :: sent = true;
+        atomic { signal = true; signal_for = made_for }  /* delivered: the signal, then EOF */
+     :: skip                                             /* not sent: it leaves nothing */
+     :: sent = true; late_for = made_for; doubtful = true
      fi;
      sending = false
   od

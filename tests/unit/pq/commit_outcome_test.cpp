@@ -1,12 +1,16 @@
 // A COMMIT that a limit ends: whether it has taken effect is known only if the server has said so.
 #include <chrono>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 
+#include <tidegate/pq/batch.hpp>
 #include <tidegate/pq/connection.hpp>
+#include <tidegate/pq/copy.hpp>
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/transaction.hpp>
 
@@ -143,6 +147,100 @@ TEST_F(CommitOutcome, OfASingleStatementIsUnknownInTheSameWay) {
     ADD_FAILURE() << "no error";
   } catch (const ConnectionLost& error) {
     EXPECT_FALSE(error.outcome_unknown()) << "nothing was sent: " << error.what();
+  }
+}
+
+struct Verb {
+  const char* name;
+  std::function<void(Connection&, const ExecOptions&)> run;
+};
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> all{
+      {"exec", [](Connection& c, const ExecOptions& o) { c.exec(o, "insert into t values (1)"); }},
+      {"exec_script",
+       [](Connection& c, const ExecOptions& o) { c.exec_script(o, "insert into t values (1)"); }},
+      {"each",
+       [](Connection& c, const ExecOptions& o) {
+         c.each(o, "insert into t values (1) returning n", [](const Row&) {});
+       }},
+      {"run",
+       [](Connection& c, const ExecOptions& o) {
+         Batch batch;
+         batch.add("insert into t values (1)");
+         batch.add("insert into t values (2)");
+         static_cast<void>(c.run(batch, o));
+       }},
+      {"copy_out",
+       [](Connection& c, const ExecOptions& o) {
+         c.copy_out("delete from t returning n", [](const Row&) {}, o);
+       }},
+  };
+  return all;
+}
+
+// Whatever the verb, and whatever ended the wait for its answer.
+TEST(Outcome, OfEveryVerbIsUnknownWhenItsAnswerIsLost) {
+  for (const Verb& verb : verbs()) {
+    for (const bool cut : {false, true}) {
+      ScriptedServer server({welcome()});
+      pq::ConnectOutcome outcome =
+          server.connect("disable", {.statement_cache = 0, .drain_bound = 50ms});
+      std::jthread peer([&] {
+        server.receive_message();
+        if (cut) server.hang_up();
+      });
+      try {
+        verb.run(outcome.connection, {.by = cut ? Deadline(60s) : Deadline(10ms)});
+        ADD_FAILURE() << "no error of " << verb.name;
+      } catch (const QueryError& error) {
+        EXPECT_EQ(error.code(), cut ? Errc::connection_lost : Errc::timeout) << verb.name;
+        EXPECT_TRUE(error.outcome_unknown()) << verb.name << ": " << error.what();
+      }
+    }
+  }
+}
+
+// The server has said how it ended.
+TEST(Outcome, OfEveryVerbIsKnownWhenTheServerHasCanceledIt) {
+  for (const Verb& verb : verbs()) {
+    ScriptedServer server({welcome()});
+    pq::ConnectOutcome outcome =
+        server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
+    std::jthread peer([&] {
+      server.receive_message();
+      server.accept_cancel();
+      server.send(canceled());
+    });
+    try {
+      verb.run(outcome.connection, {.by = 10ms});
+      ADD_FAILURE() << "no error of " << verb.name;
+    } catch (const QueryTimeout& error) {
+      EXPECT_EQ(error.sqlstate(), "57014") << verb.name;
+      EXPECT_FALSE(error.outcome_unknown()) << verb.name << ": " << error.what();
+    }
+  }
+}
+
+// The server was done before it could be canceled: what it has inserted is there.
+TEST(Outcome, OfAStatementWhoseRowsWereCutOffIsNoFailure) {
+  ScriptedServer server({welcome()});
+  pq::ConnectOutcome outcome =
+      server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
+  std::jthread peer([&] {
+    server.receive_message();
+    server.send(one_column() + one_row("1") + one_row("2") + message('C', c_string("INSERT 0 2")) +
+                message('Z', "I"));
+  });
+  const Deadline by(10ms);
+  try {
+    outcome.connection.each({.by = by}, "insert into t values (1), (2) returning n",
+                            [&](const Row&) {
+                              while (!by.passed()) std::this_thread::yield();
+                            });
+    ADD_FAILURE() << "no error";
+  } catch (const QueryTimeout& error) {
+    EXPECT_TRUE(error.outcome_unknown()) << error.what();
+    EXPECT_EQ(error.sqlstate(), "");
   }
 }
 

@@ -51,10 +51,10 @@ class TIDEGATE_API QueryError : public Error {
   const std::string& constraint() const noexcept { return report_->constraint; }
   const std::string& statement() const noexcept { return report_->statement; }
   const QueryReport& report() const noexcept { return *report_; }
-  // The statement was sent, or a part of it, and its answer did not come: it may have taken effect,
-  // and may be run still. Who takes it for "not done" books twice. False: the server has said that
-  // it failed, or it was not sent. Inside a transaction whose COMMIT was not sent the server rolls
-  // it back in either case.
+  // The statement was sent, or a part of it, and its answer did not come, or was not waited for to
+  // its end: it may have taken effect, and may be run still. Who takes it for "not done" books
+  // twice. False: the answer came (with a sqlstate it says that it failed), or it was not sent.
+  // Inside a transaction whose COMMIT was not sent the server rolls it back in either case.
   bool outcome_unknown() const noexcept { return report_->outcome_unknown; }
 
  protected:
