@@ -41,7 +41,7 @@ class SilentNetwork : public testing::Test {
 // The row is there. Seen failing: a QueryTimeout that did not say so, and who takes that for "not
 // done" books it twice.
 TEST_F(SilentNetwork, ACommitWhoseDeadlinePassesSaysThatItMayHaveTakenEffect) {
-  PooledTransaction transaction = pool_.begin({.by = 1s});
+  PooledTransaction transaction = pool_.begin({.by = 2s});
   transaction.exec("insert into booked values (1)");
   fall_silent();
   try {
@@ -71,7 +71,7 @@ TEST_F(SilentNetwork, ACommitThatTheServerHasCanceledIsKnownNotToHaveTakenEffect
       "create or replace function slow() returns trigger language plpgsql as $$ begin perform "
       "pg_sleep(3600); return null; end $$; create constraint trigger slow after insert on booked "
       "deferrable initially deferred for each row execute function slow()");
-  PooledTransaction transaction = pool_.begin({.by = 1s});
+  PooledTransaction transaction = pool_.begin({.by = 2s});
   transaction.exec("insert into booked values (1)");
   try {
     transaction.commit();

@@ -48,7 +48,7 @@ class SickServer : public testing::Test {
     for (Lease& lease : leases) {
       ends.push_back(std::async(std::launch::async, [&lease] {
         try {
-          lease->exec({.by = 10ms}, kSleep);
+          lease->exec({.by = 300ms, .prepared = false}, kSleep);
         } catch (const QueryTimeout& error) {
           EXPECT_TRUE(error.outcome_unknown());
           EXPECT_FALSE(lease->is_open());
@@ -83,7 +83,7 @@ TEST_F(SickServer, DoesNotKeepTheStatementsOfAnotherPoolFromBeingCanceled) {
   Lease lease = healthy.acquire();
   for (int i = 0; i < 3; ++i) {
     try {
-      lease->exec({.by = 100ms}, kSleep);
+      lease->exec({.by = 300ms, .prepared = false}, kSleep);
       ADD_FAILURE() << "no timeout";
     } catch (const QueryTimeout& error) {
       EXPECT_EQ(error.sqlstate(), "57014") << error.what();
@@ -102,7 +102,7 @@ TEST_F(SickServer, DoesNotKeepTheStatementsOfItsOwnPoolFromBeingCanceledAfterAFa
   healthy_ = true;
   Lease lease = pool.acquire();
   try {
-    lease->exec({.by = 100ms}, kSleep);
+    lease->exec({.by = 300ms, .prepared = false}, kSleep);
     ADD_FAILURE() << "no timeout";
   } catch (const QueryTimeout& error) {
     EXPECT_EQ(error.sqlstate(), "57014") << error.what();

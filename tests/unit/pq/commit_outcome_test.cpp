@@ -52,7 +52,7 @@ class CommitOutcome : public testing::Test {
 // that was cut said so.
 TEST_F(CommitOutcome, IsUnknownAfterADeadlineOnASilentNetwork) {
   const auto server = serve([] {});
-  Transaction transaction = connection_.begin({.by = 300ms});
+  Transaction transaction = connection_.begin({.by = 1s});
   try {
     transaction.commit();
     ADD_FAILURE() << "no error";
@@ -96,7 +96,7 @@ TEST_F(CommitOutcome, IsKnownWhenTheServerHasCanceledIt) {
     server_.accept_cancel();
     server_.send(canceled());
   });
-  Transaction transaction = connection_.begin({.by = 300ms});
+  Transaction transaction = connection_.begin({.by = 1s});
   connection_.bound({}, {});
   try {
     transaction.commit();
@@ -128,7 +128,7 @@ TEST_F(CommitOutcome, IsKnownWhereNothingWasSent) {
 TEST_F(CommitOutcome, ThatIsUnknownIsNeverTriedAgain) {
   const auto server = serve([] {});
   int attempts = 0;
-  EXPECT_THROW(connection_.transact_retry([&](Transaction&) { ++attempts; }, {.by = 300ms}, 5),
+  EXPECT_THROW(connection_.transact_retry([&](Transaction&) { ++attempts; }, {.by = 1s}, 5),
                QueryTimeout);
   EXPECT_EQ(attempts, 1);
 }
