@@ -248,8 +248,8 @@ class TIDEGATE_API Connection {
   // cancel_settled(). `doubtful` never ends: retire the connection. Non-blocking.
   pq::CancelTrace cancel_trace() const noexcept;
   void cancel_settled() noexcept;
-  // Has the server cancel what still runs, because native_handle() was left in the middle of it; for
-  // a connection that is about to be closed. Does not wait.
+  // Has the server cancel what still runs, because native_handle() was left in the middle of it;
+  // for a connection that is about to be closed. Does not wait.
   void cancel_left_running() noexcept;
   // It is not to be used again after this lease. The lease may go on with it.
   void doom() noexcept {
