@@ -217,7 +217,7 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
       maintenance_.suspect();  // it will not be the only one
       return replace(Retired::broken);
     }
-    if (connection.role() == pq::Role::standby) {
+    if (connection.role() != pq::Role::primary) {
       set_aside(ticket, Task::wash);
       return Checked::next;
     }
@@ -280,7 +280,12 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   const bool answered = ping(connection, search);
   tell(config_.observer,
        [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
-  if (answered) return Checked::use;
+  if (answered) {
+    // A server says what has become of it only with an answer.
+    if (connection.role() == pq::Role::primary) return Checked::use;
+    set_aside(ticket, Task::wash);
+    return Checked::next;
+  }
   if (connection.is_open()) {
     leave_ping_to_maintenance(ticket, search, began);
   } else {

@@ -79,6 +79,7 @@ void Maintenance::look_at_all_idle() noexcept {
     Connection& connection = core_.resource(slot).connection;
     if (connection.check_socket() == pq::SocketCheck::dead) return retire(slot, Retired::broken);
     if (connection.role() == pq::Role::standby) return demoted(slot);
+    if (connection.role() == pq::Role::doubtful) return laundry_.take(slot);
     if (config_.ping_after.count() > 0) round_.push_back(slot);
     core_.slots().put_back(slot);
   });

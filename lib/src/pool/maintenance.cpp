@@ -307,6 +307,7 @@ void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
     return retire(ping.slot, Retired::ping);
   }
   if (connection.role() == pq::Role::standby) return demoted(ping.slot);
+  if (connection.role() == pq::Role::doubtful) return laundry_.take(ping.slot);
   core_.slots().put_back(ping.slot);
 }
 
@@ -329,9 +330,9 @@ void Maintenance::retire(std::uint32_t slot, Retired reason) noexcept {
   core_.slots().retire_checked(slot);
 }
 
-// The server of this connection is a primary no more, though the pool wants one. The others are
-// likely to be at the same server; but one such reset per backoff step, or two servers that
-// disagree would keep the pool reconnecting.
+// The server of this connection is a primary no more, or takes no writes, though the pool wants
+// one. The others are likely to be at the same server; but one such reset per backoff step, or two
+// servers that disagree would keep the pool reconnecting.
 void Maintenance::demoted(std::uint32_t slot) noexcept {
   const int backend_pid = core_.resource(slot).connection.backend_pid();
   retire(slot, Retired::generation);

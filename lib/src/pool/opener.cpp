@@ -192,7 +192,6 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
                           .rules_concern_clean = rules_->concern_clean(),
                           .rules = rules_};
   if (opened.connection.through_pooler()) note_pooler(opened.connection);
-  if (wants_primary_) opened.connection.watch_role();
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
     const core::Doing doing("hook after_connect");
@@ -203,6 +202,10 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
       end(opened, stop);
       return hook_failed("after_connect");
     }
+  }
+  // What the hook has set is asked for.
+  if (wants_primary_) opened.connection.watch_role();
+  if (hooks_.after_connect) {
     // As after a lease: what the hook did is settled, and nobody gets what it left undone.
     if (!opened.connection.reusable()) {
       end(opened, stop);

@@ -150,12 +150,39 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   }
 }
 
+// What was on when the connection was opened is as it was asked for.
+void Session::watch_role() noexcept {
+  watches_role_ = true;
+  refused_write_ = false;
+  read_only_by_choice_ = says_on("default_transaction_read_only");
+}
+
+// A standby says so (PostgreSQL 14 and later; not through most poolers). A server that takes no
+// writes any more says that its default is another now, which a session may have set itself; or it
+// only refuses a write, which a transaction may have asked for.
 Role Session::role() noexcept {
   if (!watches_role_) return Role::primary;
-  const char* standby = PQparameterStatus(native_.get(), "in_hot_standby");
-  if (standby == nullptr) return refused_write_ ? Role::doubtful : Role::primary;
+  if (says_on("in_hot_standby")) return Role::standby;
+  const bool read_only = says_on("default_transaction_read_only");
+  if (!read_only) read_only_by_choice_ = false;
+  return refused_write_ || (read_only && !read_only_by_choice_) ? Role::doubtful : Role::primary;
+}
+
+bool Session::says_on(const char* parameter) const noexcept {
+  const char* value = PQparameterStatus(native_.get(), parameter);
+  return value != nullptr && std::string_view(value) == "on";
+}
+
+const char* Session::role_question() const noexcept {
+  if (read_only_by_choice_) return "select pg_catalog.pg_is_in_recovery()";
+  return "select pg_catalog.pg_is_in_recovery() or (select setting = 'on' and source not in "
+         "('session', 'client') from pg_catalog.pg_settings "
+         "where name = 'default_transaction_read_only')";
+}
+
+void Session::role_settled() noexcept {
   refused_write_ = false;
-  return std::string_view(standby) == "on" ? Role::standby : Role::primary;
+  read_only_by_choice_ = says_on("default_transaction_read_only");
 }
 
 // Called by libpq, through which no exception may pass.

@@ -107,8 +107,12 @@ class Session final : public SessionState {
   SessionMonitor monitor() const noexcept { return SessionMonitor(shared_); }
   bool end_touched_lease() noexcept;
   pg_conn* hand_out() noexcept;
-  void watch_role() noexcept { watches_role_ = true; }
+  void watch_role() noexcept;
   Role role() noexcept;
+  // What a server of a doubtful role is asked: does it answer "t", it is not what it was.
+  const char* role_question() const noexcept;
+  // It did not.
+  void role_settled() noexcept;
   void set_notice_handler(NoticeHandler handler);
 
   // Null: none is under way.
@@ -287,6 +291,7 @@ class Session final : public SessionState {
   void note_end_of_session(const pg_result* result) noexcept;
   void install_callbacks() noexcept;
   bool take_back() noexcept;
+  bool says_on(const char* parameter) const noexcept;
   void receive(const pg_result* notice) noexcept;
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
@@ -313,8 +318,9 @@ class Session final : public SessionState {
   bool lost_a_name_ = false;  // a prepared statement was gone that nobody was seen to deallocate
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
-  bool may_be_undone_ = false;  // what has changed the meaning of texts, by a rollback
-  bool in_doubt_ = false;       // a cancel may strike at any time: not waited for again
+  bool read_only_by_choice_ = false;  // default_transaction_read_only is on, and nothing new
+  bool may_be_undone_ = false;        // what has changed the meaning of texts, by a rollback
+  bool in_doubt_ = false;             // a cancel may strike at any time: not waited for again
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent
   bool streaming_ = false;

@@ -123,7 +123,7 @@ Wash::Drained Wash::drain(Session& session) noexcept {
       case PGRES_BAD_RESPONSE:
       case PGRES_FATAL_ERROR: refused_ = true; break;
       case PGRES_TUPLES_OK:
-        in_recovery_ =
+        says_yes_ =
             PQntuples(result.get()) == 1 && std::string_view(PQgetvalue(result.get(), 0, 0)) == "t";
         break;
       default: break;
@@ -173,14 +173,14 @@ Wash::Result Wash::next(Session& session) noexcept {
     case Step::discard:
       if (step_ == Step::discard && refused_) return Result::failed;
       if (session.role() == Role::doubtful) {
-        return send(session, Step::ask_role, "select pg_is_in_recovery()");
+        return send(session, Step::ask_role, session.role_question());
       }
       [[fallthrough]];
     case Step::ask_role:
       if (step_ != Step::ask_role) break;
       if (refused_) return Result::failed;
-      if (in_recovery_) return Result::demoted;
-      session.refused_write_ = false;
+      if (says_yes_) return Result::demoted;
+      session.role_settled();
   }
   if (session.role() == Role::standby) return Result::demoted;
   return session.end_touched_lease() ? Result::clean : Result::failed;
@@ -189,7 +189,7 @@ Wash::Result Wash::next(Session& session) noexcept {
 // Pending: sent, and the answer is to be drained.
 Wash::Result Wash::send(Session& session, Step step, const char* sql) noexcept {
   step_ = step;
-  refused_ = in_recovery_ = false;
+  refused_ = says_yes_ = false;
   session.mid_answer_ = false;
   return PQsendQuery(session.native(), sql) == 1 ? Result::pending : Result::failed;
 }

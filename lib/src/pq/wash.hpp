@@ -8,7 +8,7 @@ namespace tidegate::pq {
 // What is under way is canceled and read to its end (COPY and pipeline mode are ended), requests
 // are waited for and absorbed by an empty round trip, an open or failed transaction is rolled back;
 // then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
-// server that may have become a standby is asked.
+// server that may have become a standby, or read-only, is asked.
 class Wash {
  public:
   struct Order {
@@ -19,7 +19,7 @@ class Wash {
     pending,  // the server has more to say; step() again when socket() is ready for events()
     clean,    // idle, as the library keeps it, and fit for the next lease
     failed,   // not to be used again
-    demoted,  // the server is a standby by now; not to be used again
+    demoted,  // the server is a standby by now, or takes no writes; not to be used again
     stray,    // a cancel request may still strike at any time; not to be used again
   };
 
@@ -49,7 +49,7 @@ class Wash {
   bool asked_to_cancel_ = false;  // what native_handle() left running
   // Of the command under way.
   bool refused_ = false;
-  bool in_recovery_ = false;
+  bool says_yes_ = false;
 };
 
 }  // namespace tidegate::pq

@@ -14,8 +14,8 @@ class Session;
 enum class SocketCheck { ok, dead };
 // pending: no answer yet.
 enum class PingResult { alive, pending, dead };
-// doubtful: the server refused to write and does not say by itself what it is (before PostgreSQL
-// 14).
+// doubtful: the server refused to write, or has become read-only by default. That may be what the
+// session asked for: it is asked.
 enum class Role { primary, standby, doubtful };
 
 // What the cancel requests that were sent for a session may still do to it. A request takes its own
