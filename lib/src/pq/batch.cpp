@@ -375,6 +375,11 @@ void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
 void BatchRun::require_connection(const PGresult* result) {
   if (PQstatus(session_.native()) == CONNECTION_OK && !session_.has(Session::Flag::broken)) return;
   session_.set_broken(last_words(session_.native()));
+  // What failed it before says more than how it ended.
+  if (results_.failed_) {
+    session_.statement_ = text(*results_.failed_);
+    session_.throw_error(results_.items_[*results_.failed_].error->report());
+  }
   session_.statement_ = text(std::min(answered_, batch_.size() - 1));
   session_.throw_error(result);
 }

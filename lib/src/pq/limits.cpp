@@ -233,11 +233,18 @@ void Session::throw_not_run() {
 void Session::throw_ended(Limit why, QueryReport report) {
   // With a code the server has canceled it; without one, and nothing more, it has not.
   if (given_up_) {
+    // It may have begun its answer, with an error that nobody will hear of again.
+    std::string said;
+    if (!report.sqlstate.empty()) {
+      said =
+          "the server had said " + report.severity + ' ' + report.sqlstate + ": " + report.message;
+    }
     report = {.message = (why == Limit::stop ? "the statement's stop was requested, "
                                              : "the statement's deadline passed, ") +
                          std::string(broken_reason()) +
                          "; the connection is given up, and whether the statement has taken "
                          "effect is not known",
+              .detail = std::move(said),
               .outcome_unknown = true};
   } else if (!report.sqlstate.empty()) {
     report.message = why == Limit::deadline ? "the statement's deadline passed, it was canceled"

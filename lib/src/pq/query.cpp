@@ -288,6 +288,10 @@ void Session::throw_error(const PGresult* result) {
     }
     if (report.message.empty()) report.message = last_words(native());
   }
+  throw_error(std::move(report));
+}
+
+void Session::throw_error(QueryReport report) {
   const bool canceled = report.sqlstate == "57014";
   if (struck_ != Limit::none && (canceled || given_up_)) throw_ended(struck_, std::move(report));
   if (has(Flag::broken)) {

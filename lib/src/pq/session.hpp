@@ -216,6 +216,7 @@ class Session final : public SessionState {
   Waited wait_and_read(short events, Deadline deadline, int bell) noexcept;
   [[noreturn]] void throw_unsent();
   [[noreturn]] void throw_error(const pg_result* result);
+  [[noreturn]] void throw_error(QueryReport report);
   [[noreturn]] void throw_broken();
   [[noreturn]] void throw_lost(QueryReport report);
   [[noreturn]] void throw_usage(std::string_view why) const;
