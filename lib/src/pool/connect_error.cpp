@@ -24,14 +24,23 @@ std::string connect_text(Errc code, const ConnectReport& report, Location where)
 
   std::string line = detail::pool_text(report.pool) + ": server ";
   line += code == Errc::rejected ? "rejects the connection: " : "unreachable: ";
-  line += first_line.empty() ? "no reason given" : one_line(first_line);
+  if (!first_line.empty()) {
+    line += one_line(first_line);
+  } else {
+    // A connect may have succeeded, and taken the reason along, since this end was decided.
+    line += report.attempts == 0 ? "until a moment ago" : "no reason given";
+  }
   if (!report.sqlstate.empty() && text.find(report.sqlstate) == text.npos) {
     line += " (" + one_line(report.sqlstate) + ")";
   }
-  line += ", " + counted(report.attempts, "attempt");
-  line += " in " + brief_duration(report.at - report.since);
-  // A rejection is told from memory while a backoff runs, so it says how old it is.
-  if (code == Errc::rejected) line += ", last " + brief_duration(report.at - report.last) + " ago";
+  if (report.attempts != 0) {
+    line += ", " + counted(report.attempts, "attempt");
+    line += " in " + brief_duration(report.at - report.since);
+    // A rejection is told from memory while a backoff runs, so it says how old it is.
+    if (code == Errc::rejected) {
+      line += ", last " + brief_duration(report.at - report.last) + " ago";
+    }
+  }
   if (report.next_in) line += ", next in " + brief_duration(*report.next_in);
   // A rejection does not wait for the deadline.
   if (code != Errc::rejected) line += "; " + detail::no_connection(report.allowed, report.waited);

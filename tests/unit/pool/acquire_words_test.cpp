@@ -6,6 +6,7 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <tidegate/pool/connect_error.hpp>
 
 namespace tidegate {
 namespace {
@@ -152,6 +153,18 @@ TEST(AcquireWords, APoolOfOneWhoseConnectionIsBeingClosedSaysSo) {
       "server has ended it; 0 of 1 are leased, 1 being closed\n"
       "  hint: the server is slow to end a session, or a before_close hook to return; else "
       "raise pool_max_conns (1)");
+}
+
+// Between the end of an acquire and its words a connect may succeed: then nothing is known of the
+// failures any more. It used to be "0 attempts in 8723.1 h".
+TEST(AcquireWords, AConnectErrorWhoseReasonIsGoneMakesNoNumbersUp) {
+  ConnectReport report{.pool = "orders", .allowed = 250ms, .waited = 250ms};
+  report.at = std::chrono::steady_clock::now();
+  EXPECT_STREQ(ConnectError(Errc::unavailable, report).what(),
+               "pool \"orders\": server unreachable: until a moment ago; no connection within 250 "
+               "ms (waited 250 ms)");
+  EXPECT_STREQ(ConnectError(Errc::rejected, report).what(),
+               "pool \"orders\": server rejects the connection: until a moment ago");
 }
 
 }  // namespace

@@ -261,9 +261,10 @@ TEST(ConnectErrorText, DoesNotRepeatACodeThatTheTextHas) {
 }
 
 TEST(ConnectErrorText, NeverEndsWithoutAReason) {
-  const std::string text = ConnectError(Errc::unavailable, {.pool = "orders"}).what();
+  const std::string text =
+      ConnectError(Errc::unavailable, {.pool = "orders", .attempts = 1}).what();
   EXPECT_EQ(text,
-            "pool \"orders\": server unreachable: no reason given, 0 attempts in 0 s; no "
+            "pool \"orders\": server unreachable: no reason given, 1 attempt in 0 s; no "
             "connection (waited 0 s)");
 }
 
