@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -75,7 +76,8 @@ class Handshake {
         case Waited::timed_out: return End::timed_out;
         case Waited::ready: break;
       }
-      peer_gone_ = (seen & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+      peer_gone_ = (seen & kGone) != 0;
+      note_first_answer((seen & POLLIN) != 0);
       say(ConnectStep::poll);
       next = PQconnectPoll(connection_);
       if (next != PGRES_POLLING_FAILED) phase_ = PQstatus(connection_);
@@ -87,8 +89,8 @@ class Handshake {
   // The server may have a process for it by now.
   bool begun() const noexcept { return phase_ != CONNECTION_STARTED && phase_ != CONNECTION_BAD; }
   ConnectSigns signs() const noexcept {
-    return {.securing = is_securing(phase_),
-            .peer_gone = peer_gone_,
+    return {.shaking_hands = begun() && speaks_postgresql() && !session_began(),
+            .peer_gone = peer_gone_ || (!is_securing(phase_) && hung_up()),
             .password_missing = PQconnectionNeedsPassword(connection_) != 0};
   }
 
@@ -97,10 +99,42 @@ class Handshake {
     if (options_.on_step) options_.on_step(step);
   }
 
+  // What the server first said: it asks for a way to log in. Anything else, without a code, is no
+  // PostgreSQL, or one that cannot begin a process. Through TLS nobody else gets so far.
+  void note_first_answer(bool readable) noexcept {
+    if (phase_ != CONNECTION_AWAITING_RESPONSE || first_answer_ != 0 || !readable) return;
+    const bool plain = PQsslInUse(connection_) == 0 && PQgssEncInUse(connection_) == 0;
+    char first = kAuthentication;
+    if (plain && ::recv(PQsocket(connection_), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) return;
+    first_answer_ = first;
+  }
+  bool speaks_postgresql() const noexcept {
+    return first_answer_ == 0 ? phase_ != CONNECTION_AWAITING_RESPONSE
+                              : first_answer_ == kAuthentication;
+  }
+  // The server has let us in. What libpq then misses is what target_session_attrs asks for, which
+  // another moment may bring.
+  bool session_began() const noexcept {
+    return PQparameterStatus(connection_, "server_version") != nullptr;
+  }
+  // Since the last wait: the end of a server may come between that and the read. libpq keeps the
+  // socket until PQfinish, unless reading has failed.
+  bool hung_up() const noexcept {
+    const int socket = PQsocket(connection_);
+    if (socket < 0) return true;
+    short seen = 0;
+    (void)wait_for(socket, POLLRDHUP, -1, Deadline::now(), seen);
+    return (seen & kGone) != 0;
+  }
+
+  static constexpr char kAuthentication = 'R';
+  static constexpr short kGone = POLLRDHUP | POLLHUP | POLLERR;
+
   PGconn* connection_;
   const ConnectOptions& options_;
   ConnStatusType phase_ = CONNECTION_BAD;
   bool peer_gone_ = false;
+  char first_answer_ = 0;  // its type; 0: nothing yet
 };
 
 void describe_refusal(PGconn* connection, ConnectSigns signs, FailedAttempt& failure) {

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "pq/attempt.hpp"
+#include "pq/option_check.hpp"
 #include "pq/stop_signal.hpp"
 #include "pq/targets.hpp"
 
@@ -28,6 +29,12 @@ class Connect {
     if (signal_.error() != 0) {
       return fail({.text = "cannot create an eventfd: " +
                            std::generic_category().message(signal_.error())});
+    }
+    if (auto refused = refusal_of(params_)) {
+      return fail({.kind = ConnectFault::rejected, .text = std::move(*refused)});
+    }
+    if (!plan_.broken_number.empty()) {
+      return fail({.kind = ConnectFault::rejected, .text = plan_.broken_number});
     }
     if (plan_.shuffle) std::shuffle(plan_.hosts.begin(), plan_.hosts.end(), random_);
     for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
@@ -69,6 +76,7 @@ class Connect {
         return true;
       }
       attempts_.push_back(std::move(tried.failure));
+      if (plan_.unpaired) attempts_.back().kind = ConnectFault::rejected;
       if (attempts_.back().kind != ConnectFault::unreachable) {
         outcome_ = fail(attempts_.back());
         return true;

@@ -51,17 +51,17 @@ ServerText server_text(std::string_view message) {
 }
 
 ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept {
-  // Wrong password, no such role or not allowed, no such database, feature or parameter unknown.
-  constexpr std::string_view kRejections[] = {"28P01", "28000", "3D000", "0A000", "42704"};
   if (!sqlstate.empty()) {
-    const auto* end = std::end(kRejections);
-    return std::find(std::begin(kRejections), end, sqlstate) != end ? ConnectFault::rejected
-                                                                    : ConnectFault::unreachable;
+    // Of a class: a value that is none, a log-in that is not allowed, words that have no meaning or
+    // names that stand for nothing. And: feature not supported, no such database.
+    constexpr std::string_view kRejections[] = {"22", "28", "42", "0A000", "3D000"};
+    return std::any_of(std::begin(kRejections), std::end(kRejections),
+                       [&](std::string_view code) { return sqlstate.starts_with(code); })
+               ? ConnectFault::rejected
+               : ConnectFault::unreachable;
   }
-  // Refused by either side, with the socket still open between them: no accident.
-  const bool security_refused = signs.securing && !signs.peer_gone;
-  return security_refused || signs.password_missing ? ConnectFault::rejected
-                                                    : ConnectFault::unreachable;
+  const bool refused = signs.shaking_hands && !signs.peer_gone;
+  return refused || signs.password_missing ? ConnectFault::rejected : ConnectFault::unreachable;
 }
 
 }  // namespace tidegate::pq

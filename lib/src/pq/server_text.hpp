@@ -22,12 +22,15 @@ ServerText server_text(std::string_view verbose_message);
 
 // How a connect ended, besides its SQLSTATE.
 struct ConnectSigns {
-  bool securing = false;          // it was negotiating TLS or GSS encryption
+  bool shaking_hands = false;     // the server had taken it, and no session had begun
   bool peer_gone = false;         // the server's side of the socket was closed
   bool password_missing = false;  // the server wanted a password and there was none
 };
 
-// The failure taxonomy.
+// The failure taxonomy. What either side refuses with the socket still open between them is no
+// accident: TLS, a certificate, encryption by GSS, channel binding, a way to log in that is asked
+// for or not known, who listens behind a Unix socket. libpq has no code for these, and its words
+// are translated.
 ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept;
 
 }  // namespace tidegate::pq

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "pq/option_check.hpp"
+
 namespace tidegate::pq {
 namespace {
 
@@ -101,7 +103,8 @@ ConnectPlan plan_connect(const ConnectParams& params) {
   const EffectiveOptions options(params);
   ConnectPlan plan;
   plan.hosts = pair_up(split(options["host"]), split(options["hostaddr"]), split(options["port"]));
-  if (plan.hosts.empty()) plan.hosts.emplace_back();
+  plan.unpaired = plan.hosts.empty();
+  if (plan.unpaired) plan.hosts.emplace_back();
   const std::string attrs(options["target_session_attrs"]);
   if (attrs == "prefer-standby") {
     plan.passes = {"standby", "any"};
@@ -110,6 +113,13 @@ ConnectPlan plan_connect(const ConnectParams& params) {
   }
   plan.connect_timeout = positive_seconds(options["connect_timeout"]);
   plan.shuffle = options["load_balance_hosts"] == "random";
+  for (const char* keyword : {"connect_timeout", "keepalives", "keepalives_count",
+                              "keepalives_idle", "keepalives_interval", "tcp_user_timeout"}) {
+    const std::string value(options[keyword]);
+    if (!is_broken_number(value)) continue;
+    plan.broken_number =
+        "the option " + std::string(keyword) + " is no whole number: \"" + value + '"';
+  }
   return plan;
 }
 

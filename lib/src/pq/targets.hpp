@@ -18,6 +18,10 @@ struct ConnectPlan {
   std::vector<std::string> passes{};
   std::optional<std::chrono::seconds> connect_timeout{};  // libpq's, for one address
   bool shuffle = false;                                   // load_balance_hosts=random
+  bool unpaired = false;  // so many hosts, addresses and ports that libpq will not have them
+  // What is wrong with an option that libpq reads only once it has a socket, or is to cancel;
+  // empty: nothing.
+  std::string broken_number{};
 };
 
 // The plan for `params`, with what the environment, a service file and defaults add.

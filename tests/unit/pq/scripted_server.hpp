@@ -143,6 +143,13 @@ class ScriptedServer {
     bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
     return bytes;
   }
+  // The same where the client may have hung up.
+  std::string receive_message_or_end() {
+    std::string bytes(4096, '\0');
+    const ssize_t size = ::recv(client_.get(), bytes.data(), bytes.size(), 0);
+    bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return bytes;
+  }
   // Says that over and over, until it is told to stop or nobody takes it any more.
   void stream(const std::string& bytes, const std::stop_token& stop) {
     const Deadline end = test::patience() / 4;

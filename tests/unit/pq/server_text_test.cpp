@@ -62,19 +62,21 @@ TEST(ServerText, WithoutACodeTheFirstLineIsTaken) {
 }
 
 TEST(FaultOf, OnlyWhatWillNotGetBetterByItselfIsARejection) {
-  for (const char* code : {"28P01", "28000", "3D000", "0A000", "42704"}) {
+  for (const char* code :
+       {"28P01", "28000", "3D000", "0A000", "42704", "42601", "42501", "22023", "22P02"}) {
     EXPECT_EQ(fault_of(code, {}), ConnectFault::rejected) << code;
   }
-  for (const char* code : {"57P03", "53300", "57P01", "08006", "XX000", "53200"}) {
+  for (const char* code :
+       {"57P03", "53300", "57P01", "08006", "08P01", "XX000", "53200", "55000"}) {
     EXPECT_EQ(fault_of(code, {}), ConnectFault::unreachable) << code;
   }
 }
 
 TEST(FaultOf, WithoutACodeThePhaseDecides) {
   EXPECT_EQ(fault_of("", {}), ConnectFault::unreachable);
-  EXPECT_EQ(fault_of("", {.securing = true}), ConnectFault::rejected);
-  // A server that dies in the middle of the TLS handshake refuses nothing.
-  EXPECT_EQ(fault_of("", {.securing = true, .peer_gone = true}), ConnectFault::unreachable);
+  EXPECT_EQ(fault_of("", {.shaking_hands = true}), ConnectFault::rejected);
+  // A server that dies in the middle of the handshake refuses nothing.
+  EXPECT_EQ(fault_of("", {.shaking_hands = true, .peer_gone = true}), ConnectFault::unreachable);
   EXPECT_EQ(fault_of("", {.password_missing = true}), ConnectFault::rejected);
 }
 

@@ -37,7 +37,8 @@ struct ConnectReport {
 };
 
 // Code `unavailable` (unreachable: refused, timeout, starting up, DNS) or `rejected` (password,
-// database, TLS, ...). Copies share the report, so copying does not throw.
+// database, TLS, an option that libpq or the server will not have, ...). Copies share the report,
+// so copying does not throw.
 class TIDEGATE_API ConnectError : public Error {
  public:
   // Needs: code is unavailable or rejected.

@@ -52,7 +52,8 @@ struct ConnectOptions {
 
 enum class ConnectFault {
   unreachable,  // later it may work: refused, no answer, starting up, too many clients, DNS
-  rejected,     // it will not work until somebody changes something: password, database, TLS
+  rejected,     // it will not work until somebody changes something: password, database, TLS,
+                // an option that libpq or the server will not have
   aborted,      // the stop_token was triggered
 };
 
