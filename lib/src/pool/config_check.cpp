@@ -5,6 +5,7 @@
 
 #include "pool/config_keys.hpp"
 #include "pool/nearest.hpp"
+#include "pq/option_check.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -42,6 +43,22 @@ Nearest nearest_keyword(std::string_view key, const KnownOptions& known) {
     for (const auto& option : known) candidates.emplace_back(option.keyword);
   }
   return nearest(key, candidates);
+}
+
+// Keywords of newer versions of libpq, with the first that has each.
+struct LaterKeyword {
+  std::string_view keyword;
+  int version;
+};
+constexpr LaterKeyword kLaterKeywords[] = {
+    {"gssdelegation", 17},        {"load_balance_hosts", 16}, {"max_protocol_version", 18},
+    {"min_protocol_version", 18}, {"require_auth", 16},       {"scram_client_key", 18},
+    {"scram_server_key", 18},     {"servicefile", 18},        {"sslcertmode", 16},
+    {"sslkeylogfile", 18},        {"sslnegotiation", 17},
+};
+
+std::string needs_libpq(int version) {
+  return "needs libpq " + std::to_string(version) + " or newer; this is " + pq::libpq_version();
 }
 
 // The rule that one value of a libpq option breaks, or null. Only what would otherwise put a piece
@@ -169,7 +186,13 @@ void check_conninfo(const ConninfoSplit& split, const KnownOptions& known, Probl
     if (is_pool_key(part.key) || is_known(split, part, known)) continue;
     all_known = false;
     Problem problem{.field = "conninfo", .text = at_position(part.position) + ": unknown keyword"};
-    if (show[i]) {
+    const auto* const later = std::find_if(
+        std::begin(kLaterKeywords), std::end(kLaterKeywords),
+        [&](const LaterKeyword& known_later) { return known_later.keyword == part.key; });
+    if (later != std::end(kLaterKeywords) && !split.doubtful) {
+      problem.key = part.key;
+      problem.text = at_position(part.position) + ": " + needs_libpq(later->version);
+    } else if (show[i]) {
       problem.key = part.key;
       problem.text += "; the nearest is " + std::string(nearest_keyword(part.key, known).word);
     }
@@ -192,6 +215,15 @@ void check_members(const PoolConfig& config, Problems& problems) {
                           .value = shown_value(write_value(key, config).value_or("")),
                           .text = std::move(*wrong)});
     }
+  }
+  if (config.require_auth && !has_problem(problems, "require_auth") &&
+      !pq::knows_option("require_auth")) {
+    problems.push_back({.field = "require_auth",
+                        .key = "pool_require_auth",
+                        .value = shown_value(*config.require_auth),
+                        .text = needs_libpq(16) +
+                                ", which gives a server that asks for it the password in clear "
+                                "(sslmode=verify-full sees to whose server it is)"});
   }
   check_order("min_size", config.min_size, "max_size", config.max_size, config, problems);
   check_order("min_idle", config.min_idle, "max_size", config.max_size, config, problems);

@@ -22,6 +22,7 @@ constexpr std::int64_t kSecond = 1'000'000;  // in microseconds
 using C = PoolConfig;
 constexpr ConfigKey kKeys[] = {
     {"pool_name", "name", &C::name},
+    {"pool_require_auth", "require_auth", &C::require_auth},
     {"pool_max_conns", "max_size", &C::max_size, 1, kLimit},
     {"pool_min_conns", "min_size", &C::min_size, 0, kLimit},
     {"pool_min_idle_conns", "min_idle", &C::min_idle, 0, kLimit},

@@ -112,6 +112,8 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
   }
   // The fallback: conninfo and PGAPPNAME win.
   options_.params.emplace_back("fallback_application_name", "tidegate/" + name_);
+  // The last of equal keywords counts.
+  if (config.require_auth) options_.params.emplace_back("require_auth", *config.require_auth);
   options_.statement_cache = config.statement_cache;
   options_.cancels = std::move(cancels);
   options_.on_step = say_step;

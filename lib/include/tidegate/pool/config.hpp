@@ -44,6 +44,11 @@ struct TIDEGATE_API PoolConfig {
   std::string conninfo{};
   // pool_name: in logs, metrics, errors, the default application_name. Unset: host:port/db.
   std::optional<std::string> name{};
+  // pool_require_auth: libpq's require_auth (a list: scram-sha-256; !password,!md5), which goes
+  // before the one of the conninfo. Unset: the server gets what it asks for, a password in clear,
+  // too. Needs libpq 16 or newer; with an older one it is a ConfigError, because nothing else can
+  // refuse.
+  std::optional<std::string> require_auth{};
 
   // pool_max_conns: 1..65535.
   std::uint32_t max_size = default_max_size();
