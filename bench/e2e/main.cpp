@@ -14,6 +14,7 @@ void add_rows() {
   bench::add_oversubscribed_rows();
   bench::add_memory_rows();
   bench::add_copy_rows();
+  bench::add_large_rows();
   bench::add_spike_rows();
   bench::add_slow_connect_rows();
   bench::add_close_under_load_rows();
