@@ -151,7 +151,11 @@ TEST_P(EndsInACallback, TheLeasesDestructorIsARelease) {
   EXPECT_EQ(pool_.stats().created, 1u);
 }
 TEST_P(EndsInACallback, ADiscardTakesPlaceBehindTheVerb) {
-  is_told([&] { lease_->discard(); });
+  is_told([&] {
+    lease_->discard();
+    EXPECT_FALSE(*lease_);
+    EXPECT_EQ(pool_.stats().leased, 1u) << "somebody else may close it";
+  });
   EXPECT_EQ(pool_.stats().created, 2u);
 }
 TEST_P(EndsInACallback, ACloseTakesPlaceBehindTheVerb) {
