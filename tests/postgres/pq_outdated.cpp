@@ -1,5 +1,7 @@
 // What a prepared statement knows of its parameters is older than the schema: a use of it fails at
 // most once, none does where it can be repeated, and none stores another value than was given.
+#include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -278,6 +280,137 @@ TEST_F(PqOutdated, AStatementKeepsItsNameWhereNothingHasChanged) {
     connection_.exec_script("begin; set local lock_timeout = 0; commit; analyze aging; listen x");
   }
   EXPECT_EQ(executions(connection_, "select $1::int"), 5);
+}
+
+// Two sessions that do the same, each in schemas of its own, one with prepared statements and one
+// without: what is stored, returned or refused is the same for both, step by step. What others do
+// is done outside of their transactions, where no use has to fail.
+TEST_F(PqOutdated, WhateverTheOrderPreparedStatementsGiveWhatOthersGive) {
+  constexpr int kSeeds = 4;
+  constexpr int kSteps = 150;
+  const std::vector<const char*> types{"int",  "bigint",    "numeric",     "text",
+                                       "date", "timestamp", "timestamptz", "float8"};
+  const std::vector<const char*> values{
+      "7", "007", "5000000000", "1.5", "2024-05-06 12:00:00+00", "word", "2024-05-06"};
+  struct Side {
+    Connection connection;
+    bool prepared;
+    std::string schema;
+  };
+  for (int seed = 1; seed <= kSeeds; ++seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    const auto one_of = [&random](std::size_t n) { return std::size_t{random()} % n; };
+    std::vector<Side> sides;
+    for (const bool prepared : {true, false}) {
+      const std::string schema = prepared ? "with_names" : "without";
+      for (const char* part : {"1", "2"}) {
+        other_.exec_script(Sql("drop schema if exists " + schema + part +
+                               " cascade; create schema " + schema + part + "; create table " +
+                               schema + part + ".r (v int)"));
+      }
+      Connection c = std::move(
+          connected_with({.statement_cache = 3, .statement_trust = std::chrono::seconds(0)})
+              .connection);
+      c.exec_script(Sql("set timezone = 'Europe/Berlin'; set search_path = " + schema + "1"));
+      sides.push_back({.connection = std::move(c), .prepared = prepared, .schema = schema});
+    }
+    const auto show = [](const Rows& rows) {
+      std::string text;
+      for (const Row& row : rows) text += row.get<std::string>(0) + ";";
+      return text;
+    };
+    std::string history;
+    for (int step = 0; step < kSteps; ++step) {
+      const std::size_t what = one_of(12);
+      const std::string part = one_of(2) == 0 ? "1" : "2";
+      const std::string type = types[one_of(types.size())];
+      const std::string value = values[one_of(values.size())];
+      const bool in_script = one_of(2) == 0;
+      const bool number = one_of(2) == 0;
+      std::vector<std::string> seen;
+      for (Side& side : sides) {
+        Connection& c = side.connection;
+        const ExecOptions options{.prepared = side.prepared};
+        const std::string insert = "insert into r values ($1) returning v::text";
+        const bool idle = c.transaction_status() == TransactionStatus::idle;
+        const auto command = [&](const std::string& sql) {
+          if (in_script) {
+            c.exec_script(Sql(sql));
+          } else {
+            c.exec(options, Sql(sql));
+          }
+          return sql;
+        };
+        const auto change = [&](const std::string& schema) {
+          return "truncate " + schema + ".r; alter table " + schema + ".r alter v type " + type +
+                 " using null";
+        };
+        std::string got;
+        try {
+          switch (what) {
+            case 0: got = command("begin").substr(0, 5); break;
+            case 1: got = command("commit"); break;
+            case 2: got = command("rollback"); break;
+            case 3:
+              (void)command("set " + std::string(number ? "local " : "") +
+                            "search_path = " + side.schema + part);
+              break;
+            case 4: c.exec_script(Sql(change(side.schema + part))); break;
+            case 5:  // and each text is used outside of a transaction, before one might fail of it
+              if (!idle) break;
+              other_.exec_script(Sql(change(side.schema + part)));
+              for (const auto& use : std::vector<std::function<void()>>{
+                       [&] { c.exec(options, "select v::text from r order by 1"); },
+                       [&] { c.exec(options, "select count(*)::text from r where v = $1", 7); },
+                       [&] { c.exec(options, Sql(insert), value); }}) {
+                try {
+                  use();
+                } catch (const QueryError& error) {
+                  got += error.sqlstate() + ";";
+                }
+              }
+              break;
+            case 6: {
+              Batch batch;
+              batch.add(Sql(insert), value)
+                  .add(Sql("set search_path = " + side.schema + part))
+                  .add(Sql(insert), value)
+                  .add(Sql(insert), value);
+              const BatchResults results = c.run(batch, options);
+              for (std::size_t i = 0; i < results.size(); ++i) {
+                got += results.ok(i) ? show(results[i]) : results.error(i)->sqlstate() + ";";
+              }
+              break;
+            }
+            case 7: (void)command("deallocate all"); break;
+            case 8:
+              got = show(number ? c.exec(options, "select count(*)::text from r where v = $1", 7)
+                                : c.exec(options, "select v::text from r order by 1"));
+              break;
+            case 9:
+              c.each(options, Sql(insert), value,
+                     [&got](const Row& row) { got += row.get<std::string>(0); });
+              break;
+            default:
+              got = show(number ? c.exec(options, Sql(insert), 7)
+                                : c.exec(options, Sql(insert), value));
+          }
+        } catch (const QueryError& error) {
+          got += error.sqlstate();
+        }
+        // Else a batch would follow in single-row mode, which is another test's.
+        EXPECT_TRUE(what != 9 || c.ping(kLong));
+        seen.push_back(got);
+      }
+      history += std::to_string(what) + "/" + part + "/" + type + "/" + value +
+                 (number ? "/n" : "") + " -> " + seen[0] + "\n";
+      ASSERT_EQ(seen[0], seen[1]) << "seed " << seed << ", step " << step << "\n" << history;
+    }
+    for (Side& side : sides) {
+      side.connection.close();
+      other_.exec_script(Sql("drop schema " + side.schema + "1, " + side.schema + "2 cascade"));
+    }
+  }
 }
 
 }  // namespace

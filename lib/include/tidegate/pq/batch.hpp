@@ -30,7 +30,8 @@ struct BatchStore;
 // inside one: when a statement fails, the later ones are not run, and nothing takes effect.
 class TIDEGATE_API Batch {
  public:
-  // Copies the text and the values. The same text several times in a row is parsed once.
+  // Copies the text and the values. The same text several times in a row is parsed once, where it
+  // cannot change what it means itself (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES).
   // Throws: UsageError for what cannot be sent (COPY, a NUL, more than 65535 parameters); the batch
   //         is then as it was.
   template <Bindable... Args>
