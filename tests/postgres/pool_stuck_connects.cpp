@@ -131,7 +131,10 @@ TEST(StuckConnect, InAStepOfTheHandshakeLeavesThePoolAlive) {
   config.hooks.before_connect = [&](ConnectParams&) {
     if (++calls == 1) stuck = std::make_unique<StuckCalls>(LibpqCall::connect_poll, 1);
   };
+  std::atomic<int> prepared{0};
+  config.hooks.after_connect = [&](Connection&) { ++prepared; };
   expect_to_go_on(config, "a connect, in PQconnectPoll()", 1, [&] { stuck.reset(); });
+  EXPECT_EQ(prepared, 1) << "what came late is nobody's";
 }
 
 TEST(StuckConnect, InBeforeConnectLeavesThePoolAlive) {

@@ -188,6 +188,8 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   }();
   if (!core::Openers::is_given_up()) pool_.count_given_up(outcome.given_up);
   if (!outcome) return explain(name_, *outcome.failure);
+  // Nobody is going to have it: it is closed here, and no hook sees it.
+  if (core::Openers::is_given_up()) return unreachable(name_, "given up");
 
   PooledConnection opened{.connection = std::move(outcome.connection),
                           .duplicate = std::move(outcome.duplicate),
