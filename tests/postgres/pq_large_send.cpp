@@ -2,9 +2,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -41,6 +45,23 @@ bool waits(int socket) {
   ::getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &write, &size);
   return (::fcntl(socket, F_GETFL) & O_NONBLOCK) == 0 || read.tv_sec + read.tv_usec != 0 ||
          write.tv_sec + write.tv_usec != 0;
+}
+
+std::uint64_t inode_of(int fd) {
+  struct stat file{};
+  return ::fstat(fd, &file) == 0 ? file.st_ino : 0;
+}
+// How many of the process's first descriptors are that socket.
+int descriptors_of(std::uint64_t inode) {
+  int count = 0;
+  for (int fd = 0; fd < 256; ++fd) count += inode_of(fd) == inode ? 1 : 0;
+  return count;
+}
+
+// Until it takes no more.
+void wait_for_a_full(int socket) {
+  pollfd room{.fd = socket, .events = POLLOUT, .revents = 0};
+  while (::poll(&room, 1, 0) != 0) std::this_thread::yield();
 }
 
 }  // namespace
@@ -243,6 +264,29 @@ TEST_F(PqLargeSendStalled, TheDeadlineOfABatchAndOfAScriptIsKept) {
   EXPECT_THROW(another.connection.exec_script({.by = 20ms}, Sql("select length('" + large_ + "')")),
                QueryTimeout);
   ::kill(pid, SIGCONT);
+}
+
+// Another thread forks meanwhile: what the child keeps would hide from the server that its client
+// has gone. One is the test's own.
+TEST_F(PqLargeSendStalled, AChildHasNoneOfItsDescriptors) {
+  const std::uint64_t inode = inode_of(outcome_.duplicate.get());
+  std::stop_source stop;
+  std::jthread sender([&] {
+    EXPECT_THROW(connection_.exec({.stop = stop.get_token(), .prepared = false},
+                                  "select length($1)", large_),
+                 QueryCanceled);
+  });
+  while (descriptors_of(inode) < 3) std::this_thread::yield();
+  // The duplicate is there a moment before it is on record.
+  while (!waits(outcome_.duplicate.get())) std::this_thread::yield();
+  wait_for_a_full(outcome_.duplicate.get());
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(descriptors_of(inode));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  stop.request_stop();
+  sender.join();
 }
 
 // The server goes on in time: the statement is canceled when it has arrived, and nothing is lost.

@@ -88,6 +88,7 @@ bool Session::send_beside(SendCall call, void* context) {
   const FileDescriptor sent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!socket || !sent) return call(context);
   if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
+  stops_->sending = socket.get();
   std::optional<WaitingSocket> waiting(std::in_place, socket.get());
   bool accepted = false;
   std::thread sender;
@@ -100,10 +101,10 @@ bool Session::send_beside(SendCall call, void* context) {
     });
   }
   if (!sender.joinable()) {
+    stops_->sending = -1;
     waiting.reset();
     return call(context);
   }
-  stops_->sending = socket.get();
   await_sender(sent.get());
   sender.join();
   stops_->sending = -1;
