@@ -97,7 +97,8 @@ TEST(BeforeConnect, WhatItThrowsIsToldToThoseWhoWaitInVain) {
   config.hooks.before_connect = [](ConnectParams&) { throw std::runtime_error("no token yet"); };
   Pool pool(config);
   const std::string text = text_of<ConnectError>([&] { pool.acquire(100ms); });
-  EXPECT_NE(text.find("hook before_connect failed: no token yet"), std::string::npos) << text;
+  EXPECT_NE(text.find("\": hook before_connect failed: no token yet"), std::string::npos) << text;
+  EXPECT_EQ(text.find("server"), std::string::npos) << "which had no part in it: " << text;
 }
 
 TEST(AfterConnect, RunsOnAnOpenerBeforeAnybodySeesTheConnection) {
@@ -132,7 +133,19 @@ TEST(AfterConnect, AThrowThatIsNoExceptionIsToldToThoseWhoWaitInVain) {
   config.hooks.after_connect = [](Connection&) { throw 7; };
   Pool pool(config);
   const std::string text = text_of<ConnectError>([&] { pool.acquire(100ms); });
-  EXPECT_NE(text.find("after_connect failed: an exception that is no"), std::string::npos) << text;
+  EXPECT_NE(text.find("\": hook after_connect failed: an exception that is no"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("server"), std::string::npos) << "which had no part in it: " << text;
+}
+
+TEST(AfterConnect, WhatItLeavesOpenIsToldAsItsOwnFault) {
+  PoolConfig config = one();
+  config.hooks.after_connect = [](Connection& c) { c.exec("begin"); };
+  Pool pool(config);
+  const std::string text = text_of<ConnectError>([&] { pool.acquire(100ms); });
+  EXPECT_NE(text.find("\": hook after_connect left the connection unusable"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("server"), std::string::npos) << "which had no part in it: " << text;
 }
 
 TEST(AfterConnect, ATransactionThatItLeavesOpenIsAFailedConnect) {

@@ -22,8 +22,11 @@ std::string connect_text(Errc code, const ConnectReport& report, Location where)
   const auto first_line = text.substr(0, text.find('\n'));
   const auto more_lines = text.substr(std::min(text.size(), first_line.size() + 1));
 
-  std::string line = detail::pool_text(report.pool) + ": server ";
-  line += code == Errc::rejected ? "rejects the connection: " : "unreachable: ";
+  std::string line = detail::pool_text(report.pool) + ": ";
+  line += report.failed_in == ConnectReport::Where::hook      ? ""  // the text names it
+          : report.failed_in == ConnectReport::Where::process ? "cannot connect: "
+          : code == Errc::rejected                            ? "server rejects the connection: "
+                                                              : "server unreachable: ";
   if (!first_line.empty()) {
     line += one_line(first_line);
   } else {

@@ -56,9 +56,10 @@ bool before_the_server(const char* in) noexcept {
 }
 
 // The connect has failed for a reason of our own.
-ErrorValue unreachable(const std::string& pool, std::string text) {
+ErrorValue failed_here(const std::string& pool, ConnectReport::Where where, std::string text) {
   ConnectReport report;
   report.pool = pool;
+  report.failed_in = where;
   report.text = std::move(text);
   report.attempts = 1;
   report.since = report.last = report.at = std::chrono::steady_clock::now();
@@ -161,7 +162,7 @@ Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
   try {
     return connect(stop, deadline);
   } catch (...) {
-    return unreachable(name_, what_is_handled());
+    return failed_here(name_, ConnectReport::Where::process, what_is_handled());
   }
 }
 
@@ -213,7 +214,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
     // As after a lease: what the hook did is settled, and nobody gets what it left undone.
     if (!opened.connection.reusable()) {
       end(opened, stop);
-      return unreachable(name_,
+      return failed_here(name_, ConnectReport::Where::hook,
                          "hook after_connect left the connection unusable: a transaction, a "
                          "COPY or rows that nobody has read");
     }
@@ -241,7 +242,8 @@ void Opener::end(PooledConnection& unfit, const std::stop_token& stop) const noe
 
 // Needs: an exception is being handled.
 ErrorValue Opener::hook_failed(const char* hook) const {
-  return unreachable(name_, std::string("hook ") + hook + " failed: " + what_is_handled());
+  return failed_here(name_, ConnectReport::Where::hook,
+                     std::string("hook ") + hook + " failed: " + what_is_handled());
 }
 
 }  // namespace tidegate::detail

@@ -22,8 +22,12 @@ struct AddressFailure {
 
 // What is known of the connects that failed since the last one that succeeded. Plain data.
 struct ConnectReport {
+  // Where the last one failed. `hook`: in before_connect or after_connect, which threw or left the
+  // connection unusable. `process`: here, for want of memory, say.
+  enum class Where { server, hook, process };
   std::string pool{};
-  std::string text{};      // of the last failure: the server's words, or the system's
+  Where failed_in = Where::server;
+  std::string text{};      // of the last failure: the server's words, the system's, or ours
   std::string sqlstate{};  // empty when the server gave none
   std::uint32_t attempts = 0;
   std::chrono::steady_clock::time_point since{};      // of the first of them
@@ -36,9 +40,9 @@ struct ConnectReport {
   std::chrono::nanoseconds waited{};
 };
 
-// Code `unavailable` (unreachable: refused, timeout, starting up, DNS) or `rejected` (password,
-// database, TLS, an option that libpq or the server will not have, ...). Copies share the report,
-// so copying does not throw.
+// Code `unavailable` (unreachable: refused, timeout, starting up, DNS; or a hook failed) or
+// `rejected` (password, database, TLS, an option that libpq or the server will not have, ...).
+// Copies share the report, so copying does not throw.
 class TIDEGATE_API ConnectError : public Error {
  public:
   // Needs: code is unavailable or rejected.

@@ -77,7 +77,7 @@ class TIDEGATE_API Verdict {
 // WouldDeadlock.
 struct Hooks {
   // Opener, before each connect; `params` is a copy (a rotated password, a token that expires).
-  // A throw: the connect has failed as unreachable and is retried.
+  // A throw: the connect has failed as unavailable and is retried; ConnectError names the hook.
   std::function<void(ConnectParams& params)> before_connect{};
   // Opener, before anybody sees the connection; within pool_connect_timeout. A throw: as above.
   std::function<void(Connection&)> after_connect{};
