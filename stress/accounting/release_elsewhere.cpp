@@ -21,8 +21,8 @@ constexpr std::uint64_t kWarmUp = 4000;          // threads, until nothing grows
 constexpr std::uint64_t kMeasured = 4000;        // and so many at least after that
 constexpr std::uint64_t kGrowthKib = 2048;       // what malloc's own bookkeeping may take
 
-// An actor may find that it holds every lease itself, as far as the pool knows (would_deadlock);
-// then it lets its short-lived threads finish first.
+// An actor may find that it holds every lease itself, as far as the pool knows. It waits for its
+// short-lived threads.
 void lend_out(LedgerPool<>& pool, Actor& me) {
   std::vector<std::thread> threads;
   const auto join_all = [&] {
@@ -31,14 +31,11 @@ void lend_out(LedgerPool<>& pool, Actor& me) {
     threads.clear();
   };
   for (std::uint32_t done = 0; done < kThreadsPerRound;) {
-    if (auto held = pool.acquire(me)) {
-      threads.emplace_back([&pool, held = std::make_unique<Held>(std::move(*held))] {
-        pool.release(std::move(*held));
-      });
-      ++done;
-    } else {
-      join_all();
-    }
+    auto held = pool.acquire(me);
+    threads.emplace_back([&pool, held = std::make_unique<Held>(std::move(*held))] {
+      pool.release(std::move(*held));
+    });
+    ++done;
     if (threads.size() > me.random.below(8)) join_all();
   }
   join_all();

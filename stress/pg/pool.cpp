@@ -233,6 +233,18 @@ void PgPool::fill(Actor& actor, std::uint32_t count) {
   for (Held& held : all) release(actor, std::move(held));
 }
 
+void PgPool::with(Actor& actor, Deadline deadline, const std::function<void(Connection&)>& f) {
+  const Actor::InCall call(actor, "with");
+  attempts_.add();
+  pool_->with(
+      [&](Connection& connection) {
+        acquired_.add();
+        f(connection);
+      },
+      deadline);
+  ended_.add();
+}
+
 void PgPool::recurse() {
   attempts_.add();
   if (const auto lease = pool_->try_acquire()) {

@@ -79,6 +79,8 @@ class PgPool {
   // well.
   void fill(Actor& actor) { fill(actor, max_size_); }
   void fill(Actor& actor, std::uint32_t count);
+  // Pool::with(): a call of the pool's own, with a lease in it.
+  void with(Actor& actor, Deadline deadline, const std::function<void(Connection&)>& f);
   // An acquire and release out of a hook, on whichever thread that is; how it ends does not matter.
   void recurse();
   CloseReport close(Actor& actor, const CloseOptions& options = {});

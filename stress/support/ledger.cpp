@@ -63,7 +63,7 @@ Ledger::Attempt Ledger::begin(Actor& actor, Deadline deadline, const std::stop_t
   actor.fence = &fence_;
   actor.settled_after_fence = false;
   const bool is_timed = !deadline.is_never() && deadline != Deadline::now();
-  return {deadline, stop, fence_stands(), books.held.load(std::memory_order_relaxed),
+  return {deadline, stop, fence_stands(),
           is_timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{}};
 }
 
@@ -71,7 +71,6 @@ void Ledger::won(Actor& actor, const Attempt& attempt, Thing& thing) {
   actor.fence = nullptr;
   Books& books = line(actor.index);
   add(books.acquired);
-  add(books.held);
   const std::uint32_t before =
       thing.body().owner.exchange(actor.index + 1, std::memory_order_relaxed);
   require(before == 0, "I2", "a thing of actor ", before - 1, " was leased to actor ", actor.index);
@@ -110,9 +109,6 @@ void Ledger::lost(Actor& actor, const Attempt& attempt, Errc why) {
     case Errc::rejected:
       return require(not_made_[static_cast<std::size_t>(Errc::rejected)].load() > 0, "I9",
                      "rejected, and no making was");
-    case Errc::would_deadlock:
-      return require(attempt.held >= max_size_, "I9", "would_deadlock, and the actor has only ",
-                     attempt.held, " of ", max_size_);
     default: return require(false, "I9", "an acquire ended as ", to_string(why));
   }
 }
@@ -142,12 +138,11 @@ void Ledger::ending(std::uint32_t acquirer, Thing& thing, End how) {
   if (how == End::hijacked) live_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Ledger::ended(std::uint32_t acquirer, std::uint32_t who, End how) {
+void Ledger::ended(std::uint32_t who, End how) {
   Books& books = line(who);
   add(books.ended);
   if (how == End::discarded) add(books.discarded);
   if (how == End::hijacked) add(books.hijacked);
-  line(acquirer).held.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Ledger::aside(Actor& actor, Thing& thing) {

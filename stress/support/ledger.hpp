@@ -47,7 +47,6 @@ class Ledger {
     Deadline deadline;
     std::stop_token stop;
     bool after_fence = false;                       // it began when the fence stood already
-    std::uint64_t held = 0;                         // leases of this actor's that may still be out
     std::chrono::steady_clock::time_point began{};  // where that matters
   };
   Attempt begin(Actor& actor, Deadline deadline, const std::stop_token& stop,
@@ -60,7 +59,7 @@ class Ledger {
   // Just before and just after a lease ends. `acquirer`: the index of the actor whose lease it was.
   enum class End : std::uint8_t { released, discarded, hijacked };
   void ending(std::uint32_t acquirer, Thing& thing, End how);
-  void ended(std::uint32_t acquirer, std::uint32_t line, End how);
+  void ended(std::uint32_t line, End how);
 
   // The actor has it aside for a look, as maintenance does: under no lease, and nobody else's (I2).
   void aside(Actor& actor, Thing& thing);
@@ -107,7 +106,6 @@ class Ledger {
     Count ended{0};
     Count discarded{0};
     Count hijacked{0};
-    Count held{0};  // begun by this actor, not surely ended
     std::array<Count, kErrcCount> failed{};
   };
   static void add(Count& count) noexcept { count.fetch_add(1, std::memory_order_relaxed); }

@@ -244,7 +244,7 @@ class LedgerPool {
     } else {
       finish(held.lease_);
     }
-    ledger_.ended(held.acquirer_, line, how);
+    ledger_.ended(line, how);
   }
 
   void start_sampler(std::uint32_t index, std::uint64_t seed) {

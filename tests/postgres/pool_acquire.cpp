@@ -128,23 +128,10 @@ TEST(Pool, ShedsAcquiresAboveMaxWaiters) {
   held.release();
 }
 
-TEST(Pool, AThreadThatHoldsEverythingIsToldInsteadOfHanging) {
-  Pool pool(PoolConfig{.max_size = 2});
-  const auto held = lease_all(pool);
-  try {
-    const Lease none = pool.acquire();
-    FAIL() << "nobody could ever have released one";
-  } catch (const WouldDeadlock& error) {
-    EXPECT_EQ(error.situation(), WouldDeadlock::Situation::acquire);
-    EXPECT_NE(std::string(error.what()).find("pool_support.hpp"), std::string::npos);
-  }
-}
-
 TEST(Pool, ALeaseMayBeReleasedByAnotherThread) {
   Pool pool(PoolConfig{.max_size = 1});
   Lease lease = pool.acquire();
   std::jthread([&] {
-    lease.adopt();
     EXPECT_EQ(lease->query_value<int>("select 5"), 5);
     lease.release();
   }).join();

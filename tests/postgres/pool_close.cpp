@@ -106,12 +106,10 @@ TEST(Close, IsIdempotentAndConcurrentCallersGetTheSameReport) {
   }
 }
 
-TEST(Close, ByAThreadThatHoldsALeaseIsRefusedAndHarmsNothing) {
+TEST(Close, InACallOfThePoolIsRefusedAndHarmsNothing) {
   Pool pool(PoolConfig{.max_size = 2});
-  Lease lease = pool.acquire();
-  EXPECT_THROW(pool.close(), WouldDeadlock);
+  pool.with([&](Connection&) { EXPECT_THROW(pool.close(), WouldDeadlock); });
   EXPECT_FALSE(pool.closed());
-  lease.release();
   EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained);
 }
 

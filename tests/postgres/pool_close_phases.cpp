@@ -280,22 +280,24 @@ struct DrainListener : tidegate::Observer {
   CloseReport report;
 };
 
-TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
+// In a call of the pool: that lease ends with the call, which waits for the destructor.
+TEST(PoolDestructor, DoesNotWaitForACallOfItsOwnThread) {
   const auto listener = std::make_shared<DrainListener>();
-  Lease own;
   std::jthread other;
-  {
-    Pool pool(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
-    own = pool.acquire();
+  auto pool =
+      std::make_unique<Pool>(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
+  const int one = pool->with([&](Connection& own) {
     std::promise<void> held;
     other = std::jthread([&held, &pool, listener] {
-      const Lease lease = pool.acquire();
+      const Lease lease = pool->acquire();
       held.set_value();
       listener->draining.wait();
     });
     held.get_future().wait();
-  }
-  EXPECT_EQ(own->query_value<int>("select 1"), 1);
+    pool.reset();
+    return own.query_value<int>("select 1");
+  });
+  EXPECT_EQ(one, 1);
   EXPECT_EQ(listener->report.outcome, Outcome::orphaned);
   EXPECT_EQ(listener->report.leases_at_close, 2u);
   EXPECT_EQ(listener->report.leases_orphaned, 1u) << "the other's was waited for";
@@ -303,20 +305,20 @@ TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThread) {
 
 // Somebody else has begun to close it, and waits for that lease. Seen failing with a destructor
 // that waits with them.
-TEST(PoolDestructor, DoesNotWaitForLeasesOfItsOwnThreadInACloseOfAnother) {
+TEST(PoolDestructor, DoesNotWaitForACallOfItsOwnThreadInACloseOfAnother) {
   const auto listener = std::make_shared<DrainListener>();
-  Lease own;
-  {
-    Pool pool(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
-    own = pool.acquire();
-    pool.request_close("in a signal handler");
+  auto pool =
+      std::make_unique<Pool>(PoolConfig{.max_size = 2, .close_drain = kLong, .observer = listener});
+  const int one = pool->with([&](Connection& own) {
+    pool->request_close("in a signal handler");
     listener->draining.wait();
-  }
+    pool.reset();
+    return own.query_value<int>("select 1");
+  });
+  EXPECT_EQ(one, 1);
   EXPECT_LT(listener->report.total, kPatience);
   EXPECT_EQ(listener->report.outcome, Outcome::orphaned);
   EXPECT_EQ(listener->report.leases_orphaned, 1u);
-  EXPECT_EQ(own->query_value<int>("select 1"), 1);
-  own.release();
 }
 
 // Seen failing with a pool that closes itself on the hook's own thread: it waits for that.

@@ -41,7 +41,11 @@ class Recorder : public tidegate::Observer {
   }
   void waited(Location, std::chrono::nanoseconds) override { note("waited"); }
   void released(const LeaseReleased& event) override {
+    note("released");
     note(event.clean ? "released clean" : "released dirty");
+    if (event.hijacked) note("released hijacked");
+    EXPECT_GE(event.held, 0ns);
+    EXPECT_LT(event.held, 1h);
     EXPECT_EQ(event.acquired.file(), "postgres/pool_observer.cpp");
   }
   void connect_started() override { note("connect started"); }
@@ -175,8 +179,8 @@ TEST_F(Observed, EveryWayInWhichAnAcquireFailsHasOneEnd) {
     return Verdict::use();
   };
   Pool pool(one);
+  pool.with([&](Connection&) { EXPECT_THROW(pool.acquire(Deadline::never()), WouldDeadlock); });
   Lease held = pool.acquire();
-  EXPECT_THROW(pool.acquire(Deadline::never()), WouldDeadlock);
   std::jthread([&] {
     EXPECT_THROW(pool.acquire(10ms), AcquireTimeout);
     EXPECT_FALSE(pool.try_acquire());
@@ -203,7 +207,7 @@ TEST_F(Observed, EveryWayInWhichAnAcquireFailsHasOneEnd) {
   EXPECT_EQ(count("acquire: overloaded"), 1);
   EXPECT_EQ(count("acquire: hook"), 1);
   EXPECT_EQ(count("acquire: closed"), 1);
-  EXPECT_EQ(count("acquired"), 1);
+  EXPECT_EQ(count("acquired"), 2);
   EXPECT_TRUE(recorder_->balanced());
 }
 
@@ -281,6 +285,66 @@ TEST_F(Observed, AResetThatIsCutShortByCloseHasItsEnd) {
   pool.close();
   EXPECT_EQ(count("not washed"), 1);
   EXPECT_TRUE(recorder_->balanced());
+}
+
+// A tracer opens a span at acquire_ended and ends it at released. Seen failing, with one span that
+// stays open, for a lease that was hijacked, and with two that were never opened for those of
+// acquire_all_idle().
+TEST_F(Observed, EveryLeaseThatBeginsEndsWithOneRelease) {
+  Pool pool(config(2));
+  const auto expect_balance = [&](int leases, const char* end) {
+    EXPECT_EQ(count("acquired"), leases) << end;
+    EXPECT_EQ(count("released"), leases) << end;
+    EXPECT_EQ(count("acquire started"), count("acquire ended")) << end;
+  };
+  pool.acquire().release();
+  expect_balance(1, "not used");
+  pool.try_acquire().value()->exec("select 1");
+  expect_balance(2, "used");
+  pool.acquire()->exec("begin");
+  expect_balance(3, "dirty");
+  pool.acquire().discard();
+  expect_balance(4, "discarded");
+  {
+    const Connection mine = pool.acquire().hijack();
+  }
+  expect_balance(5, "hijacked");
+  EXPECT_EQ(count("released hijacked"), 1);
+  pool.acquire()->close();
+  expect_balance(6, "broken");
+  ASSERT_TRUE(eventually([&] { return pool.stats().leased + pool.stats().checking == 0; }));
+  pool.exec("select 1");
+  expect_balance(7, "pool.exec");
+  const auto idle = static_cast<int>(pool.acquire_all_idle().size());
+  EXPECT_GE(idle, 1);
+  expect_balance(7 + idle, "acquire_all_idle");
+}
+
+// To within what the clock says, not the tick of 10 ms: most leases are shorter than that.
+TEST_F(Observed, AReleaseSaysForHowLongTheLeaseWasHeld) {
+  struct Holds : tidegate::Observer {
+    void released(const LeaseReleased& event) override { held = event.held; }
+    std::chrono::nanoseconds held{};
+  };
+  const auto holds = std::make_shared<Holds>();
+  PoolConfig one = config();
+  one.observer = holds;
+  Pool pool(one);
+  const auto expect_exact = [&](auto&& acquire) {
+    const auto before = std::chrono::steady_clock::now();
+    Lease lease = acquire();
+    const auto begun = std::chrono::steady_clock::now();
+    await_idle_long_enough();
+    const auto ending = std::chrono::steady_clock::now();
+    lease.release();
+    const auto after = std::chrono::steady_clock::now();
+    EXPECT_GE(holds->held, ending - begun);
+    EXPECT_LE(holds->held, after - before);
+  };
+  expect_exact([&] { return pool.acquire(); });  // opens the connection
+  expect_exact([&] { return pool.acquire(); });  // from the warm path
+  expect_exact([&] { return pool.try_acquire(Deadline(30s)).value(); });
+  expect_exact([&] { return std::move(pool.acquire_all_idle().at(0)); });
 }
 
 TEST_F(Observed, WhyConnectionsAreRetired) {

@@ -136,8 +136,7 @@ TEST_F(Registry, ClosesAllInReverseOrder) {
 TEST_F(Registry, ClosesTheOthersWhenOneCannotBeClosedHere) {
   const auto first = registry_.open("first", {});
   const auto second = registry_.open("second", {});
-  const Lease held = second->acquire();
-  EXPECT_THROW(registry_.close_all(), WouldDeadlock);
+  second->with([&](Connection&) { EXPECT_THROW(registry_.close_all(), WouldDeadlock); });
   EXPECT_TRUE(first->closed());
   EXPECT_EQ(registry_.get("second"), second);
 }

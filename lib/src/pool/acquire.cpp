@@ -36,8 +36,9 @@ void PoolImpl::tell_started(Location where) const noexcept {
   tell(config_.observer, [&](Observer& o) { o.acquire_started(where); });
 }
 
-void PoolImpl::tell_served(Location where) const noexcept {
+void PoolImpl::tell_served(core::Ticket ticket, Location where) const noexcept {
   if (!tells_leases_) return;
+  core_->begin_now(ticket);
   tell(config_.observer, [&](Observer& o) { o.acquire_ended({.where = where}); });
 }
 
@@ -48,6 +49,8 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   search.where = wish.where;
   search.stop = wish.stop;
   search.may_not_wait = InHook::of(*this);
+  search.pool = this;
+  search.suspect = &PoolImpl::suspect;
   if (wish.deadline) {
     search.deadline = *wish.deadline;
   } else if (config_.acquire_timeout.count() > 0) {
@@ -93,7 +96,7 @@ std::vector<LeaseInfo> PoolImpl::leases_of_nested(Entered entered) const {
     return {};
   }
   try {
-    return leases_held_by(*core_, core::current_thread_id());
+    return leases_held_by(*core_, core::current_thread_id(), Known::last_user);
   } catch (...) {
     leave(entered);
     throw;
@@ -131,7 +134,8 @@ Expected<core::Ticket> PoolImpl::refuse_nested(Entered entered, const std::vecto
 
 void PoolImpl::begin_taking_idle(Location where) {
   if (config_.nested_acquire == NestedAcquire::off) return;
-  const std::vector<LeaseInfo> held = leases_held_by(*core_, core::current_thread_id());
+  const std::vector<LeaseInfo> held =
+      leases_held_by(*core_, core::current_thread_id(), Known::last_user);
   if (held.empty()) return;
   if (config_.nested_acquire == NestedAcquire::fail) nested_error(held, where).raise();
   count_nested(held, where);
@@ -143,6 +147,7 @@ void PoolImpl::begin_lease(core::Ticket ticket, Location where) noexcept {
     kept->keep(Stack::current(), core_->slots().slot(ticket.slot()).acquired() + 1);
   }
   core_->begin_lease(ticket, where);
+  if (tells_leases_) core_->begin_now(ticket);
 }
 
 Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const AcquireWish& wish,
@@ -309,6 +314,19 @@ void PoolImpl::set_aside(core::Ticket ticket, Task task) noexcept {
   core_->slots().want_check(ticket.slot());
 }
 
+// ---- waits for oneself -----------------------------------------------------------------------
+
+// On the thread that waits; it is among the waiters, so this takes as long as the observer does.
+void PoolImpl::suspect(core::Search& waiting) noexcept {
+  const auto& search = static_cast<const Search&>(waiting);
+  const PoolImpl& pool = *search.pool;
+  pool.core_->count_suspicion();
+  tell(pool.config_.observer, [&](Observer& o) {
+    const auto own = leases_held_by(*pool.core_, core::current_thread_id(), Known::last_user);
+    o.self_deadlock_suspected(search.where, own, false);
+  });
+}
+
 // ---- words -----------------------------------------------------------------------------------
 
 ErrorValue PoolImpl::refuse_stopped(const AcquireWish& wish) {
@@ -365,6 +383,9 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
   report.silent = search.silent;
   auto longest = holders(1);
   if (!longest.empty()) report.longest = std::move(longest.front());
+  const std::int32_t self = core::current_thread_id();
+  if (count_leases(*core_, self, Known::last_user) == config_.max_size)
+    report.own = holders_of(leases_held_by(*core_, self, Known::last_user));
   if (const auto failure = core_->last_failure()) {
     if (const auto* error = failure->as<ConnectError>()) report.last_connect = error->server_text();
   }
@@ -395,6 +416,7 @@ ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, L
     if (const auto* last = failure->as<ConnectError>()) {
       report = last->report();
     } else {
+      report.failed_in = ConnectReport::Where::process;
       report.text = failure->what();
     }
   }

@@ -56,6 +56,14 @@ std::string used_text(const AcquireReport& report) {
   return text;
 }
 
+// What it looks like when nobody else may be there to give one back.
+std::string own_text(const AcquireReport& report) {
+  if (report.own.empty()) return {};
+  return std::string("\n  likely: ") +
+         (report.own.size() == 1 ? "the lease was" : "all leases were") +
+         " acquired or last used by this very thread: " + describe_holders(report.own);
+}
+
 std::string cause_text(const AcquireReport& report, AcquireTimeout::Cause cause) {
   const PoolCounts& counts = report.counts;
   switch (cause) {
@@ -130,13 +138,20 @@ std::string timeout_text(const AcquireReport& report, AcquireTimeout::Cause caus
       .append(cause_text(report, cause))
       .append(silent_text(report));
   if (!report.last_connect.empty()) text += "\n  last connect: " + one_line(report.last_connect);
-  text += "\n  hint: " + hint_text(report, cause);
+  text += own_text(report);
+  text += "\n  hint: ";
+  if (!report.own.empty()) {
+    text +=
+        "pass the connection down instead of acquiring again; if another thread has it by now, ";
+  }
+  text += hint_text(report, cause);
   return text + this_acquire(where);
 }
 
 std::string canceled_text(const AcquireReport& report, Location where) {
   return pool_text(report.pool) + ": acquire canceled by its stop token after " +
-         brief_duration(report.waited, 4) + counts_line(report.counts) + this_acquire(where);
+         brief_duration(report.waited, 4) + counts_line(report.counts) + own_text(report) +
+         this_acquire(where);
 }
 
 std::string overloaded_text(const AcquireReport& report, std::uint32_t max_waiters,

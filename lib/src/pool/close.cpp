@@ -42,11 +42,11 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
   if (InHook::of(*this) || closing_.runs_here()) {
     throw WouldDeadlock(name_, WouldDeadlock::Situation::close_on_pool_thread, {}, where);
   }
-  const auto own = leases_held_by(*core_, core::current_thread_id());
+  const auto own = leases_held_by(*core_, core::current_thread_id(), Known::in_call);
   if (!own.empty()) {
     throw WouldDeadlock(name_, WouldDeadlock::Situation::close_with_lease, holders_of(own), where);
   }
-  return closing_.run(options, where, 0, weak_from_this());
+  return closing_.run(options, where, weak_from_this());
 }
 
 void PoolImpl::request_close(const char* reason, Location where) noexcept {
@@ -79,8 +79,7 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
   }
   const auto close = [](const std::shared_ptr<PoolImpl>& pool, Location where) noexcept {
     try {
-      pool->closing_.run({.reason = "pool destroyed"}, where,
-                         count_leases(*pool->core_, core::current_thread_id()), pool);
+      pool->closing_.run_last({.reason = "pool destroyed"}, where, pool);
     } catch (...) {  // out of memory for the report
       pool->closing_.end_without_report(pool);
     }

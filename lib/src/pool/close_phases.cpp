@@ -70,7 +70,10 @@ bool Closing::await(std::chrono::milliseconds look_every, const std::function<vo
       return own_.load(std::memory_order_relaxed) != own ? Deadline::now()
                                                          : earlier(until(), next_look);
     };
-    if (parts_.core.slots().await_drained(wake, own)) return true;
+    if (parts_.core.slots().await_drained(wake, own)) {
+      if (!has_less_to_leave_out(own)) return true;
+      continue;
+    }
     if (until().passed()) return false;
     if (!next_look.passed()) continue;
     look();
@@ -93,7 +96,10 @@ bool Closing::drain() {
   draining_.store(true, std::memory_order_relaxed);
   enter("drain", &Plan::drain);
   CloseProgress progress;
-  const bool drained = await(1s, [&] {
+  bool in_doubt = count_leases(core, core::current_thread_id(), Known::last_user) >
+                  own_.load(std::memory_order_relaxed);
+  const bool drained = await(in_doubt ? core::kSuspicious : 1s, [&] {
+    if (std::exchange(in_doubt, false)) tell_if_suspicious();
     const auto spent = Clock::now() - began_;
     if (!progress.due(spent)) return;
     tell(parts_.config.observer, [&](Observer& o) {
@@ -103,8 +109,35 @@ bool Closing::drain() {
   });
   result_.drain = Clock::now() - began_ - result_.fence;
   draining_.store(false, std::memory_order_relaxed);
-  if (!drained) note_left();
-  return drained;
+  if (drained) return true;
+  note_left();
+  note_own();
+  end_of_patience();
+  return parts_.core.slots().drained(own_.load(std::memory_order_relaxed));
+}
+
+// What the destructor's thread has used last, and nobody has given back in all that time.
+void Closing::end_of_patience() noexcept {
+  std::lock_guard lock(mutex_);
+  drain_over_ = true;
+  const std::int32_t thread = last_.load(std::memory_order_relaxed);
+  if (thread != 0) leave_out(thread, Known::last_user);
+}
+
+// Some leases were acquired, or used last, by this very thread, which waits: nobody else may be
+// there to give them back.
+void Closing::tell_if_suspicious() const noexcept {
+  tell(parts_.config.observer, [&](Observer& o) {
+    const auto own = leases_held_by(parts_.core, core::current_thread_id(), Known::last_user);
+    if (!own.empty()) o.self_deadlock_suspected(where_, own, true);
+  });
+}
+
+void Closing::note_own() noexcept {
+  const long self = core::current_thread_id();
+  result_.leases_of_closer = static_cast<std::uint32_t>(
+      std::count_if(result_.remaining.begin(), result_.remaining.end(),
+                    [self](const auto& left) { return left.lease.thread_id == self; }));
 }
 
 // Which leases were left over by drain; and those that have begun since: a thread that had its
@@ -115,7 +148,7 @@ void Closing::note_left() {
   noted_.resize(parts_.config.max_size);
   for (std::uint32_t i = 0; i < parts_.config.max_size; ++i) {
     if (noted_[i] || !slots.slot(i).leased()) continue;
-    if (slots.slot(i).holder() == self_ && own_ > 0) continue;
+    if (is_left_out(i)) continue;
     auto lease = lease_of(parts_.core, i);
     if (!lease) continue;
     Left left{.slot = i, .session = {}};
@@ -158,7 +191,8 @@ template <class Visit>
 void Closing::for_each_left(Visit&& visit) {
   for (std::size_t i = 0; i < left_.size(); ++i) {
     parts_.core.visit(left_[i].slot, [&](const PooledConnection& pooled, const core::Slot&) {
-      if (still_out(left_[i].slot)) visit(result_.remaining[i], pooled, left_[i]);
+      const bool waited_for = still_out(left_[i].slot) && !is_left_out(left_[i].slot);
+      if (waited_for) visit(result_.remaining[i], pooled, left_[i]);
     });
   }
 }

@@ -169,6 +169,12 @@ std::string to_string(const CloseReport& report) {
   text += "\n  drain " + brief_duration(report.drain) + ": " +
           counted(report.leases_at_close, "lease") + " out, " +
           std::to_string(report.remaining.size()) + " did not come back";
+  if (report.leases_of_closer > 0) {
+    text += "\n  " + std::to_string(report.leases_of_closer) +
+            (report.leases_of_closer == 1 ? " of them was" : " of them were") +
+            " acquired or last used by the closing thread itself: what it still had while "
+            "it closed could not come back";
+  }
   if (report.cancel.count() > 0 || report.cancels_sent > 0) {
     text += "\n  cancel " + brief_duration(report.cancel) + ": " +
             counted(report.cancels_sent, "request") + " sent, " +
@@ -202,6 +208,7 @@ std::string to_json(const CloseReport& report) {
   object.seconds("total", report.total);
   object.number("leases_at_close", report.leases_at_close);
   object.number("leases_orphaned", report.leases_orphaned);
+  object.number("leases_of_closer", report.leases_of_closer);
   object.number("idle_closed", report.idle_closed);
   object.number("waiters_rejected", report.waiters_rejected);
   object.number("connects_aborted", report.connects_aborted);

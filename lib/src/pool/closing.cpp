@@ -88,10 +88,26 @@ void Closing::shorten(const CloseOptions& options) {
   shorter(plan_.force, options.force);
 }
 
-// Needs mutex_. The leases of the calling thread are not waited for.
-void Closing::leave_out(std::uint32_t own) noexcept {
-  self_.store(core::current_thread_id(), std::memory_order_relaxed);
-  own_.store(own, std::memory_order_relaxed);
+// Needs mutex_. The leases of that thread, as far as they are its own, are not waited for.
+void Closing::leave_out(std::int32_t thread, Known known) noexcept {
+  last_.store(thread, std::memory_order_relaxed);
+  own_known_.store(known, std::memory_order_relaxed);
+  own_.store(count_leases(parts_.core, thread, known), std::memory_order_relaxed);
+}
+
+// One of the `own` that are not waited for has come back, or another thread uses it: what is still
+// out may be somebody else's.
+bool Closing::has_less_to_leave_out(std::uint32_t own) noexcept {
+  if (own == 0) return false;
+  std::lock_guard lock(mutex_);
+  leave_out(last_.load(std::memory_order_relaxed), own_known_.load(std::memory_order_relaxed));
+  return own_.load(std::memory_order_relaxed) < own;
+}
+
+bool Closing::is_left_out(std::uint32_t slot) const noexcept {
+  if (own_.load(std::memory_order_relaxed) == 0) return false;
+  return is_of(parts_.core.slots().slot(slot), last_.load(std::memory_order_relaxed),
+               own_known_.load(std::memory_order_relaxed));
 }
 
 void Closing::hurry() noexcept {
@@ -121,13 +137,18 @@ bool Closing::runs_here() const {
   return running_ && !report_ && runner_ == core::current_thread_id();
 }
 
-CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
+CloseReport Closing::run(const CloseOptions& options, Location where,
                          const std::weak_ptr<void>& keep) {
-  return run(options, where, own, keep, Caller::user);
+  return run(options, where, keep, Caller::user);
+}
+
+CloseReport Closing::run_last(const CloseOptions& options, Location where,
+                              const std::weak_ptr<void>& keep) {
+  return run(options, where, keep, Caller::destructor);
 }
 
 CloseReport Closing::run_requested(const std::weak_ptr<void>& keep) {
-  return run({}, request_where_, 0, keep, Caller::pool);
+  return run({}, request_where_, keep, Caller::pool);
 }
 
 // Until finish() has a report, others may take over.
@@ -146,18 +167,21 @@ class Closing::Turn {
   Closing& closing_;
 };
 
-CloseReport Closing::run(const CloseOptions& options, Location where, std::uint32_t own,
+CloseReport Closing::run(const CloseOptions& options, Location where,
                          const std::weak_ptr<void>& keep, Caller caller) {
   const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
   {
     std::unique_lock lock(mutex_);
     if (report_) return *report_;
-    if (!publish(options.reason, where) && caller == Caller::user) {
+    if (!publish(options.reason, where) && caller != Caller::pool) {
       later_.push_back(record_of(options.reason, where));
+    }
+    if (caller == Caller::destructor) {
+      leave_out(core::current_thread_id(),
+                running_ && drain_over_ ? Known::last_user : Known::in_call);
     }
     if (running_) {
       shorten(options);
-      if (own > 0) leave_out(own);
       lock.unlock();
       parts_.core.slots().poke_drain();
       lock.lock();
@@ -166,7 +190,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
     }
     running_ = true;
     runner_ = core::current_thread_id();
-    leave_out(own);
+    drain_over_ = false;
     plan_ = {.drain = options.drain.value_or(parts_.config.close_drain),
              .cancel = options.cancel.value_or(parts_.config.close_cancel),
              .force = options.force.value_or(parts_.config.close_force)};
@@ -179,6 +203,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where, std::uint3
   result_.announced = announced_;  // there is none to come once the record is published
   result_.still_attached = *closed_->attached;
   began_ = Clock::now();
+  where_ = where;
   if (!drain() && !cancel()) force();
   end_rest(keep);
   return finish();

@@ -19,6 +19,7 @@
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/session_monitor.hpp>
 
+#include "lease_table.hpp"
 #include "pooled_connection.hpp"
 
 namespace tidegate::detail {
@@ -57,10 +58,15 @@ class Closing {
   // The first time: true. What the leases are told is not said here.
   bool announce(std::string_view reason, Location where);
 
-  // Needs: no phase is negative. `own`: leases of the calling thread, which are not waited for.
-  // `keep`: what threads that are stuck refer to, for them to hold from then on.
-  CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
-                  const std::weak_ptr<void>& keep);
+  // Needs: no phase is negative, and no call that the calling thread is in has a lease. `keep`:
+  // what threads that are stuck refer to, for them to hold from then on.
+  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep);
+
+  // For the destructor, which cannot be refused. Leases in calls that its thread is in are not
+  // waited for: that is certain to be in vain. Those of which it is the last user have until drain
+  // is over, since others may have them by now; then they are left as they are.
+  CloseReport run_last(const CloseOptions& options, Location where,
+                       const std::weak_ptr<void>& keep);
 
   // What request() left to be done, on a thread of the pool.
   CloseReport run_requested(const std::weak_ptr<void>& keep);
@@ -89,15 +95,17 @@ class Closing {
     std::chrono::milliseconds force{};
   };
 
-  enum class Caller : std::uint8_t { user, pool };
+  enum class Caller : std::uint8_t { user, pool, destructor };
   // One run under way; ends when that does, whatever happened.
   class Turn;
-  CloseReport run(const CloseOptions& options, Location where, std::uint32_t own,
-                  const std::weak_ptr<void>& keep, Caller caller);
+  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep,
+                  Caller caller);
   bool publish(std::string reason, Location where);
   CloseRecord record_of(std::string reason, Location where) const;
   void shorten(const CloseOptions& options);
-  void leave_out(std::uint32_t own) noexcept;
+  void leave_out(std::int32_t thread, Known known) noexcept;
+  bool is_left_out(std::uint32_t slot) const noexcept;
+  bool has_less_to_leave_out(std::uint32_t own) noexcept;
   void hurry() noexcept;
   Deadline until() const noexcept;
 
@@ -108,6 +116,9 @@ class Closing {
   bool cancel();
   bool force();
   void note_left();
+  void note_own() noexcept;
+  void end_of_patience() noexcept;
+  void tell_if_suspicious() const noexcept;
   void note_ended(const char* phase);
   void note_canceled();
   bool still_out(std::uint32_t slot) const;
@@ -144,14 +155,17 @@ class Closing {
   std::vector<CloseRecord> later_{};        // mutex_
   std::optional<CloseReport> report_{};     // mutex_; set = close has ended
   std::optional<CloseRecord> announced_{};  // mutex_
+  bool drain_over_ = false;                 // mutex_; of the run under way
 
-  // Leases that are not waited for, and the thread that holds them: of who runs it, or of who joins
-  // it. Relaxed: poke_drain() carries them.
+  // The destructor's thread; how many leases of it are not waited for, and which. Relaxed:
+  // poke_drain() carries them.
+  std::atomic<std::int32_t> last_{0};
   std::atomic<std::uint32_t> own_{0};
-  std::atomic<std::int32_t> self_{0};
+  std::atomic<Known> own_known_{Known::in_call};
 
   // Of the thread that runs it.
   Clock::time_point began_{};
+  Location where_{};
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
   // A lease that drain left over, as in result_.remaining.
   struct Left {

@@ -20,24 +20,28 @@ std::string deadlock_text(const std::string& pool, WouldDeadlock::Situation situ
   std::string hint;
   switch (situation) {
     case WouldDeadlock::Situation::acquire:
-      text += "acquire would wait for ever: this thread holds " +
-              (held.size() == 1 ? "the only lease" : "all " + counted(held.size(), "lease"));
-      hint = "release one first, or pass the connection down instead of acquiring again";
+      text += "acquire would wait for ever: this thread is in " +
+              (held.size() == 1 ? "a call" : std::to_string(held.size()) + " calls") +
+              " of the pool (with, transact, copy) that " + (held.size() == 1 ? "has" : "have") +
+              (held.size() == 1 ? " the only lease" : " all leases");
+      hint = "use the connection that the call has given instead of acquiring again";
       break;
     case WouldDeadlock::Situation::acquire_in_hook:
       text += "acquire would wait in a hook of this pool, and the pool waits for the hook";
       hint = "use the connection that the hook is given, or try_acquire()";
       break;
     case WouldDeadlock::Situation::nested_acquire:
-      text += "acquire is refused: this thread holds " + counted(held.size(), "lease") +
-              " already, and threads that hold one and wait for another may wait for each other";
+      text += "acquire is refused: this thread was the last to acquire or use " +
+              counted(held.size(), "lease") + " that " + (held.size() == 1 ? "is" : "are") +
+              " out, and threads that hold one and wait for another may wait for each other";
       hint =
-          "pass the connection down instead of acquiring again, or set pool_nested_acquire to "
-          "warn or off";
+          "pass the connection down instead of acquiring again; if it was handed on, adopt() it "
+          "there; or set pool_nested_acquire to warn or off";
       break;
     case WouldDeadlock::Situation::close_with_lease:
-      text += "close would wait for ever: this thread holds " + counted(held.size(), "lease");
-      hint = "release() it before close, or adopt() it on the thread that will release it";
+      text += "close would wait for ever: this thread is in a call of the pool (with, transact, " +
+              std::string("copy) that has ") + (held.size() == 1 ? "a lease" : "leases");
+      hint = "close after that call, or use request_close() here";
       break;
     case WouldDeadlock::Situation::close_on_pool_thread:
       text += "close would wait for itself: it is called from a hook or a thread of this pool";

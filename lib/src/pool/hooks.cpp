@@ -42,6 +42,7 @@ void Observer::pooler_recognized(const PoolerRecognized&) {}
 void Observer::leak_suspected(const LeaseInfo&) {}
 void Observer::leak_returned(const LeaseInfo&) {}
 void Observer::nested_acquire(Location, const LeaseInfo&, bool) {}
+void Observer::self_deadlock_suspected(Location, const std::vector<LeaseInfo>&, bool) {}
 void Observer::hook_failed(std::string_view, std::string_view) {}
 void Observer::close_phase(std::string_view) {}
 void Observer::close_waits(std::chrono::nanoseconds, const std::vector<LeaseInfo>&) {}

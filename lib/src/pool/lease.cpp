@@ -26,18 +26,23 @@ void refuse_inherited(detail::PoolCore& core, core::Ticket ticket, const char* v
       " in a child after fork(): only the process that acquired it may use it\n  hint: make "
       "the pool after fork()");
 }
-[[maybe_unused]] bool is_idle(detail::PoolCore& core, core::Ticket ticket) noexcept {
+bool is_idle(detail::PoolCore& core, core::Ticket ticket) noexcept {
   const Connection& connection = core.resource(ticket.slot()).connection;
   return connection.transaction_status() == TransactionStatus::idle;
 }
 
-void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean) noexcept {
+void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean,
+                  bool hijacked = false) noexcept {
   const detail::PooledConnection& pooled = core.resource(ticket.slot());
   if (!pooled.rules->tells_releases) return;
   detail::tell(pooled.rules->observer, [&](Observer& o) {
-    o.released({.acquired = core.slots().slot(ticket.slot()).record().site,
+    const core::Slot::Record record = core.slots().slot(ticket.slot()).record();
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    o.released({.acquired = record.site,
                 .backend_pid = pooled.connection.backend_pid(),
-                .clean = clean});
+                .clean = clean,
+                .held = now - std::chrono::steady_clock::duration(record.since),
+                .hijacked = hijacked});
   });
 }
 
@@ -60,7 +65,7 @@ Connection& Lease::operator*() const {
     return use_slowly();
   }
   const std::uint32_t slot = ticket_.slot();
-  // [holder] relaxed: read by diagnostics and by the deadlock check, which is about this thread.
+  // [holder] relaxed: read by diagnostics, and by checks that are about this thread.
   core->slots().slot(slot).adopt(thread);
   Connection& connection = core->resource(slot).connection;
   connection.mark_use();
@@ -72,6 +77,12 @@ Connection& Lease::use_slowly() const {
   refuse_inherited(*core_, ticket_, "use of the connection");
   core::current_thread_id();  // known from here on
   return **this;
+}
+
+Connection& Lease::use_in_call() const {
+  Connection& connection = **this;
+  core_->slots().slot(ticket_.slot()).adopt_for_call(core::current_thread_id());
+  return connection;
 }
 
 void Lease::adopt() noexcept {
@@ -138,6 +149,8 @@ Connection Lease::hijack() && {
         "lease: hijack inside a verb of its connection: in a callback, a range or a "
         "notice handler");
   }
+  // Only looked at: a transaction goes on where the connection goes.
+  tell_release(*core_, ticket_, is_idle(*core_, ticket_), true);
   detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
   detail::tell(pooled.rules->observer, [&](Observer& o) {
     o.retired({.reason = to_string(core::Retired::hijacked),

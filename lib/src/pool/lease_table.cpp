@@ -72,19 +72,30 @@ std::vector<LeaseInfo> leases_of(const PoolCore& core) {
   return leases;
 }
 
-std::uint32_t count_leases(const PoolCore& core, std::int32_t thread) noexcept {
+std::uint32_t count_leases(const PoolCore& core) noexcept {
   std::uint32_t count = 0;
   for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
-    const std::int32_t holder = core.slots().slot(i).holder();
-    if (thread == 0 ? holder != 0 : holder == thread) ++count;
+    if (core.slots().slot(i).leased()) ++count;
   }
   return count;
 }
 
-std::vector<LeaseInfo> leases_held_by(const PoolCore& core, std::int32_t thread) {
+bool is_of(const core::Slot& slot, std::int32_t thread, Known known) noexcept {
+  return known == Known::in_call ? slot.in_call_of(thread) : slot.holder() == thread;
+}
+
+std::uint32_t count_leases(const PoolCore& core, std::int32_t thread, Known known) noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
+    if (is_of(core.slots().slot(i), thread, known)) ++count;
+  }
+  return count;
+}
+
+std::vector<LeaseInfo> leases_held_by(const PoolCore& core, std::int32_t thread, Known known) {
   std::vector<LeaseInfo> leases;
   for (std::uint32_t i = 0; i < core.slots().limits().max_size; ++i) {
-    if (core.slots().slot(i).holder() != thread) continue;
+    if (!is_of(core.slots().slot(i), thread, known)) continue;
     if (auto lease = lease_of(core, i)) leases.push_back(std::move(*lease));
   }
   sort_by_age(leases);

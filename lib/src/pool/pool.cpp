@@ -111,7 +111,7 @@ Lease Pool::acquire_slowly(Location where) {
       !begin_if_ready(*core_, entered.ticket, where)) {
     return acquire_slowly(entered, where);
   }
-  impl_->tell_served(where);
+  impl_->tell_served(entered.ticket, where);
   return Lease(core_, entered.ticket);
 }
 
@@ -152,7 +152,7 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   const auto entered = enter_and_look(core);
   if (may_be_warm() && entered.entry == Entry::docked &&
       begin_if_ready(core, entered.ticket, where)) [[likely]] {
-    impl_->tell_served(where);
+    impl_->tell_served(entered.ticket, where);
     return Lease(&core, entered.ticket);
   }
   auto ticket = impl_->acquire(entered, wish);
@@ -169,7 +169,9 @@ std::vector<Lease> Pool::acquire_all_idle(Location where) {
   while (leases.size() < config().max_size) {
     const auto ticket = impl_->take_idle();
     if (!ticket) break;
+    impl_->tell_started(where);
     impl_->begin_lease(*ticket, where);
+    impl_->tell_served(*ticket, where);
     leases.push_back(Lease(core_, *ticket));
   }
   return leases;

@@ -201,6 +201,7 @@ Stats PoolImpl::stats() const {
   stats.leaks_suspected = maintenance_.leaks().suspected();
   stats.leaks_returned = maintenance_.leaks().returned();
   stats.nested_acquires = nested_acquires_.load(std::memory_order_relaxed);
+  stats.self_deadlocks_suspected = core_->suspicions();
   stats.role_changes = maintenance_.role_changes();
   return stats;
 }

@@ -53,7 +53,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   bool tells_leases() const noexcept { return tells_leases_; }
   bool is_warm_but_tells() const noexcept { return tells_leases_ && !every_acquire_is_slow(); }
   void tell_started(Location where) const noexcept;
-  void tell_served(Location where) const noexcept;
+  void tell_served(core::Ticket ticket, Location where) const noexcept;
   // Connects that were given up when the server may have had a process for them already.
   void count_given_up(std::uint32_t connects) const noexcept {
     given_up_.fetch_add(connects, std::memory_order_relaxed);  // relaxed: a number of its own
@@ -72,7 +72,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
-  // The lease begins; with capture_stack its stack is kept.
+  // The lease begins; with capture_stack its stack is kept, with an observer of leases the time.
   void begin_lease(core::Ticket ticket, Location where) noexcept;
   // Before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
   void begin_taking_idle(Location where);
@@ -99,6 +99,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
  private:
   // One acquire under way.
   struct Search : core::Search {
+    PoolImpl* pool = nullptr;  // for suspect()
     std::chrono::steady_clock::time_point began{};
     Location where{};
     bool only_idle = false;    // for acquire_all_idle
@@ -136,6 +137,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
   void before_close(Connection& connection, const std::stop_token& stop) noexcept;
 
+  static void suspect(core::Search& search) noexcept;
   ErrorValue explain(Errc error, const AcquireWish& wish, const Search& search);
   ErrorValue explain_closed(Location where);
   ErrorValue short_of(std::uint32_t open, std::uint32_t wanted, bool lame, const Search& search,

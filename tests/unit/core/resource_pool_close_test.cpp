@@ -109,6 +109,28 @@ TEST_F(ResourcePoolClose, ACreationThatFinishesAfterTheFenceIsEnded) {
   EXPECT_EQ(things.destroyers().size(), 1u);
 }
 
+// As above, on a thread of the user, which asks what has become of it: nothing was added to
+// anything. Seen failing as true.
+TEST_F(ResourcePoolClose, ACreationOfTheCallerThatFinishesAfterTheFenceIsToldAsNone) {
+  std::atomic<bool> creating{false};
+  std::atomic<bool> fenced{false};
+  things.before_create([&](const std::stop_token&) {
+    creating = true;
+    test::await("the fence", [&] { return fenced.load(); });
+    return std::optional<ErrorValue>();
+  });
+  Pool pool(things.config(1));
+  std::optional<bool> added;
+  std::thread creator([&] { added = pool.create_resource(); });
+  test::await("the creation", [&] { return creating.load(); });
+  EXPECT_TRUE(pool.close(Deadline::now()));
+  fenced = true;
+  creator.join();
+  EXPECT_EQ(added, false);
+  EXPECT_EQ(things.created(), 1);
+  EXPECT_EQ(things.alive(), 0);
+}
+
 TEST_F(ResourcePoolClose, ACreateResourceThatFinishesAfterTheFenceIsEnded) {
   Pool pool(things.config(1));
   std::atomic<bool> creating{false};

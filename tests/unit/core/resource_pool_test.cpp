@@ -47,6 +47,47 @@ std::uint64_t failed(const Pool& pool, Errc code) {
   return pool.stats().failed[static_cast<std::size_t>(code)];
 }
 
+// ---- configuration ---------------------------------------------------------------------------
+
+// Of such a pool every acquire waits for ever, or it has no memory to stand on.
+TEST_F(ResourcePoolTest, AConfigurationThatCannotWorkIsRefused) {
+  using Config = ResourcePoolConfig<FakeResources::Thing>;
+  const std::pair<const char*, void (*)(Config&)> kinds[] = {
+      {"create", [](Config& c) { c.create = nullptr; }},
+      {"max_size", [](Config& c) { c.max_size = 0; }},
+      {"max_size", [](Config& c) { c.max_size = 65536; }},
+      {"gates", [](Config& c) { c.gates = 3; }},
+      {"gates", [](Config& c) { c.gates = 128; }},
+      {"max_opening", [](Config& c) { c.max_opening = 0; }},
+      {"barge_window", [](Config& c) { c.barge_window = -1us; }},
+      {"open_timeout", [](Config& c) { c.open_timeout = 0ms; }},
+      {"backoff_min", [](Config& c) { c.backoff_min = -1ms; }},
+      {"backoff_max", [](Config& c) { c.backoff_max = c.backoff_min - 1ms; }},
+  };
+  for (const auto& [field, spoil] : kinds) {
+    auto config = things.config(1);
+    spoil(config);
+    try {
+      const Pool pool(config);
+      ADD_FAILURE() << field << " was accepted";
+    } catch (const UsageError& error) {
+      EXPECT_NE(std::string(error.what()).find(field), std::string::npos) << error.what();
+      EXPECT_TRUE(error.where().known());
+    }
+  }
+}
+
+TEST_F(ResourcePoolTest, TheLimitsOfAConfigurationAreAccepted) {
+  for (const std::uint32_t size : {1u, 65535u}) {
+    auto config = things.config(size);
+    config.gates = 64;
+    config.barge_window = 0us;
+    config.backoff_min = config.backoff_max = 0ms;
+    Pool pool(config);
+    EXPECT_TRUE(pool.acquire());
+  }
+}
+
 // ---- making ----------------------------------------------------------------------------------
 
 TEST_F(ResourcePoolTest, MakesNothingBeforeItIsAsked) {
@@ -306,19 +347,59 @@ TEST_F(ResourcePoolTest, WithoutADestroyFunctionTheDestructorIsTheEnd) {
 
 // ---- the holder ------------------------------------------------------------------------------
 
-TEST_F(ResourcePoolTest, AWaitForOneselfIsRefused) {
-  Pool pool(things.config(2));
+// Both leases are this thread's, as far as anybody knows. It is not refused, since any thread may
+// give a lease back: it is told, and waits. Here the one that it has told does so.
+TEST_F(ResourcePoolTest, AWaitForOneselfIsSuspectedAndGoesOn) {
+  auto config = things.config(2);
+  Lease* handed_on = nullptr;
+  std::thread other;
+  std::vector<Location> told;
+  config.self_deadlock_suspected = [&](Location where) {
+    told.push_back(where);
+    other = std::thread([&] { handed_on->release(); });
+  };
+  Pool pool(config);
   const Lease one = take(pool);
-  const Lease two = take(pool);
-  EXPECT_EQ(pool.acquire().error, Errc::would_deadlock);
-  EXPECT_EQ(failed(pool, Errc::would_deadlock), 1u);
+  Lease two = take(pool);
+  handed_on = &two;
+  const Location here = Location::current();
+  auto acquired = pool.acquire(Deadline::never(), {}, here);
+  EXPECT_EQ(acquired.error, std::nullopt);
+  other.join();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].to_string(), here.to_string());
+  EXPECT_EQ(pool.stats().self_deadlocks_suspected, 1u);
+  EXPECT_EQ(failed(pool, Errc::would_deadlock), 0u);
 }
 
-// A lease is acquired here, and used and given back there: its holder is the one who uses it.
-// Planted: operator-> without its adopt(). The dispatcher is refused though others work for it.
-TEST_F(ResourcePoolTest, ALeaseThatIsUsedElsewhereIsHeldThere) {
+// Nobody comes: the deadline ends it, and nothing else.
+TEST_F(ResourcePoolTest, AWaitForOneselfEndsAtItsDeadline) {
+  Pool pool(things.config(1));
+  const Lease one = take(pool);
+  EXPECT_EQ(pool.acquire(Deadline(10 * kSuspicious)).error, Errc::timeout);
+  EXPECT_EQ(pool.stats().self_deadlocks_suspected, 1u);
+}
+
+// The worker does nothing with the lease but to give it back: nothing shows whose it is. Seen
+// failing as would_deadlock, when a lease counted for its acquirer until another used it.
+TEST_F(ResourcePoolTest, ADispatcherMayWaitForALeaseThatAWorkerOnlyGivesBack) {
   auto config = things.config(1);
   config.barge_window = 0us;  // it looks whether it may wait before anybody can serve it
+  Pool pool(config);
+  Lease lease = take(pool);
+  std::thread worker([&, mine = std::move(lease)]() mutable {
+    test::await("the dispatcher to wait", [&] { return pool.counts().waiting == 1; });
+    mine.release();
+  });
+  EXPECT_EQ(pool.acquire().error, std::nullopt);
+  worker.join();
+}
+
+// A lease is acquired here, and used and given back there: its last user is there.
+// Planted: operator-> without its adopt(). The dispatcher is suspected though others work for it.
+TEST_F(ResourcePoolTest, ALeaseThatIsUsedElsewhereIsHeldThere) {
+  auto config = things.config(1);
+  config.barge_window = 0us;  // it looks who has the leases before anybody can serve it
   Pool pool(config);
   Lease lease = take(pool);
   std::atomic<bool> used{false};
@@ -331,11 +412,13 @@ TEST_F(ResourcePoolTest, ALeaseThatIsUsedElsewhereIsHeldThere) {
   test::await("the worker", [&] { return used.load(); });
   std::thread waker([&] {
     test::await("the dispatcher to wait", [&] { return may_return || pool.counts().waiting == 1; });
+    std::this_thread::sleep_for(2 * kSuspicious);  // what is not suspicious takes that time, too
     may_return = true;
   });
   const auto acquired = pool.acquire(1h);
   may_return = true;
   EXPECT_EQ(acquired.error, std::nullopt);
+  EXPECT_EQ(pool.stats().self_deadlocks_suspected, 0u);
   worker.join();
   waker.join();
 }

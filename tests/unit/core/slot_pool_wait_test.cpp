@@ -302,6 +302,7 @@ TYPED_TEST(SlotPoolWait, ADeadlineThatRacesAGrantLosesNoSlot) {
 
 // ---- self-deadlock ---------------------------------------------------------------------------
 
+// Every lease lives in a call that this thread is in: they end when it returns from here.
 TYPED_TEST(SlotPoolWait, AWaitThatOnlyItsOwnThreadCouldEndIsRefused) {
   TestPool<TypeParam> pool({.max_size = 2, .gates = 2});
   pool.open(2);
@@ -309,6 +310,8 @@ TYPED_TEST(SlotPoolWait, AWaitThatOnlyItsOwnThreadCouldEndIsRefused) {
   const Ticket two = pool.take(1);
   for (const Ticket lease : {one, two}) {
     pool->slot(lease.slot()).begin_lease(current_thread_id(), {}, 0);
+    pool->slot(lease.slot()).adopt_for_call(current_thread_id());
+    EXPECT_EQ(pool->slot(lease.slot()).holder(), current_thread_id());
   }
   const Found found = pool.acquire(Deadline::never());
   EXPECT_EQ(found.error, Errc::would_deadlock);
@@ -319,6 +322,119 @@ TYPED_TEST(SlotPoolWait, AWaitThatOnlyItsOwnThreadCouldEndIsRefused) {
     pool->slot(lease.slot()).end_lease(0);
     pool->release(lease);
   }
+}
+
+// One lease is the thread's for certain, of the other it is only the last user. Somebody else may
+// have that one in hand, and has: it comes back. Seen failing as would_deadlock, when the last user
+// was taken for the only one.
+TYPED_TEST(SlotPoolWait, TheLastUserOfALeaseMayWaitForIt) {
+  TestPool<TypeParam> pool({.max_size = 2, .gates = 1});
+  pool.open(2);
+  const Ticket certain = pool.take();
+  const Ticket handed_on = pool.take();
+  for (const Ticket lease : {certain, handed_on}) {
+    pool->slot(lease.slot()).begin_lease(current_thread_id(), {}, 0);
+  }
+  pool->slot(certain.slot()).adopt_for_call(current_thread_id());
+  std::thread other([&] {
+    pool.await_waiting(1);
+    pool->slot(handed_on.slot()).end_lease(0);
+    pool->release(handed_on);
+  });
+  const Found found = pool.acquire(Deadline::never());
+  other.join();
+  ASSERT_FALSE(found.error) << to_string(*found.error);
+  EXPECT_EQ(found.ticket.slot(), handed_on.slot());
+  pool->release(found.ticket);
+  pool->slot(certain.slot()).end_lease(0);
+  pool->release(certain);
+}
+
+// Who waits, and what it is told.
+struct Doubter : Search {
+  std::atomic<int> told{0};
+  static void note(Search& search) noexcept { ++static_cast<Doubter&>(search).told; }
+};
+
+using Manual = test::ManualSync;
+
+// The thread waits, and may well wait for itself: it hears of that, once, and goes on waiting. Then
+// it is served after all.
+TEST(SlotPoolDoubt, AWaitThatLooksLikeOneForItselfIsToldOfOnceAndGoesOn) {
+  TestPool<Manual> pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket lease = pool.take();
+  Doubter doubter;
+  doubter.suspect = &Doubter::note;
+  Found found;
+  std::thread waiter([&] {
+    pool->slot(lease.slot()).begin_lease(current_thread_id(), {}, 0);
+    found = pool.acquire(doubter);
+  });
+  test::ManualClock::await_sleepers(1);
+  EXPECT_EQ(doubter.told, 0) << "not at once: as a rule somebody gives one back soon";
+  test::ManualClock::advance(kSuspicious);
+  test::await("the suspicion", [&] { return doubter.told == 1; });
+  for (int i = 0; i < 3; ++i) {
+    test::ManualClock::await_sleepers(1);
+    test::ManualClock::advance(kSuspicious);
+  }
+  EXPECT_EQ(doubter.told, 1);
+  EXPECT_EQ(pool->counts().waiting, 1u);
+  pool->slot(lease.slot()).end_lease(0);
+  pool->release(lease);
+  waiter.join();
+  ASSERT_FALSE(found.error);
+  pool->release(found.ticket);
+}
+
+// Somebody else has used the lease meanwhile, or had before: nothing looks odd.
+TEST(SlotPoolDoubt, AWaitForALeaseThatOthersUseIsNotSuspicious) {
+  for (const bool from_the_beginning : {true, false}) {
+    TestPool<Manual> pool({.max_size = 1, .gates = 1});
+    pool.open(1);
+    const Ticket lease = pool.take();
+    Doubter doubter;
+    doubter.suspect = &Doubter::note;
+    Found found;
+    std::thread waiter([&] {
+      const std::int32_t me = current_thread_id();
+      pool->slot(lease.slot()).begin_lease(from_the_beginning ? me + 1 : me, {}, 0);
+      found = pool.acquire(doubter);
+    });
+    test::ManualClock::await_sleepers(1);
+    pool->slot(lease.slot()).adopt(current_thread_id());
+    test::ManualClock::advance(kSuspicious);
+    test::ManualClock::await_sleepers(1);
+    pool->slot(lease.slot()).end_lease(0);
+    pool->release(lease);
+    waiter.join();
+    ASSERT_FALSE(found.error);
+    EXPECT_EQ(doubter.told, 0);
+    pool->release(found.ticket);
+  }
+}
+
+// Its deadline comes first: that is the word it gets, and nobody is told twice.
+TEST(SlotPoolDoubt, ADeadlineBeforeTheSuspicionEndsTheWait) {
+  TestPool<Manual> pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket lease = pool.take();
+  Doubter doubter;
+  doubter.suspect = &Doubter::note;
+  doubter.deadline = Deadline(test::ManualClock::now() + kSuspicious / 2);
+  Found found;
+  std::thread waiter([&] {
+    pool->slot(lease.slot()).begin_lease(current_thread_id(), {}, 0);
+    found = pool.acquire(doubter);
+  });
+  test::ManualClock::await_sleepers(1);
+  test::ManualClock::advance(kSuspicious);
+  waiter.join();
+  EXPECT_EQ(found.error, Errc::timeout);
+  EXPECT_EQ(doubter.told, 0);
+  pool->slot(lease.slot()).end_lease(0);
+  pool->release(lease);
 }
 
 TYPED_TEST(SlotPoolWait, AWaitThatAnybodyElseCouldEndIsNoDeadlock) {

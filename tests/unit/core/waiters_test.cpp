@@ -27,9 +27,8 @@ TEST(WaitWord, AGrantCarriesItsSlotAndIsNoOtherOutcome) {
     EXPECT_EQ(wait_word::slot(word), slot);
     EXPECT_NE(word, kUndecided);
   }
-  for (const std::uint32_t word :
-       {kUndecided, wait_word::kTimedOut, wait_word::kCanceled, wait_word::kClosed,
-        wait_word::kRejected, wait_word::kDeadlocked}) {
+  for (const std::uint32_t word : {kUndecided, wait_word::kTimedOut, wait_word::kCanceled,
+                                   wait_word::kClosed, wait_word::kRejected}) {
     EXPECT_FALSE(wait_word::granted(word));
   }
 }

@@ -28,6 +28,7 @@ CloseReport stuck_report() {
   report.total = 2750ms;
   report.leases_at_close = 3;
   report.leases_orphaned = 1;
+  report.leases_of_closer = 1;
   report.idle_closed = 1;
   report.waiters_rejected = 12;
   report.connects_aborted = 2;
@@ -55,6 +56,8 @@ TEST(CloseReportText, TellsEveryPhaseAndEveryLeaseThatDrainDidNotSee) {
   EXPECT_THAT(text, HasSubstr("still attached: http-server (src/main.cpp:12), jobs"));
   EXPECT_THAT(text, HasSubstr("12 waiting acquires told, 2 connects aborted, 1 idle connection"));
   EXPECT_THAT(text, HasSubstr("3 leases out, 2 did not come back"));
+  EXPECT_THAT(text,
+              HasSubstr("\n  1 of them was acquired or last used by the closing thread itself"));
   EXPECT_THAT(text, HasSubstr("cancel 500 ms: 1 request sent, 0 failed, 0 not sent, 0 stuck"));
   EXPECT_THAT(text, HasSubstr("ended in cancel: "));
   EXPECT_THAT(text, HasSubstr("pid 4711"));
@@ -107,6 +110,7 @@ TEST(CloseReportJson, IsOneObjectWithSecondsAndEscapedTexts) {
       R"j("reason":"\"again\""}],"announced":{"where":"unknown place","thread":"",)j"
       R"j("thread_id":8,"reason":"\"deploy\"","before":1.500000},"fence":0.000080,"drain":2.000000,"cancel":0.500000,)j"
       R"j("force":0.250000,"total":2.750000,"leases_at_close":3,"leases_orphaned":1,)j"
+      R"j("leases_of_closer":1,)j"
       R"j("idle_closed":1,"waiters_rejected":12,"connects_aborted":2,"cancels_sent":1,)j"
       R"j("cancels_failed":0,"cancels_unsent":0,"cancels_stuck":0,)j"
       R"j("still_attached":["http-server (src/main.cpp:12)","jobs (src/jobs.cpp:3)"],)j"

@@ -74,6 +74,22 @@ TEST(AcquireTimeoutText, WithoutAKnownHolderItSaysWhatToLookFor) {
   EXPECT_NE(text.find("hint: a long transaction or a missing release somewhere; else"), text.npos);
 }
 
+// It may be a wait for itself; it may be that they were handed on.
+TEST(AcquireTimeoutText, OfAThreadThatSeemsToHaveAllLeasesItselfSaysSo) {
+  AcquireReport report = busy_report();
+  report.own = {holder(here()), holder(here())};
+  const std::string text = AcquireTimeout(report, AcquireTimeout::Cause::exhausted).what();
+  EXPECT_NE(text.find("\n  cause: exhausted: all 8 are leased\n"
+                      "  likely: all leases were acquired or last used by this very thread: " +
+                      describe_holders(report.own) +
+                      "\n  hint: pass the connection down instead of acquiring again; if another "
+                      "thread has it by now, a long transaction or a missing release somewhere"),
+            text.npos)
+      << text;
+  const std::string canceled = AcquireCanceled(report).what();
+  EXPECT_NE(canceled.find("\n  likely: all leases were"), canceled.npos) << canceled;
+}
+
 TEST(AcquireTimeoutText, ADeadlineOfTheCallerIsNotBlamedOnTheConfiguration) {
   AcquireReport report = busy_report();
   report.allowed_by_config = false;
@@ -260,6 +276,22 @@ TEST(ConnectErrorText, DoesNotRepeatACodeThatTheTextHas) {
   EXPECT_EQ(text.find("(57P03)"), text.npos) << text;
 }
 
+// Seen failing with "server unreachable" for both: who reads that looks at the network.
+TEST(ConnectErrorText, DoesNotBlameTheServerForWhatFailedHere) {
+  ConnectReport report = refused_report();
+  report.addresses.clear();
+  report.failed_in = ConnectReport::Where::hook;
+  report.text = "hook after_connect failed: no tenant";
+  EXPECT_EQ(first_line(ConnectError(Errc::unavailable, report).what()),
+            "pool \"orders\": hook after_connect failed: no tenant, 14 attempts in 3.2 s, next in "
+            "400 ms; no connection within 250 ms (waited 250.3 ms)");
+  report.failed_in = ConnectReport::Where::process;
+  report.text = "out of memory";
+  EXPECT_EQ(first_line(ConnectError(Errc::unavailable, report).what()),
+            "pool \"orders\": cannot connect: out of memory, 14 attempts in 3.2 s, next in 400 ms; "
+            "no connection within 250 ms (waited 250.3 ms)");
+}
+
 TEST(ConnectErrorText, NeverEndsWithoutAReason) {
   const std::string text =
       ConnectError(Errc::unavailable, {.pool = "orders", .attempts = 1}).what();
@@ -305,42 +337,49 @@ TEST(HookError, SurvivesBeingAnErrorValue) {
   }
 }
 
-TEST(WouldDeadlockText, OfAnAcquireNamesTheLeasesOfThisThread) {
+TEST(WouldDeadlockText, OfAnAcquireNamesTheCallsOfThisThread) {
   const Location where = here();
   const WouldDeadlock error("orders", WouldDeadlock::Situation::acquire,
                             {holder(where), holder(where)}, where);
   EXPECT_EQ(
       error.what(),
-      "pool \"orders\": acquire would wait for ever: this thread holds all 2 leases: " +
+      "pool \"orders\": acquire would wait for ever: this thread is in 2 calls of the pool (with, "
+      "transact, copy) that have all leases: " +
           describe_holders({holder(where), holder(where)}) +
-          "\n  hint: release one first, or pass the connection down instead of acquiring again"
+          "\n  hint: use the connection that the call has given instead of acquiring again"
           "\n  this call: " +
           place(where));
   EXPECT_EQ(error.code(), Errc::would_deadlock);
+  const WouldDeadlock one("orders", WouldDeadlock::Situation::acquire, {holder(where)});
+  EXPECT_EQ(first_line(one.what()),
+            "pool \"orders\": acquire would wait for ever: this thread is in a call of the pool "
+            "(with, transact, copy) that has the only lease: " +
+                describe_holders({holder(where)}));
 }
 
 TEST(WouldDeadlockText, OfANestedAcquireNamesTheLeaseAndTheWaysOut) {
   const Location where = here();
   const WouldDeadlock error("orders", WouldDeadlock::Situation::nested_acquire, {holder(where)},
                             where);
-  EXPECT_EQ(error.what(),
-            "pool \"orders\": acquire is refused: this thread holds 1 lease already, and threads "
-            "that hold one and wait for another may wait for each other: " +
-                describe_holders({holder(where)}) +
-                "\n  hint: pass the connection down instead of acquiring again, or set "
-                "pool_nested_acquire to warn or off"
-                "\n  this call: " +
-                place(where));
+  EXPECT_EQ(
+      error.what(),
+      "pool \"orders\": acquire is refused: this thread was the last to acquire or use 1 lease "
+      "that is out, and threads that hold one and wait for another may wait for each other: " +
+          describe_holders({holder(where)}) +
+          "\n  hint: pass the connection down instead of acquiring again; if it was handed on, "
+          "adopt() it there; or set pool_nested_acquire to warn or off"
+          "\n  this call: " +
+          place(where));
 }
 
-TEST(WouldDeadlockText, OfACloseSaysHowToReleaseOrAdoptTheLease) {
+TEST(WouldDeadlockText, OfACloseNamesTheCallAndTheWayOut) {
   const Location where = here();
   const WouldDeadlock error("orders", WouldDeadlock::Situation::close_with_lease, {holder(where)});
   EXPECT_EQ(error.what(),
-            "pool \"orders\": close would wait for ever: this thread holds 1 lease: " +
+            "pool \"orders\": close would wait for ever: this thread is in a call of the pool "
+            "(with, transact, copy) that has a lease: " +
                 describe_holders({holder(where)}) +
-                "\n  hint: release() it before close, or adopt() it on the thread that will "
-                "release it");
+                "\n  hint: close after that call, or use request_close() here");
   const WouldDeadlock from_hook("orders", WouldDeadlock::Situation::close_on_pool_thread, {});
   EXPECT_STREQ(from_hook.what(),
                "pool \"orders\": close would wait for itself: it is called from a hook or a thread "

@@ -162,11 +162,16 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Fires when the owner closes: for what it runs on the threads of acquirers.
   std::stop_source& closing() noexcept { return closing_; }
 
-  // The calling thread holds the lease from here on.
+  // The calling thread is the last user of the lease.
   void adopt(Ticket ticket) noexcept { slots_.slot(ticket.slot()).adopt(current_thread_id()); }
   // The lease begins (I6): the record is there before the caller sees the resource.
   void begin_lease(Ticket ticket, Location site) noexcept {
     slots_.slot(ticket.slot()).begin_lease(current_thread_id(), site, slots_.tick());
+  }
+
+  // It begins at this moment, not at the last tick: for who is told how long it took.
+  void begin_now(Ticket ticket) noexcept {
+    slots_.slot(ticket.slot()).begin_at(Sync::now().time_since_epoch().count());
   }
 
   // The ends of a lease. The record is gone before the slot is (I6).
@@ -244,7 +249,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
   bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
     const auto slot = slots_.reserve_to_open();
-    return slot && openers_.open_here(*slot, stop, deadline);
+    // What is made after the fence is retired at once; a fence that comes now is told as well.
+    return slot && openers_.open_here(*slot, stop, deadline) && !slots_.closed();
   }
 
   // Needs: the caller owns the slot.
@@ -273,6 +279,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     failed_[static_cast<std::size_t>(*found.error)].fetch_add(1, std::memory_order_relaxed);
     return found;
   }
+  // Waits that looked as if nobody but the waiting thread itself could end them (Search::suspect).
+  void count_suspicion() noexcept { suspicions_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t suspicions() const noexcept { return suspicions_.load(std::memory_order_relaxed); }
   // The last failed creation, if none has succeeded since.
   std::optional<ErrorValue> last_failure() const {
     std::lock_guard lock(failure_mutex_);
@@ -412,6 +421,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::atomic<std::uint64_t> waited_{0};
   std::atomic<std::chrono::steady_clock::rep> waited_for_{0};
   std::atomic<std::uint64_t> discarded_{0};
+  std::atomic<std::uint64_t> suspicions_{0};
 
   // Resources come and go under it, never leases: openings, ends, hijacks, and who visits.
   mutable std::mutex visit_mutex_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -29,6 +30,10 @@ struct ResourcePoolConfig {
   // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset:
   // yes.
   std::function<bool(T&)> is_reusable{};
+  // An acquire, at that place, has waited for 100 ms (kSuspicious), all resources are leased, and
+  // its thread is the last user of each: it may be waiting for itself. Runs on that thread, which
+  // goes on waiting; must not throw.
+  std::function<void(Location)> self_deadlock_suspected{};
   std::uint32_t max_size = 4;                      // 1..65535
   std::uint32_t max_waiters = 0;                   // 0 = unlimited
   std::uint32_t gates = 0;                         // a power of two <= 64; 0 = one per core
@@ -49,6 +54,7 @@ struct ResourceStats {
   std::uint64_t hijacked = 0;
   std::uint64_t created = 0;
   std::uint64_t create_failed = 0;
+  std::uint64_t self_deadlocks_suspected = 0;      // see ResourcePoolConfig
   std::array<std::uint64_t, kErrcCount> failed{};  // acquires without a lease, by Errc
 };
 
@@ -79,7 +85,7 @@ class ResourcePool {
 
     explicit operator bool() const noexcept { return core_ != nullptr; }
     // Need a lease that is not empty.
-    // Who uses the resource holds the lease, wherever it was acquired (would_deadlock).
+    // Who uses the resource is its last user, wherever it was acquired (self_deadlock_suspected).
     T& operator*() const noexcept {
       core_->adopt(ticket_);
       return core_->resource(ticket_.slot());
@@ -111,10 +117,11 @@ class ResourcePool {
     explicit operator bool() const noexcept { return !error; }
   };
 
-  // Makes nothing yet; starts one thread. Throws std::system_error when there is no thread to be
-  // had. Needs: config.create, and numbers in their ranges.
-  explicit ResourcePool(ResourcePoolConfig<T> config)
-      : core_(Core::make({.max_size = config.max_size,
+  // Makes nothing yet; starts one thread. Throws UsageError for a configuration without create, or
+  // with a number out of its range; std::system_error when there is no thread to be had.
+  explicit ResourcePool(ResourcePoolConfig<T> config, Location where = Location::current())
+      : suspected_((require_valid(config, where), std::move(config.self_deadlock_suspected))),
+        core_(Core::make({.max_size = config.max_size,
                           .gates = config.gates,
                           .max_waiters = config.max_waiters,
                           .max_opening = std::min(config.max_opening, config.max_size),
@@ -147,6 +154,7 @@ class ResourcePool {
 
   // Takes an idle resource, or waits for whatever comes first, one that is released or made.
   // A passed deadline: only if it needs no waiting. Everything the last holder did happens before.
+  // A wait for oneself is suspected, never refused: any thread may give a Lease back.
   Acquired acquire(Deadline deadline = Deadline::never(), const std::stop_token& stop = {},
                    Location where = Location::current()) {
     if (stop.stop_requested()) [[unlikely]] {
@@ -166,7 +174,7 @@ class ResourcePool {
       entered = core.slots().enter();
     }
     // Comes back by value: an Acquired that is made in there would have to live in memory.
-    const Found found = acquire_slowly(entered, deadline, stop);
+    const Found found = acquire_slowly(entered, deadline, stop, where);
     if (found.error) return {found.error, {}};
     return begin(found.ticket, where);
   }
@@ -194,7 +202,8 @@ class ResourcePool {
     return leases;
   }
   // Makes one resource on the calling thread and adds it to the idle ones. False: creation failed,
-  // the pool is full or closed, or the deadline passed.
+  // the pool is full, the deadline passed, or the pool is closed by the time it returns (what was
+  // made is ended then).
   bool create_resource(Deadline deadline = Deadline::never(), const std::stop_token& stop = {}) {
     return core_->create_here(stop, deadline);
   }
@@ -264,6 +273,7 @@ class ResourcePool {
     stats.hijacked = core_->retired(Retired::hijacked);
     stats.created = slots.openings();
     stats.create_failed = slots.failures();
+    stats.self_deadlocks_suspected = core_->suspicions();
     for (std::size_t i = 0; i < kErrcCount; ++i) {
       stats.failed[i] = core_->failed(static_cast<Errc>(i));
     }
@@ -272,6 +282,22 @@ class ResourcePool {
 
  private:
   static constexpr std::chrono::milliseconds kTickPeriod{10};
+
+  static void require_valid(const ResourcePoolConfig<T>& config, Location where) {
+    const auto require = [where](bool holds, const char* what) {
+      if (!holds) throw UsageError(std::string("resource pool: ") + what, where);
+    };
+    const auto none = std::chrono::milliseconds::zero();
+    require(config.create != nullptr, "there is no function that creates");
+    require(config.max_size >= 1 && config.max_size <= 65535, "max_size is not in 1..65535");
+    require(config.gates == 0 || (std::has_single_bit(config.gates) && config.gates <= 64),
+            "gates is neither 0 nor a power of two up to 64");
+    require(config.max_opening >= 1, "max_opening is 0: nothing could ever be made");
+    require(config.barge_window >= none, "barge_window is negative");
+    require(config.open_timeout > none, "open_timeout is not positive");
+    require(config.backoff_min >= none && config.backoff_max >= config.backoff_min,
+            "backoff_min and backoff_max are not in order");
+  }
 
   static std::function<std::optional<Retired>(T&)> unfit(std::function<bool(T&)> is_reusable) {
     if (!is_reusable) return {};
@@ -289,9 +315,19 @@ class ResourcePool {
     core_->count_failed({error, {}, false});
     return {error, {}};
   }
+  // One acquire under way.
+  struct Wait : Search {
+    ResourcePool& pool;
+    Location where{};
+  };
+  static void suspect(Search& search) noexcept {
+    auto& wait = static_cast<Wait&>(search);
+    wait.pool.core_->count_suspicion();
+    if (wait.pool.suspected_) wait.pool.suspected_(wait.where);
+  }
   [[gnu::cold, gnu::noinline]] Found acquire_slowly(Entered entered, Deadline deadline,
-                                                    const std::stop_token& stop) {
-    Search search{.deadline = deadline, .stop = stop};
+                                                    const std::stop_token& stop, Location where) {
+    Wait search{{.deadline = deadline, .stop = stop, .suspect = &suspect}, *this, where};
     return core_->acquire(entered, search, [this](const Found& at) {
       const std::uint32_t slot = at.ticket.slot();
       if (core_->fresh(slot)) return Checked::use;
@@ -318,6 +354,7 @@ class ResourcePool {
     void operator()(Core* core) const noexcept { core->unref(); }
   };
 
+  const std::function<void(Location)> suspected_;
   std::unique_ptr<Core, Unref> core_;
   std::atomic<bool> lacks_thread_{false};  // an opening is to be asked for again
   Keeper keeper_;

@@ -24,7 +24,7 @@ inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
 class alignas(kCacheLine) Slot {
  public:
   struct Record {
-    std::int32_t holder = 0;  // thread id; 0 = not leased
+    std::int32_t holder = 0;  // thread id: who acquired it or used it last; 0 = not leased
     Location site{};
     Tick since = 0;
   };
@@ -37,15 +37,31 @@ class alignas(kCacheLine) Slot {
     holder_.store(thread, std::memory_order_relaxed);
     acquired_.store(acquired() + 1, std::memory_order_relaxed);
   }
+  // When that was, for who knows it better than the tick. Needs: the lease is the caller's.
+  void begin_at(Tick now) noexcept { since_.store(now, std::memory_order_relaxed); }
   void end_lease(Tick now) noexcept {
     holder_.store(0, std::memory_order_relaxed);
     since_.store(now, std::memory_order_relaxed);
   }
-  // The calling thread holds the lease from here on.
+  // The calling thread is the last user of the lease. What the record says of it is a guess: the
+  // lease may have been handed on since, to a thread that only gives it back.
   void adopt(std::int32_t thread) noexcept { holder_.store(thread, std::memory_order_relaxed); }
+  // The lease lives in a call that the calling thread is in, and ends with that call, on this
+  // thread: nobody else can get at it. What the record says of it is certain.
+  void adopt_for_call(std::int32_t thread) noexcept {
+    holder_.store(-thread, std::memory_order_relaxed);
+  }
 
-  bool leased() const noexcept { return holder() != 0; }
-  std::int32_t holder() const noexcept { return holder_.load(std::memory_order_relaxed); }
+  bool leased() const noexcept { return holder_.load(std::memory_order_relaxed) != 0; }
+  std::int32_t holder() const noexcept {
+    const std::int32_t holder = holder_.load(std::memory_order_relaxed);
+    return holder < 0 ? -holder : holder;
+  }
+  // Asked by that thread, it stays true for as long as the thread does nothing else. Relaxed: it
+  // reads what it has written itself.
+  bool in_call_of(std::int32_t thread) const noexcept {
+    return holder_.load(std::memory_order_relaxed) == -thread;
+  }
   // Leased: when the lease began. Otherwise: when the last one ended, or the resource was
   // published.
   Tick since() const noexcept { return since_.load(std::memory_order_relaxed); }
@@ -96,7 +112,7 @@ class alignas(kCacheLine) Slot {
   // a gate. See LineLayout.
   std::atomic<std::uint32_t> generation_{0};
   [[maybe_unused]] std::uint32_t rest_of_that_word_ = 0;
-  std::atomic<std::int32_t> holder_{0};
+  std::atomic<std::int32_t> holder_{0};  // negative: of the thread whose call the lease lives in
   std::atomic<Tick> since_{0};
   std::atomic<Tick> expires_{kNeverExpires};
   std::atomic<std::uint64_t> acquired_{0};

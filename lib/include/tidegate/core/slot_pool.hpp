@@ -45,11 +45,18 @@ struct Search {
   Deadline deadline{};
   std::stop_token stop{};
   bool may_not_wait = false;  // it would be a deadlock: ends with would_deadlock
-  bool resumed = false;       // was granted a slot before, and gave it up
+  // Called without a lock by a wait that has lasted for kSuspicious, when every slot is leased and
+  // the waiting thread is the last user of each: nobody else may be there to end it. At most once
+  // a turn. Null: nobody wants to know.
+  void (*suspect)(Search&) noexcept = nullptr;
+  bool resumed = false;                           // was granted a slot before, and gave it up
   std::chrono::steady_clock::time_point since{};  // when it began to wait; epoch = not yet
   std::uint64_t failures_before = 0;              // openings that had failed by then
   std::uint64_t openings_before = 0;              // openings that had succeeded by then
 };
+
+// So long a wait that looks as if it were one for oneself is none that a worker ends soon.
+inline constexpr std::chrono::milliseconds kSuspicious{100};
 
 // How an opening failed, as far as waiters care (the owner keeps the text).
 enum class OpenFailure : std::uint8_t {
@@ -288,13 +295,17 @@ class SlotPool {
 
   Found wait(std::uint32_t gate, Search& search) noexcept;
   std::optional<Errc> may_wait(Search& search) noexcept;
-  std::uint32_t sleep(std::uint32_t gate, Node& node, const Search& search,
+  std::uint32_t sleep(std::uint32_t gate, Node& node, Search& search,
                       std::unique_lock<Mutex>& lock) noexcept;
+  std::uint32_t park_in_doubt(Node& node, Search& search) noexcept;
   std::uint32_t decide_and_unlink(Node& node, std::uint32_t word) noexcept;
   void arm() noexcept;
   void disarm() noexcept;
   Errc timeout_reason(const Search& search) noexcept;
-  bool all_held_by(std::int32_t thread) const noexcept;
+  template <class Is>
+  bool all_leased(Is&& is) const noexcept;
+  bool waits_for_its_own_calls() const noexcept;
+  bool seems_to_wait_for_itself() const noexcept;
 
   void release_slowly(Ticket ticket) noexcept;
   bool grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;

@@ -119,7 +119,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     lock.unlock();
     return leave_with(gate, *refused);
   }
-  if (search.may_not_wait && !search.deadline.passed()) {
+  if (!search.deadline.passed() && (search.may_not_wait || waits_for_its_own_calls())) {
     lock.unlock();
     return leave_with(gate, Errc::would_deadlock);
   }
@@ -157,7 +157,6 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     case wait_word::kCanceled: return leave_with(gate, Errc::canceled, true);
     case wait_word::kClosed: return leave_with(gate, Errc::closed, true);
     case wait_word::kRejected: return leave_with(gate, Errc::rejected, true);
-    case wait_word::kDeadlocked: return leave_with(gate, Errc::would_deadlock, true);
     default: return leave_with(gate, timeout_reason(search), true);
   }
 }
@@ -190,7 +189,7 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
 // Everything else that frees a slot or capacity does so under the wait mutex (hand_off, retired,
 // open_failed, forget), and so either finds the node or is seen by the scan.
 template <class Sync>
-std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, const Search& search,
+std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& search,
                                     std::unique_lock<Mutex>& lock) noexcept {
   const auto now = Sync::now();
   const policy::Window window{.window = limits_.barge_window,
@@ -221,18 +220,28 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, const Search
     lock.unlock();
     return wait_word::grant(slot);
   }
-  if (empty_.size == 0 && opening_ == 0 && retiring_ == 0 && all_held_by(current_thread_id())) {
-    waiters_.unlink(node);
-    lock.unlock();
-    return wait_word::kDeadlocked;
-  }
+  const bool in_doubt = search.suspect != nullptr && seems_to_wait_for_itself();
   const std::uint32_t openings = plan_openings();
   lock.unlock();
   tell_openings(openings);
   TIDEGATE_TEST_POINT("wait.before_park");
 
-  const std::uint32_t word = node.parker.park(search.deadline);
+  const std::uint32_t word =
+      in_doubt ? park_in_doubt(node, search) : node.parker.park(search.deadline);
   return decide_and_unlink(node, word == kUndecided ? wait_word::kTimedOut : word);
+}
+
+// The thread that sleeps gets no lease meanwhile: what does not look like a wait for itself when it
+// begins never will.
+template <class Sync>
+std::uint32_t SlotPool<Sync>::park_in_doubt(Node& node, Search& search) noexcept {
+  const Deadline look(Sync::now() + kSuspicious);
+  if (search.deadline > look) {
+    const std::uint32_t word = node.parker.park(look);
+    if (word != kUndecided) return word;
+    if (seems_to_wait_for_itself()) search.suspect(search);
+  }
+  return node.parker.park(search.deadline);
 }
 
 // Ends a node's wait as `word` unless somebody was faster; a grant that won stays won. Whoever
@@ -276,11 +285,28 @@ Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
 }
 
 template <class Sync>
-bool SlotPool<Sync>::all_held_by(std::int32_t thread) const noexcept {
+template <class Is>
+bool SlotPool<Sync>::all_leased(Is&& is) const noexcept {
   for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
-    if (states_.get(i) != SlotState::out || slots_[i].holder() != thread) return false;
+    if (!is(slots_[i]) || states_.get(i) != SlotState::out) return false;
   }
   return true;
+}
+
+// The verdict, and the one thing that is certain: every lease ends with a call that this very
+// thread is in, and those calls wait for this one. A Lease of the user is another matter, wherever
+// it was acquired or used last: any thread that can reach it may end it.
+template <class Sync>
+bool SlotPool<Sync>::waits_for_its_own_calls() const noexcept {
+  const std::int32_t thread = current_thread_id();
+  return all_leased([thread](const Slot& slot) { return slot.in_call_of(thread); });
+}
+
+// The suspicion: nobody but this thread is known to use any of them. Somebody may all the same.
+template <class Sync>
+bool SlotPool<Sync>::seems_to_wait_for_itself() const noexcept {
+  const std::int32_t thread = current_thread_id();
+  return all_leased([thread](const Slot& slot) { return slot.holder() == thread; });
 }
 
 }  // namespace tidegate::core

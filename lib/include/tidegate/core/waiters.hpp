@@ -15,7 +15,6 @@ inline constexpr std::uint32_t kTimedOut = 1;
 inline constexpr std::uint32_t kCanceled = 2;
 inline constexpr std::uint32_t kClosed = 3;
 inline constexpr std::uint32_t kRejected = 4;
-inline constexpr std::uint32_t kDeadlocked = 5;
 inline constexpr std::uint32_t kGrant = std::uint32_t{1} << 31;  // | slot
 
 constexpr std::uint32_t grant(std::uint32_t slot) noexcept { return kGrant | slot; }

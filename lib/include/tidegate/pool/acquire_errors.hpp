@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/export.hpp>
@@ -26,7 +27,10 @@ struct AcquireReport {
   std::chrono::nanoseconds waited{};
   std::uint32_t silent = 0;  // idle connections that it found, and that did not answer a ping soon
   std::optional<LeaseHolder> longest{};  // the lease that is out for the longest time
-  std::string last_connect{};            // why the pool does not grow, when connects fail: one line
+  // All leases, the oldest first, when the thread that wants one has acquired or last used each of
+  // them; else none.
+  std::vector<LeaseHolder> own{};
+  std::string last_connect{};  // why the pool does not grow, when connects fail: one line
 };
 
 // The deadline passed while every connection was leased, being opened, checked or closed. The

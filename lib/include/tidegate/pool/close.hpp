@@ -60,9 +60,12 @@ struct CloseReport {
   std::chrono::nanoseconds drain{};  // how long each phase took; 0: it was not needed, or skipped
   std::chrono::nanoseconds cancel{};
   std::chrono::nanoseconds force{};
-  std::chrono::nanoseconds total{};    // until close returned
-  std::uint32_t leases_at_close = 0;   // out when the fence was set
-  std::uint32_t leases_orphaned = 0;   // of those, still out at the end
+  std::chrono::nanoseconds total{};   // until close returned
+  std::uint32_t leases_at_close = 0;  // out when the fence was set
+  std::uint32_t leases_orphaned = 0;  // of those, still out at the end
+  // Of `remaining`: acquired, or last used, by the thread that closed and waited for them. If it
+  // had them itself it waited in vain.
+  std::uint32_t leases_of_closer = 0;
   std::uint32_t idle_closed = 0;       // connections that nobody used
   std::uint32_t waiters_rejected = 0;  // acquires that waited, and got PoolClosed
   std::uint32_t connects_aborted = 0;  // connects that were under way

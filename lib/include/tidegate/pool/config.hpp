@@ -26,8 +26,9 @@ enum class ResetPolicy : std::uint8_t {
   destroy,      // dirty: closed
 };
 
-// What becomes of an acquire by a thread that holds a lease of the pool already: two such threads
-// may wait for each other.
+// What becomes of an acquire by a thread that holds a lease of the pool already, so that two such
+// threads may wait for each other. As far as is known: a lease counts for the thread that acquired
+// it or used it last, until another one uses or adopts it (Lease::adopt).
 enum class NestedAcquire : std::uint8_t {
   off,   // nobody looks
   warn,  // it goes on; one that succeeds is reported and counted

@@ -39,10 +39,10 @@ class TIDEGATE_API HookError : public Error, public std::nested_exception {
 class TIDEGATE_API WouldDeadlock : public Error {
  public:
   enum class Situation {
-    acquire,               // it would wait, and it holds every lease itself
+    acquire,               // it would wait, and every lease is in a call that it is in
     acquire_in_hook,       // it would wait in a hook, while the pool waits for the hook
     nested_acquire,        // it holds a lease, and PoolConfig::nested_acquire says fail
-    close_with_lease,      // it closes, and holds a lease that close would wait for
+    close_with_lease,      // it closes, in a call that has a lease which close would wait for
     close_on_pool_thread,  // it closes from a hook or from a thread of the pool
   };
   // `held`: the calling thread's leases, the oldest first.

@@ -41,7 +41,9 @@ class TIDEGATE_API Lease {
     if (core_ != nullptr) give_back(*core_, ticket_);
   }
 
-  // The connection; the calling thread counts as the lease's holder from here on.
+  // The connection. The calling thread counts as the lease's holder from here on, until another one
+  // uses or adopts it: that is for diagnostics, and for pool_nested_acquire. A lease that is handed
+  // on, to be used or only given back there, needs nothing more.
   // Throws: UsageError when the lease is empty.
   Connection& operator*() const;
   Connection* operator->() const { return &**this; }
@@ -82,6 +84,9 @@ class TIDEGATE_API Lease {
                                                    core::Ticket ticket) noexcept;
   static void throw_away(detail::PoolCore& core, core::Ticket ticket) noexcept;
   [[gnu::cold]] Connection& use_slowly() const;
+  // For a call of Pool that runs code of the user, and has this lease in its own frame: nobody else
+  // can get at it, so until that call returns it is certain whose lease it is.
+  Connection& use_in_call() const;
 
   detail::PoolCore* core_ = nullptr;
   core::Ticket ticket_{};

@@ -25,7 +25,9 @@ struct AcquireEnded {
 struct LeaseReleased {
   Location acquired{};  // the acquire that began the lease
   int backend_pid = 0;
-  bool clean = true;  // false: it is washed, or closed
+  bool clean = true;                // false: it is washed, or closed
+  std::chrono::nanoseconds held{};  // from the end of the acquire
+  bool hijacked = false;            // it has left the pool, with whoever had the lease
 };
 struct ConnectEnded {
   const ErrorValue* error = nullptr;  // null: there is a connection
@@ -61,8 +63,9 @@ class TIDEGATE_API Observer {
   virtual ~Observer();
 
   // Whether it is to be told of each acquire and release: acquire_started, acquire_ended, released.
-  // Asked once, when the pool is made. A warm lease costs the three calls more then; false:
-  // nothing.
+  // Asked once, when the pool is made. A warm lease costs the three calls and two looks at the
+  // clock more then; false: nothing. Each lease that acquire_ended tells of is followed by one
+  // released, however it ends.
   virtual bool wants_leases() const noexcept;
 
   virtual void acquire_started(Location where);
@@ -96,6 +99,12 @@ class TIDEGATE_API Observer {
   // An acquire at `where`, on a thread that holds a lease already (PoolConfig::nested_acquire):
   // `held`, the oldest of them. It has succeeded, or was refused.
   virtual void nested_acquire(Location where, const LeaseInfo& held, bool refused);
+  // An acquire at `where` has waited for 100 ms, every connection is leased, and its thread, this
+  // one, has acquired or last used each of `leases`, the oldest first; once per acquire. Or a close
+  // has waited so long for these, and perhaps others. If nobody else has them to give them back, it
+  // waits for itself, until its deadline. It goes on waiting.
+  virtual void self_deadlock_suspected(Location where, const std::vector<LeaseInfo>& leases,
+                                       bool closes);
 
   // "lame duck", "fence", "drain", "cancel", "force", and at the end "done" or "orphaned".
   virtual void close_phase(std::string_view phase);

@@ -46,8 +46,13 @@ class PoolImpl;
 //   Overloaded       max_waiters acquires wait already
 //   ConnectError     the server cannot be reached (known at the deadline), or refuses us (at once)
 //   HookError        prepare said fail, or threw
-//   WouldDeadlock    it would have to wait, and the calling thread holds every connection itself,
-//                    or is in a hook of this pool; or nested_acquire forbids it
+//   WouldDeadlock    it would have to wait, and only this thread could end the wait: every
+//   connection
+//                    is in a call of this pool that it is in (with, transact, copy_in, copy_out),
+//                    or it is in a hook of this pool; or nested_acquire forbids it
+// A Lease may be given back by any thread that can reach it, so a thread that waits while it seems
+// to have every lease itself is not refused: it waits, and Observer::self_deadlock_suspected and
+// AcquireTimeout say what it looks like.
 class TIDEGATE_API Pool {
  public:
   // Lazy: connects when the first connection is wanted; starts one thread.
@@ -59,8 +64,10 @@ class TIDEGATE_API Pool {
       : Pool(std::string_view(conninfo), where) {}
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-  // close() as configured. Leases that are out after that may be used, and end, later; those of the
-  // calling thread are not waited for. In a hook, or an observer on a thread of the pool: sets the
+  // close() as configured. Leases that are out after that may be used, and end, later. Those that
+  // the calling thread has acquired or used last are waited for while drain lasts, as somebody else
+  // may have them by now, and left as they are after that; one in a call of the pool that this
+  // thread is in is not waited for. In a hook, or an observer on a thread of the pool: sets the
   // fence and leaves the rest to a thread of its own.
   ~Pool();
 
@@ -125,12 +132,14 @@ class TIDEGATE_API Pool {
                           Location where = Location::current());
   template <std::invocable<Transaction&> F>
   auto transact(F&& f, const TxOptions& options = {}, Location where = Location::current()) {
-    return acquire_within(options.by, {}, where)->transact(std::forward<F>(f), options, where);
+    const Lease lease = acquire_within(options.by, {}, where);
+    return lease.use_in_call().transact(std::forward<F>(f), options, where);
   }
   template <std::invocable<Transaction&> F>
   auto transact(F&& f, Deadline deadline, const TxOptions& options = {},
                 Location where = Location::current()) {
-    return acquire(deadline, {}, where)->transact(std::forward<F>(f), options, where);
+    const Lease lease = acquire(deadline, {}, where);
+    return lease.use_in_call().transact(std::forward<F>(f), options, where);
   }
   template <std::invocable<Transaction&> F>
   auto transact_retry(F&& f, const TxOptions& options = {}, int attempts = 5,
@@ -150,19 +159,19 @@ class TIDEGATE_API Pool {
   template <class Range>
   std::uint64_t copy_in(const CopyTarget& target, Range&& rows, const ExecOptions& options = {},
                         Location where = Location::current()) {
-    return acquire_within(options.by, options.stop, where)
-        ->copy_in(target, std::forward<Range>(rows), options, where);
+    const Lease lease = acquire_within(options.by, options.stop, where);
+    return lease.use_in_call().copy_in(target, std::forward<Range>(rows), options, where);
   }
   template <class F>
   void copy_out(Sql query, F&& per_row, const ExecOptions& options = {}) {
-    acquire_within(options.by, options.stop, query.where())
-        ->copy_out(query, std::forward<F>(per_row), options);
+    const Lease lease = acquire_within(options.by, options.stop, query.where());
+    lease.use_in_call().copy_out(query, std::forward<F>(per_row), options);
   }
   // f(Connection&), and what it returns.
   template <std::invocable<Connection&> F>
   auto with(F&& f, std::optional<Deadline> deadline = {}, Location where = Location::current()) {
-    Lease lease = deadline ? acquire(*deadline, {}, where) : acquire(where);
-    return std::forward<F>(f)(*lease);
+    const Lease lease = deadline ? acquire(*deadline, {}, where) : acquire(where);
+    return std::forward<F>(f)(lease.use_in_call());
   }
 
   // Returns when the server has answered on a connection of the pool. Without a deadline:
@@ -189,8 +198,10 @@ class TIDEGATE_API Pool {
   // phases at most, whatever server, hooks and leases do. Fires the leases' stop_tokens, on this
   // thread: their callbacks must not block.
   // Idempotent; concurrent callers may shorten phases, wait, and get the same report.
-  // Throws: WouldDeadlock on a thread that holds a lease of this pool, and in a hook or on a thread
-  // of the pool; UsageError for a negative phase. Nothing is changed then.
+  // Throws: WouldDeadlock in a call of this pool on the same thread (with, transact, copy_in,
+  // copy_out), and in a hook or on a thread of the pool; UsageError for a negative phase. Nothing
+  // is changed then. On a thread that has a Lease which does not come back, the phases take their
+  // time: Observer::self_deadlock_suspected and the report say so.
   CloseReport close(const CloseOptions& options = {}, Location where = Location::current());
   // For signal handlers: sets the fence and leaves the rest of close() to a thread of the pool; a
   // later close() joins that. Async-signal-safe; `reason` is a literal. Does nothing on a pool that

@@ -90,6 +90,9 @@ struct Stats {
   std::uint64_t leaks_returned = 0;
   // Acquires by threads that held a lease already, with nested_acquire = warn or fail.
   std::uint64_t nested_acquires = 0;
+  // Acquires that waited for 100 ms, at least, while their own thread was the last user of every
+  // lease (Observer::self_deadlock_suspected).
+  std::uint64_t self_deadlocks_suspected = 0;
 
   std::uint64_t acquired() const noexcept { return outcomes.immediate + outcomes.waited; }
   std::uint64_t attempts() const noexcept {
