@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include <tidegate/base/export.hpp>
 #include <tidegate/core/sync.hpp>
 
 namespace tidegate::detail {
@@ -36,7 +37,7 @@ class FreezeMark {
   static void find_out() noexcept;
   // For a count of instructions under valgrind, which knows no rseq: the calling thread has a mark,
   // and nobody takes it away.
-  static void stand_in() noexcept;
+  TIDEGATE_API static void stand_in() noexcept;
 
  private:
   // What no thread has in its place: not even 0, which is what the kernel puts there.
