@@ -79,7 +79,9 @@ class Handshake {
       peer_gone_ = (seen & kGone) != 0;
       note_first_answer((seen & POLLIN) != 0);
       say(ConnectStep::poll);
+      errno = 0;
       next = PQconnectPoll(connection_);
+      lacked_memory_ = errno == ENOMEM;  // which libpq tells in words only
       if (next != PGRES_POLLING_FAILED) phase_ = PQstatus(connection_);
     }
     return next == PGRES_POLLING_OK ? End::connected : End::failed;
@@ -89,7 +91,7 @@ class Handshake {
   // The server may have a process for it by now.
   bool begun() const noexcept { return phase_ != CONNECTION_STARTED && phase_ != CONNECTION_BAD; }
   ConnectSigns signs() const noexcept {
-    return {.shaking_hands = begun() && speaks_postgresql() && !session_began(),
+    return {.shaking_hands = begun() && speaks_postgresql() && !session_began() && !lacked_memory_,
             .peer_gone = peer_gone_ || (!is_securing(phase_) && hung_up()),
             .password_missing = PQconnectionNeedsPassword(connection_) != 0};
   }
@@ -134,6 +136,7 @@ class Handshake {
   const ConnectOptions& options_;
   ConnStatusType phase_ = CONNECTION_BAD;
   bool peer_gone_ = false;
+  bool lacked_memory_ = false;
   char first_answer_ = 0;  // its type; 0: nothing yet
 };
 
