@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kProbePeriod = 20ms;
 // As long as the service may wait for a connection, and more.
-constexpr std::chrono::milliseconds kPatience = 60s;
+constexpr std::chrono::milliseconds kAnswersWithin = 60s;
 // Thousands of clients that try again at once are a load of their own: each waits longer each time.
 constexpr std::chrono::milliseconds kFirstRetry = 20ms;
 constexpr std::chrono::milliseconds kLongestRetry = 1000ms;
@@ -31,7 +31,7 @@ class Client {
       : server_(server),
         ledger_(ledger),
         tally_(tally),
-        http_(server.port(), keep_alive, kPatience) {}
+        http_(server.port(), keep_alive, kAnswersWithin) {}
 
   // The Location, if any, of a good answer; nothing of another. `also_good`: a status besides 2xx.
   std::optional<std::string> ask(const char* method, const std::string& path, int also_good = 0) {

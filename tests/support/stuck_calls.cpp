@@ -9,7 +9,7 @@
 namespace tidegate::test {
 namespace {
 
-struct State {
+struct StuckState {
   std::mutex mutex;
   std::condition_variable changed;
   bool on = false;
@@ -21,46 +21,46 @@ struct State {
 // Within PQconnectStartParams(), which polls once by itself.
 thread_local bool starting = false;
 
-State& state() {
-  static State the_state;
+StuckState& stuck_state() {
+  static StuckState the_state;
   return the_state;
 }
 
 void stay_if_stuck(LibpqCall call) {
-  std::unique_lock lock(state().mutex);
-  if (!state().on || state().call != call || state().left == 0) return;
-  --state().left;
-  ++state().inside;
-  ++state().so_far;
-  state().changed.wait(lock, [] { return !state().on; });
-  --state().inside;
-  state().changed.notify_all();
+  std::unique_lock lock(stuck_state().mutex);
+  if (!stuck_state().on || stuck_state().call != call || stuck_state().left == 0) return;
+  --stuck_state().left;
+  ++stuck_state().inside;
+  ++stuck_state().so_far;
+  stuck_state().changed.wait(lock, [] { return !stuck_state().on; });
+  --stuck_state().inside;
+  stuck_state().changed.notify_all();
 }
 
 }  // namespace
 
 StuckCalls::StuckCalls(LibpqCall call, int how_many) {
-  std::lock_guard lock(state().mutex);
-  state().on = true;
-  state().call = call;
-  state().left = how_many;
-  state().so_far = 0;
+  std::lock_guard lock(stuck_state().mutex);
+  stuck_state().on = true;
+  stuck_state().call = call;
+  stuck_state().left = how_many;
+  stuck_state().so_far = 0;
 }
 
 StuckCalls::~StuckCalls() {
-  std::unique_lock lock(state().mutex);
-  state().on = false;
-  state().changed.notify_all();
-  state().changed.wait(lock, [] { return state().inside == 0; });
+  std::unique_lock lock(stuck_state().mutex);
+  stuck_state().on = false;
+  stuck_state().changed.notify_all();
+  stuck_state().changed.wait(lock, [] { return stuck_state().inside == 0; });
 }
 
 int StuckCalls::inside() const {
-  std::lock_guard lock(state().mutex);
-  return state().inside;
+  std::lock_guard lock(stuck_state().mutex);
+  return stuck_state().inside;
 }
 int StuckCalls::so_far() const {
-  std::lock_guard lock(state().mutex);
-  return state().so_far;
+  std::lock_guard lock(stuck_state().mutex);
+  return stuck_state().so_far;
 }
 
 }  // namespace tidegate::test

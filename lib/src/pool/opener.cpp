@@ -148,7 +148,7 @@ ErrorValue Opener::overdue(const core::Overdue& how) const {
            " connects that were given up have not returned, and no more are begun: thread " +
            std::to_string(how.thread_id) + " is in " + in + " for " + brief_duration(how.took);
   }
-  ErrorValue error = unreachable(name_, std::move(text));
+  ErrorValue error = failed_here(name_, ConnectReport::Where::process, std::move(text));
   if (how.begun) {
     tell(rules_->observer,
          [&](Observer& o) { o.connect_ended({.error = &error, .took = how.took}); });
@@ -190,7 +190,9 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
   if (!core::Openers::is_given_up()) pool_.count_given_up(outcome.given_up);
   if (!outcome) return explain(name_, *outcome.failure);
   // Nobody is going to have it: it is closed here, and no hook sees it.
-  if (core::Openers::is_given_up()) return unreachable(name_, "given up");
+  if (core::Openers::is_given_up()) {
+    return failed_here(name_, ConnectReport::Where::process, "given up");
+  }
 
   PooledConnection opened{.connection = std::move(outcome.connection),
                           .duplicate = std::move(outcome.duplicate),

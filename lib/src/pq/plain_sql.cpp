@@ -11,7 +11,7 @@ bool is_word_start(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
          (static_cast<unsigned char>(c) & 0x80U) != 0;
 }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_ascii_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 // `word` is in lower case.
 bool same_word(std::string_view text, std::string_view word) noexcept {
@@ -54,7 +54,7 @@ class Tokens {
       case '"': return quoted(Kind::quoted_word);
       case '\'': return quoted(Kind::text);
       case '$':  // a parameter; else a text in dollar quotes
-        if (left_.size() < 2 || !is_digit(left_[1])) return {.kind = Kind::unclear};
+        if (left_.size() < 2 || !is_ascii_digit(left_[1])) return {.kind = Kind::unclear};
         return {.kind = Kind::other, .text = take(2)};
       case '\\':  // an escape or not, as standard_conforming_strings says
         return {.kind = Kind::unclear};
@@ -71,7 +71,7 @@ class Tokens {
   Token word() noexcept {
     std::size_t size = 1;
     while (size < left_.size() &&
-           (is_word_start(left_[size]) || is_digit(left_[size]) || left_[size] == '$')) {
+           (is_word_start(left_[size]) || is_ascii_digit(left_[size]) || left_[size] == '$')) {
       ++size;
     }
     const std::string_view text = take(size);

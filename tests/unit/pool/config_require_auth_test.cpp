@@ -14,7 +14,7 @@ namespace {
 
 using testing::HasSubstr;
 
-std::vector<ConfigError::Problem> problems_of(const std::string& text) {
+std::vector<ConfigError::Problem> problems_with(const std::string& text) {
   try {
     (void)PoolConfig::parse(text);
   } catch (const ConfigError& error) {
@@ -28,7 +28,7 @@ std::string this_libpq() {
 }
 
 TEST(RequireAuth, IsAKeyOfThePoolWhereLibpqHasIt) {
-  const auto problems = problems_of("host=db1 pool_require_auth=scram-sha-256");
+  const auto problems = problems_with("host=db1 pool_require_auth=scram-sha-256");
   if (pq::knows_option("require_auth")) {
     EXPECT_TRUE(problems.empty());
     const auto config = PoolConfig::parse("host=db1 pool_require_auth=!password,!md5");
@@ -48,7 +48,7 @@ TEST(RequireAuth, IsAKeyOfThePoolWhereLibpqHasIt) {
 }
 
 TEST(RequireAuth, InTheConninfoSaysWhichLibpqItNeeds) {
-  const auto problems = problems_of("host=db1 require_auth=scram-sha-256");
+  const auto problems = problems_with("host=db1 require_auth=scram-sha-256");
   if (pq::knows_option("require_auth")) {
     EXPECT_TRUE(problems.empty());
     return;
@@ -59,19 +59,19 @@ TEST(RequireAuth, InTheConninfoSaysWhichLibpqItNeeds) {
 }
 
 TEST(RequireAuth, IsNotEmpty) {
-  EXPECT_THAT(problems_of("pool_require_auth=''").front().text, HasSubstr("must not be empty"));
+  EXPECT_THAT(problems_with("pool_require_auth=''").front().text, HasSubstr("must not be empty"));
 }
 
 // The same for every option that came after 15: its name is no typing error.
 TEST(LaterOptions, SayWhichLibpqTheyNeed) {
   for (const char* keyword : {"sslnegotiation", "load_balance_hosts", "min_protocol_version"}) {
-    const auto problems = problems_of("host=db1 " + std::string(keyword) + "=x");
+    const auto problems = problems_with("host=db1 " + std::string(keyword) + "=x");
     if (pq::knows_option(keyword)) continue;
     ASSERT_EQ(problems.size(), 1u) << keyword;
     EXPECT_EQ(problems.front().key, keyword);
     EXPECT_THAT(problems.front().text, HasSubstr("needs libpq 1"));
   }
-  EXPECT_THAT(problems_of("host=db1 sslmod=require").front().text, HasSubstr("unknown keyword"));
+  EXPECT_THAT(problems_with("host=db1 sslmod=require").front().text, HasSubstr("unknown keyword"));
 }
 
 }  // namespace
