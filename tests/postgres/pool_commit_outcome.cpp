@@ -12,13 +12,13 @@ namespace {
 
 using testing::HasSubstr;
 
-class SilentNetwork : public testing::Test {
+class SilentOutcome : public testing::Test {
  protected:
-  SilentNetwork() {
+  SilentOutcome() {
     direct_.exec_script("drop table if exists booked; create table booked (n int)");
     pool_.acquire();
   }
-  ~SilentNetwork() override {
+  ~SilentOutcome() override {
     proxy_.heal();
     proxy_.finish_all();
     EXPECT_TRUE(eventually([&] {
@@ -40,7 +40,7 @@ class SilentNetwork : public testing::Test {
 
 // The row is there. Seen failing: a QueryTimeout that did not say so, and who takes that for "not
 // done" books it twice.
-TEST_F(SilentNetwork, ACommitWhoseDeadlinePassesSaysThatItMayHaveTakenEffect) {
+TEST_F(SilentOutcome, ACommitWhoseDeadlinePassesSaysThatItMayHaveTakenEffect) {
   PooledTransaction transaction = pool_.begin({.by = 2s});
   transaction.exec("insert into booked values (1)");
   fall_silent();
@@ -54,7 +54,7 @@ TEST_F(SilentNetwork, ACommitWhoseDeadlinePassesSaysThatItMayHaveTakenEffect) {
   EXPECT_TRUE(eventually([&] { return booked() == 1; }));
 }
 
-TEST_F(SilentNetwork, ASingleStatementWhoseDeadlinePassesSaysSoToo) {
+TEST_F(SilentOutcome, ASingleStatementWhoseDeadlinePassesSaysSoToo) {
   fall_silent();
   try {
     pool_.exec({.by = 200ms, .prepared = false}, "insert into booked values (1)");
@@ -66,7 +66,7 @@ TEST_F(SilentNetwork, ASingleStatementWhoseDeadlinePassesSaysSoToo) {
 }
 
 // A deferred trigger sleeps in the COMMIT, which is canceled: that is known, and nothing is stored.
-TEST_F(SilentNetwork, ACommitThatTheServerHasCanceledIsKnownNotToHaveTakenEffect) {
+TEST_F(SilentOutcome, ACommitThatTheServerHasCanceledIsKnownNotToHaveTakenEffect) {
   direct_.exec_script(
       "create or replace function slow() returns trigger language plpgsql as $$ begin perform "
       "pg_sleep(3600); return null; end $$; create constraint trigger slow after insert on booked "

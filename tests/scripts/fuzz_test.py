@@ -35,7 +35,8 @@ class Fuzz(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.root = pathlib.Path(folder.name)
         (self.root / "scripts").mkdir()
-        shutil.copy(SCRIPTS / "fuzz", self.root / "scripts")
+        for name in ("fuzz", "lib.bash", "newest-clang"):
+            shutil.copy(SCRIPTS / name, self.root / "scripts")
         shutil.copytree(SCRIPTS / "benchlib", self.root / "scripts/benchlib")
         for target in ("one", "two"):
             (self.root / "stress/fuzz/corpus" / target).mkdir(parents=True)
@@ -84,7 +85,7 @@ class Fuzz(unittest.TestCase):
     def test_without_a_compiler_it_says_what_to_install(self):
         path = self.root / "bin"
         path.mkdir()
-        for name in ("env", "python3"):
+        for name in ("bash", "dirname", "env", "python3", "sed", "sort"):
             (path / name).symlink_to(shutil.which(name))
         child = subprocess.run([self.root / "scripts/fuzz"], env={"PATH": str(path)}, text=True,
                                capture_output=True, check=False)

@@ -100,8 +100,9 @@ class WithPostgres(unittest.TestCase):
             # Not even a server in the usual place: find it nowhere.
             source = SCRIPT.read_text().replace('"/usr/lib/postgresql"', '"/nonexistent"')
             done = subprocess.run([python, "-c", source, "true"], capture_output=True, text=True,
-                                  env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"})
-        self.assertEqual(done.returncode, 2)
+                                  env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}",
+                                                    "PYTHONPATH": str(SCRIPT.parent)})
+        self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("scripts/setup", done.stderr)
 
     def test_server_arguments_reach_the_server(self):

@@ -34,19 +34,23 @@ ForkHook::List& ForkHook::list() {
   return all;
 }
 
-ForkHook::ForkHook(Call in_child, void* context) : in_child_(in_child), context_(context) {
+void ForkHook::begin(Call in_child, void* context) {
   List& all = list();
   const std::lock_guard lock(all.mutex);
+  in_child_ = in_child;
+  context_ = context;
   next_ = all.first;
   if (next_ != nullptr) next_->previous_ = this;
   all.first = this;
 }
 
-ForkHook::~ForkHook() {
+void ForkHook::end() noexcept {
+  if (in_child_ == nullptr) return;
   List& all = list();
   const std::lock_guard lock(all.mutex);
   (previous_ != nullptr ? previous_->next_ : all.first) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
+  in_child_ = nullptr;
 }
 
 }  // namespace tidegate::detail

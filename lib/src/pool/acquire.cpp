@@ -304,7 +304,10 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
 void PoolImpl::leave_ping_to_maintenance(core::Ticket ticket, Search& search,
                                          std::chrono::steady_clock::time_point since) noexcept {
   ++search.silent;
-  maintenance_.ping_began(ticket.slot(), since);
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - since);
+  core_->resource(ticket.slot()).pinged_for_ms =
+      static_cast<std::uint16_t>(std::min<std::chrono::milliseconds::rep>(waited.count(), 65535));
   set_aside(ticket, Task::ping);
 }
 

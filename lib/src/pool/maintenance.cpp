@@ -43,8 +43,7 @@ Maintenance::Maintenance(const PoolConfig& config, PoolCore& core, const PoolImp
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       laundry_(config, core),
       leaks_(config, core),
-      answered_(config.max_size),
-      asked_(config.max_size) {
+      answered_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   farewells_.reserve(config_.max_size);
   pinging_.reserve(config_.max_size);
@@ -198,8 +197,8 @@ void Maintenance::take_work() noexcept {
       case Task::after_release: core_.want_chore(*slot); break;
       case Task::ping:
       case Task::farewell: {
-        const auto asked = std::exchange(asked_[*slot], {});
-        begin_ping(*slot, false, asked == Clock::time_point{} ? Clock::now() : asked);
+        const auto asked = std::exchange(core_.resource(*slot).pinged_for_ms, std::uint16_t{0});
+        begin_ping(*slot, false, Clock::now() - std::chrono::milliseconds(asked));
         break;
       }
     }

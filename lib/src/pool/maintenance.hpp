@@ -55,9 +55,6 @@ class Maintenance {
   void refill_at(Clock::time_point next_attempt) noexcept;
   // A connection was found dead: the others that are idle are looked at, too.
   void suspect() noexcept;
-  // For the owner of the slot, who sets it aside for a ping then: its answer is due from `since`
-  // on. Carried to the thread by want_check().
-  void ping_began(std::uint32_t slot, Clock::time_point since) noexcept { asked_[slot] = since; }
   // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
   Clock::time_point answered(std::uint32_t slot) const noexcept { return answered_[slot]; }
   // Returns after the next turn of the loop, or at the deadline.
@@ -152,10 +149,9 @@ class Maintenance {
   std::vector<Idle> idle_;
   std::vector<std::uint32_t> round_;  // still to be pinged in this round
   std::vector<pollfd> polled_;
-  // By slot, for its owner, who may be an acquirer: when its last ping was answered (written here
-  // only); and when the one began that is taken over from an acquirer, or nothing.
+  // By slot, for its owner, who may be an acquirer: when its last ping was answered. Written here
+  // only.
   std::vector<Clock::time_point> answered_;
-  std::vector<Clock::time_point> asked_;
   Clock::time_point next_chores_{};
   Clock::time_point last_chores_{};
   Clock::time_point next_round_{};

@@ -46,6 +46,9 @@ struct PooledConnection {
   pq::FileDescriptor duplicate{};
   bool rules_concern_clean = false;
   Task task = Task::ping;
+  // For how long an acquirer has waited for the answer to the ping that maintenance takes over. As
+  // far as it goes: one that was longer has no long time left, or a long one anyhow.
+  std::uint16_t pinged_for_ms = 0;
   std::shared_ptr<const ReleaseRules> rules{};
   pq::SessionMonitor monitor{};
   std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured

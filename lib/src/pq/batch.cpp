@@ -269,6 +269,7 @@ BatchResults BatchRun::run() {
     fail(batch_.size() - 1, report_of(end.get()));
     pipeline.next();
   }
+  if (!pipeline.synced()) require_connection(nullptr);  // nobody knows how the transaction ended
   // Not before: what is still to be sent goes by that name.
   if (stale_ && how_stale_ != Session::Stale::perhaps) {
     session_.forget(prepared_[*stale_], how_stale_);
@@ -309,8 +310,8 @@ bool BatchRun::send(std::size_t i, std::size_t size) {
   PGconn* connection = session_.native();
   return session_.send_sized(size, [&] {
     if (const Prepared* by_name = prepared_[i]) {
-      return PQsendQueryPrepared(connection, by_name->name(), count, values, lengths, formats,
-                                 session_.result_format(*by_name));
+      return PQsendQueryPrepared(connection, session_.cache_.name_of(*by_name).c_str(), count,
+                                 values, lengths, formats, session_.result_format(*by_name));
     }
     if (repeats(i)) return PQsendQueryPrepared(connection, "", count, values, lengths, formats, 0);
     return PQsendQueryParams(connection, text(i), count, params.types() + first, values, lengths,
@@ -367,7 +368,7 @@ QueryReport BatchRun::aborted(std::size_t i) const {
 
 // A limit, or cancel(), ends the whole batch, not a statement of it.
 void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
-  if (session_.struck_ == Session::Limit::none && !session_.target_->asked()) return;
+  if (session_.struck_ == Session::Limit::none && !session_.target().asked()) return;
   session_.statement_ = text(i);
   if (report_of(error).sqlstate == "57014") session_.throw_error(error);
 }

@@ -108,15 +108,15 @@ void Session::strike(Limit why) noexcept {
 void Session::note_strike(Limit why) noexcept {
   struck_ = why;
   drained_by_ = Deadline(drain_bound_);
-  target_->mark();
+  target().mark();
 }
 
 void Session::ask_to_cancel() noexcept {
   // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
   // the statement out of there when the connection ends, which is not fit for others anyhow: what a
   // pooler was sent is doubtful.
-  const bool taken = target_->reached() == CancelTarget::Reached::answered;
-  if (target_->pooled() && taken && ask_again_after_ > kQueued) {
+  const bool taken = target().reached() == CancelTarget::Reached::answered;
+  if (target().pooled() && taken && ask_again_after_ > kQueued) {
     return give_up(
         "the pooler took the cancel request and nothing came of it: the statement may "
         "have waited in its queue");
@@ -154,9 +154,9 @@ void Session::give_up_unanswered(std::string_view what) noexcept {
 // What is known of the requests by then. One that is still on its way was waited for in vain.
 void Session::give_up_canceling() noexcept {
   using Reached = CancelTarget::Reached;
-  const Reached reached = target_->reached();
+  const Reached reached = target().reached();
   try {
-    shared_->cancels->canceller().wait(*target_, Deadline::now());
+    shared_->cancels->canceller().wait(target(), Deadline::now());
   } catch (const std::bad_alloc&) {
     // Then it is not counted.
   }
@@ -208,7 +208,7 @@ void Session::settle_ping() {
 // cancel.
 void Session::settle_cancels() {
   try {
-    shared_->cancels->canceller().wait(*target_, earlier(limit_, drain_bound_));
+    shared_->cancels->canceller().wait(target(), earlier(limit_, drain_bound_));
   } catch (const std::bad_alloc&) {
     // Then it is still pending, below.
   }

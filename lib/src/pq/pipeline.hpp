@@ -25,6 +25,8 @@ class Pipeline {
 
   // Statements that were sent and not answered to their end.
   std::size_t owed() const noexcept { return owed_; }
+  // The sync has been answered.
+  bool synced() const noexcept { return synced_; }
   // Whether next() would return without waiting, in between sending.
   bool ready() const noexcept;
   // The next result of the statement under way; null at its end. After the last one, the sync's: an

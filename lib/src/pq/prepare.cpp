@@ -123,7 +123,8 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
 // room. Only outside a transaction, which a statement that is gone already would abort.
 const Prepared* Session::prepare() {
   const std::vector<std::uint32_t> declared = declared_types(params_);
-  std::string name = cache_.next_name();
+  const std::uint32_t number = cache_.next_number();
+  std::string name(cache_.name(number));
   // Made before anything is sent: nothing may throw in the middle of the pipeline.
   std::vector<std::string> deallocations;
   // Room for what has to make room, and for `name`.
@@ -132,7 +133,7 @@ const Prepared* Session::prepare() {
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
     for (const std::string& old : cache_.evicted()) deallocations.push_back(kDeallocate + old);
     if (const Prepared* const last = cache_.next_to_go()) {
-      makes_room.append(kDeallocate).append(last->name());
+      makes_room.append(kDeallocate).append(cache_.name_of(*last));
     }
   }
 
@@ -188,14 +189,14 @@ const Prepared* Session::prepare() {
   if (PQexitPipelineMode(native()) == 0) set_broken(last_words(native()));
   if (has(Flag::broken) && !is_error(told.get())) told.reset();
   // A cancel may have struck any of them; one that is made again in vain does no harm.
-  const bool canceled = struck_ != Limit::none || target_->asked();
+  const bool canceled = struck_ != Limit::none || target().asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   const Prepared* added = nullptr;
   try {
     require_success(told.get(), false);
     // Known before a limit keeps it from being run: the server has it.
     added = cache_.add(Prepared::make({.text = statement_,
-                                       .name = name,
+                                       .number = number,
                                        .declared = declared,
                                        .params = described_types(told.get()),
                                        .binary_results = has_binary_readers(told.get()),
@@ -205,8 +206,7 @@ const Prepared* Session::prepare() {
     if (parsed) cache_.evicted().push_back(std::move(name));
     throw;
   }
-  // Most sessions never evict, and would keep the room (E7).
-  if (cache_.evicted().empty()) cache_.evicted().shrink_to_fit();
+  cache_.forget_evicted();
   if (struck_ != Limit::none) throw_not_run();
   return added;
 }
@@ -287,7 +287,7 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
     return Stale::changed;
   }
   if (sqlstate == "26000" &&
-      field(PG_DIAG_MESSAGE_PRIMARY).find(prepared->name()) != std::string_view::npos) {
+      field(PG_DIAG_MESSAGE_PRIMARY).find(cache_.name_of(*prepared)) != std::string_view::npos) {
     return Stale::gone;
   }
   // What a value is refused with, or an expression whose types do not fit, before anything is run;

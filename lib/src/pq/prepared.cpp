@@ -9,8 +9,7 @@
 namespace tidegate::pq {
 
 Prepared::Ptr Prepared::make(const Parts& parts) {
-  const std::size_t behind =
-      2 * sizeof(std::uint32_t) * parts.params.size() + parts.text.size() + parts.name.size() + 1;
+  const std::size_t behind = 2 * sizeof(std::uint32_t) * parts.params.size() + parts.text.size();
   return Ptr(new (::operator new(sizeof(Prepared) + behind)) Prepared(parts));
 }
 
@@ -19,9 +18,10 @@ void Prepared::Free::operator()(Prepared* prepared) const noexcept {
   ::operator delete(prepared);
 }
 
-// Behind it: the types as the server describes them, as many that were declared, text, name, NUL.
+// Behind it: the types as the server describes them, as many that were declared, the text.
 Prepared::Prepared(const Parts& parts) noexcept
     : text_size_(static_cast<std::uint32_t>(parts.text.size())),
+      number_(parts.number),
       params_(static_cast<std::uint16_t>(parts.params.size())),
       binary_results_(parts.binary_results),
       bytes_(parts.bytes),
@@ -34,10 +34,7 @@ Prepared::Prepared(const Parts& parts) noexcept
   ages_ = std::any_of(parts.params.begin(), parts.params.end(), [](std::uint32_t param) {
     return param != oid::kText && param != oid::kVarchar && param != oid::kBytea;
   });
-  auto* at = reinterpret_cast<char*>(type);
-  at = std::copy(parts.text.begin(), parts.text.end(), at);
-  at = std::copy(parts.name.begin(), parts.name.end(), at);
-  *at = '\0';
+  std::copy(parts.text.begin(), parts.text.end(), reinterpret_cast<char*>(type));
 }
 
 bool Prepared::takes(std::span<const std::uint32_t> given) const noexcept {

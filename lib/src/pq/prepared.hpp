@@ -16,7 +16,7 @@ class Prepared {
  public:
   struct Parts {
     std::string_view text{};
-    std::string_view name{};
+    std::uint32_t number = 0;  // of its name (StatementName)
     // Types of parameters the preparer named; 0: inferred.
     std::span<const std::uint32_t> declared{};
     // As the server describes them.
@@ -34,7 +34,7 @@ class Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   std::string_view text() const noexcept { return {chars(), text_size_}; }
-  const char* name() const noexcept { return chars() + text_size_; }
+  std::uint32_t number() const noexcept { return number_; }
   std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
   bool binary_results() const noexcept { return binary_results_; }
   bool bytes() const noexcept { return bytes_; }
@@ -77,6 +77,7 @@ class Prepared {
   Prepared* older_ = nullptr;
 
   const std::uint32_t text_size_;
+  const std::uint32_t number_;
   const std::uint16_t params_;  // the protocol counts them in two bytes
   const bool binary_results_;
   const bool bytes_;

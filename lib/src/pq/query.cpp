@@ -90,7 +90,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
 // bound, which may throw.
 void Session::begin_statement() noexcept {
   mid_answer_ = false;
-  target_->begin_statement();
+  target().begin_statement();
   shared_->mirror.begin(statement_);
 }
 
@@ -98,16 +98,16 @@ void Session::begin_statement() noexcept {
 void Session::end_statement() noexcept {
   disarm_limits();
   shared_->mirror.end(transaction_of(native()));
-  if (!target_->end_statement()) [[likely]]
+  if (!target().end_statement()) [[likely]]
     return;
-  if (target_->trace() == CancelTrace::pending) {
+  if (target().trace() == CancelTrace::pending) {
     try {
-      shared_->cancels->canceller().withdraw(*target_);
+      shared_->cancels->canceller().withdraw(target());
     } catch (const std::bad_alloc&) {
       // It stays pending.
     }
   }
-  if (target_->asked()) set(Flag::canceled);
+  if (target().asked()) set(Flag::canceled);
 }
 
 std::unique_ptr<Result> Session::run() {
@@ -156,8 +156,9 @@ void Session::send(bool row_by_row) {
   bool sent = false;
   if (prepared_ != nullptr) {
     sent = send_sized(params_.size(0), [&] {
-      return PQsendQueryPrepared(native(), prepared_->name(), count, params_.values(),
-                                 params_.lengths(), params_.formats(), result_format(*prepared_));
+      return PQsendQueryPrepared(native(), cache_.name_of(*prepared_).c_str(), count,
+                                 params_.values(), params_.lengths(), params_.formats(),
+                                 result_format(*prepared_));
     });
   } else {
     sent = send_sized(statement_.size() + params_.size(0), [&] {
@@ -298,7 +299,7 @@ void Session::throw_error(QueryReport report) {
     report.outcome_unknown = true;
     throw_lost(std::move(report));
   }
-  if (canceled && target_->asked()) throw_ended(Limit::none, std::move(report));
+  if (canceled && target().asked()) throw_ended(Limit::none, std::move(report));
   report.statement = statement_;
   throw QueryError(std::move(report), where_);
 }

@@ -77,8 +77,7 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   const auto target = std::make_shared<CancelTarget>(
       CancelServer::at(cancels->books(), server_address(native_.get())), std::move(key), pooled_);
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
-  target_ = target.get();
-  at_fork_.emplace(&Session::in_child, this);
+  at_fork_.begin(&Session::in_child, this);
 }
 
 // No byte that the child sends, on whatever way, reaches the server. The flags bring every end of a
@@ -100,24 +99,24 @@ std::string_view Session::broken_reason() const noexcept {
 
 // Others may look on, and ask for a cancel: there is nothing to cancel any more.
 Session::~Session() {
-  at_fork_.reset();
+  at_fork_.end();
   leave_transaction();
   if (shared_ == nullptr) return;
-  target_->end_statement();
+  target().end_statement();
   shared_->mirror.end(TransactionStatus::unknown);
 }
 
 void Session::cancel_settled() noexcept {
-  target_->settle();
-  if (!target_->asked()) clear(Flag::canceled);
+  target().settle();
+  if (!target().asked()) clear(Flag::canceled);
 }
 
 void Session::cancel_left_running() noexcept {
   if (inherited() || has(Flag::pinging)) return;
   if (PQtransactionStatus(native()) != PQTRANS_ACTIVE) return;
-  target_->begin_statement();
+  target().begin_statement();
   cancel();
-  target_->end_statement();
+  target().end_statement();
 }
 
 void Session::set_broken(std::string_view reason, std::string_view sqlstate) noexcept {
@@ -145,8 +144,8 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
     set(Flag::doomed);
   } else if (std::string_view(sqlstate) == "25006") {
     refused_write_ = true;
-  } else if (std::string_view(sqlstate) == "57014" && target_ != nullptr && target_->asked()) {
-    target_->note_canceled();
+  } else if (std::string_view(sqlstate) == "57014" && shared_ != nullptr && target().asked()) {
+    target().note_canceled();
   }
 }
 

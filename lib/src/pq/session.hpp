@@ -100,7 +100,7 @@ class Session final : public SessionState {
   SocketCheck check_socket() noexcept;
   // Any thread. See SharedSession.
   bool cancel() const noexcept { return shared_->cancel(); }
-  CancelTrace cancel_trace() const noexcept { return target_->trace(); }
+  CancelTrace cancel_trace() const noexcept { return target().trace(); }
   void cancel_settled() noexcept;
   void cancel_left_running() noexcept;
   Activity activity() const { return shared_->mirror.read(); }
@@ -264,6 +264,7 @@ class Session final : public SessionState {
   void send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row);
 
   // limits.cpp
+  CancelTarget& target() const noexcept { return *shared_->target; }
   void arm_limits();
   void disarm_limits() noexcept;
   int open_bell() noexcept;
@@ -359,13 +360,12 @@ class Session final : public SessionState {
   std::chrono::duration<std::int32_t, std::milli> drain_bound_{};
   std::unique_ptr<Stops> stops_{};
 
-  // Shared with other threads; set when the connect has succeeded. The target is a part of it.
+  // Shared with other threads; set when the connect has succeeded.
   std::shared_ptr<SharedSession> shared_{};
-  CancelTarget* target_ = nullptr;
 
   std::unique_ptr<NoticeHandlers> handlers_{};  // null: none was ever set
 
-  std::optional<detail::ForkHook> at_fork_{};  // set when the connect has succeeded
+  detail::ForkHook at_fork_{};  // begins when the connect has succeeded
 };
 
 TransactionStatus transaction_of(const pg_conn* connection) noexcept;

@@ -1,35 +1,25 @@
 #include "pq/statement_cache.hpp"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <utility>
 
 namespace tidegate::pq {
-namespace {
 
-// 5 random bits each, in letters that need no quotes.
-void draw(std::array<char, 16>& letters) {
-  std::array<unsigned char, sizeof letters> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    std::random_device device;  // a kernel without it
-    for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(device());
-  }
-  for (std::size_t i = 0; i < letters.size(); ++i) {
-    letters[i] = "abcdefghijklmnopqrstuvwxyz234567"[bytes[i] % 32];
-  }
+std::uint32_t StatementCache::next_number() {
+  if (numbered_ == 0) drawn_ = draw_for_names();
+  return ++numbered_;
 }
 
-}  // namespace
+std::vector<std::string>& StatementCache::evicted() {
+  if (evicted_ == nullptr) evicted_ = std::make_unique<std::vector<std::string>>();
+  return *evicted_;
+}
 
-std::string StatementCache::next_name() {
-  if (named_ == 0) draw(drawn_);
-  std::string name = "tidegate_";
-  name.append(drawn_.data(), drawn_.size()).append("_").append(std::to_string(++named_));
-  return name;
+void StatementCache::forget_evicted() noexcept {
+  if (evicted_ != nullptr && evicted_->empty()) evicted_.reset();
 }
 
 const Prepared* StatementCache::find_older(std::string_view text) noexcept {
@@ -88,7 +78,7 @@ void StatementCache::index(Prepared& added) {
 }
 
 void StatementCache::drop(const Prepared* statement) {
-  evicted_.emplace_back(statement->name());
+  evicted().emplace_back(name_of(*statement));
   if (by_text_ != nullptr) by_text_->erase(statement->text());
   const Prepared::Ptr ended(const_cast<Prepared*>(statement));  // one of ours: add() had it
   unlink(*ended);
@@ -102,7 +92,7 @@ void StatementCache::clear() noexcept {
     unlink(*ended);
   }
   size_ = 0;
-  evicted_.clear();
+  evicted_.reset();
 }
 
 void StatementCache::link(Prepared& newest) noexcept {

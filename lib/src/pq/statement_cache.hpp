@@ -1,7 +1,6 @@
 // StatementCache: which statements a session has prepared on the server.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "pq/prepared.hpp"
+#include "pq/statement_name.hpp"
 
 namespace tidegate::pq {
 
@@ -33,11 +33,12 @@ class StatementCache {
     if (newest_ == nullptr || newest_->text() == text) return newest_;  // the same again: no search
     return find_older(text);
   }
-  // A name no statement of any session has had: "tidegate_", what is drawn at random for this
-  // session, a number. Behind a pooler sessions share a server's, and another's name there would
-  // be another statement. 80 random bits: among a million sessions two have the same with a
-  // probability of 1 in 10^12.
-  std::string next_name();
+  // The number of a name that no statement of any session has had.
+  std::uint32_t next_number();
+  StatementName name(std::uint32_t number) const noexcept { return {drawn_, number}; }
+  StatementName name_of(const Prepared& statement) const noexcept {
+    return name(statement.number());
+  }
   // Whether a statement that find() gave is what its text means.
   enum class Trust : std::uint8_t {
     yes,
@@ -58,8 +59,11 @@ class StatementCache {
   // The server has forgotten all of them.
   void clear() noexcept;
 
-  // Names to be deallocated on the server; forgotten by whoever has done so.
-  std::vector<std::string>& evicted() noexcept { return evicted_; }
+  // Names to be deallocated on the server; forgotten by whoever has done so. Throws:
+  // std::bad_alloc, but not when it has been called since forget_evicted().
+  std::vector<std::string>& evicted();
+  // When there are none: most sessions never evict, and would keep the room (E7).
+  void forget_evicted() noexcept;
 
  private:
   // Most sessions have few statements, and their texts are compared sooner than one is hashed.
@@ -76,13 +80,13 @@ class StatementCache {
   std::uint32_t size_ = 0;
   std::uint32_t era_ = 1;  // no Mark has 0 that was made
   std::uint32_t trusted_for_ = 10;
-  std::uint64_t named_ = 0;
-  std::array<char, 16> drawn_{};  // with the first name
+  std::uint32_t numbered_ = 0;
+  std::uint64_t drawn_ = 0;  // with the first number
   // Owned; a list in the order of use.
   Prepared* newest_ = nullptr;
   Prepared* oldest_ = nullptr;
   std::unique_ptr<ByText> by_text_{};  // all of them; null until they were more than a few
-  std::vector<std::string> evicted_{};
+  std::unique_ptr<std::vector<std::string>> evicted_{};  // null: none
 };
 
 }  // namespace tidegate::pq

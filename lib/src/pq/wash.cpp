@@ -78,7 +78,7 @@ void Wash::ask_to_cancel(Session& session) noexcept {
   if (!asked_to_cancel_) {
     asked_to_cancel_ = true;
     session.ask_again_after_ = kAskAgain;
-    session.target_->begin_statement();
+    session.target().begin_statement();
   } else if (!session.ask_again_.passed()) {
     return;
   }

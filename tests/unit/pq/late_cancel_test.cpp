@@ -259,7 +259,7 @@ class PreparedLate : public testing::Test {
   static bool names(std::string_view said, std::string_view number) {
     for (std::size_t at = said.find("tidegate_"); at != said.npos;
          at = said.find("tidegate_", at)) {
-      at += 9 + 16;
+      at += 9 + 13;
       if (at <= said.size() && said.substr(at).starts_with(number)) return true;
     }
     return false;
@@ -267,7 +267,7 @@ class PreparedLate : public testing::Test {
   // All but the number of a statement's name.
   static std::string name_in(const std::string& said) {
     const std::size_t at = said.find("tidegate_");
-    return at == said.npos ? "no name" : said.substr(at, 9 + 16);
+    return at == said.npos ? "no name" : said.substr(at, 9 + 13);
   }
 
   ScriptedServer server_{{welcome()}};

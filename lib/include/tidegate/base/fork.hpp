@@ -16,11 +16,18 @@ class TIDEGATE_API ForkHook {
  public:
   using Call = void (*)(void* context) noexcept;
 
+  // Does nothing until begin().
+  ForkHook() noexcept = default;
   // Throws: std::bad_alloc.
-  ForkHook(Call in_child, void* context);
-  ~ForkHook();
+  ForkHook(Call in_child, void* context) { begin(in_child, context); }
+  ~ForkHook() { end(); }
   ForkHook(const ForkHook&) = delete;
   ForkHook& operator=(const ForkHook&) = delete;
+
+  // Throws: std::bad_alloc. Needs: it has not begun.
+  void begin(Call in_child, void* context);
+  // Idempotent.
+  void end() noexcept;
 
   // Changes in a child: what was made under another number was inherited. (Forks that call no
   // handlers, such as vfork() and a bare clone(), are not seen.)
@@ -33,8 +40,8 @@ class TIDEGATE_API ForkHook {
   // Written in a child while it has one thread.
   static std::uint32_t forks_;
 
-  const Call in_child_;
-  void* const context_;
+  Call in_child_ = nullptr;  // null: it has not begun, or has ended
+  void* context_ = nullptr;
   ForkHook* previous_ = nullptr;  // the list's mutex
   ForkHook* next_ = nullptr;      // the list's mutex
 };
