@@ -51,11 +51,20 @@ class Program:
     def __init__(self, *command):
         self.child = subprocess.Popen([str(word) for word in command], text=True, bufsize=1,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.said = b""
 
+    # Seen hanging, when two lines came together: select() knows nothing of what Python has read ahead.
     def line(self):
-        if not select.select([self.child.stdout], [], [], PATIENCE)[0]:
-            raise AssertionError("it says nothing")
-        return self.child.stdout.readline().strip()
+        output = self.child.stdout.fileno()
+        while b"\n" not in self.said:
+            if not select.select([output], [], [], PATIENCE)[0]:
+                raise AssertionError("it says nothing")
+            read = os.read(output, 4096)
+            if not read:
+                raise AssertionError(f"it has ended, saying {self.said!r}")
+            self.said += read
+        line, _, self.said = self.said.partition(b"\n")
+        return line.decode().strip()
 
     def lines(self, count):
         """What each call came to: {its name: (outcome, milliseconds)}."""
