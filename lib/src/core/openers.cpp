@@ -148,7 +148,11 @@ void Openers::run(Worker& self) noexcept {
 
 bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
                         Deadline deadline) noexcept {
-  return attempt(slot, stop, deadline, nullptr) == Ended::opened;
+  // The thread may be an opener of another pool, whose own attempt this is none of.
+  const Here outer = std::exchange(opener_here, Here{});
+  const bool opened = attempt(slot, stop, deadline, nullptr) == Ended::opened;
+  opener_here = outer;
+  return opened;
 }
 
 Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline,

@@ -228,13 +228,16 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
     }
   }
   // Tier 3: a round trip. One that was granted was in use a moment ago, unless maintenance has had
-  // it in hand; and a grant that has won is not lost to a deadline that has passed since. One that
-  // has answered maintenance's ping for this very acquire needs no other.
+  // it in hand; and a grant that has won is not lost to a deadline that has passed since. What has
+  // answered maintenance's ping was heard of then; who leaves pings to that takes it at its word.
   const bool granted = found.waited && (idle < kLookAfter || search.deadline.passed());
+  const std::chrono::nanoseconds unheard = now - maintenance_.answered(ticket.slot());
   const bool has_answered =
-      search.silent > 0 && maintenance_.answered(ticket.slot()) >= search.began;
+      (search.silent > 0 || search.deadline.passed()) && unheard < config_.ping_timeout;
   const bool no_need = granted || has_answered;
-  if (search.only_idle || no_need || !wants_ping(connection, idle)) return Checked::use;
+  if (search.only_idle || no_need || !wants_ping(connection, std::min(idle, unheard))) {
+    return Checked::use;
+  }
   return check_by_ping(ticket, search);
 }
 

@@ -75,6 +75,7 @@ void PoolImpl::give_back_unleased(core::Ticket ticket) noexcept {
 // ---- on openers ------------------------------------------------------------------------------
 
 void PoolImpl::do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept {
+  const InHook scope(*this);  // for the observer, too
   auto& slots = core_->slots();
   Connection& connection = core_->resource(slot).connection;
   if (slots.state(slot) == core::SlotState::retiring) {

@@ -67,7 +67,7 @@ void Maintenance::hurry() noexcept {
 // On the thread itself a wake would make it try again at once, and without end.
 void Maintenance::no_thread() noexcept {
   refill_at_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);  // as above
-  if (std::this_thread::get_id() != thread_.get_id()) wake();
+  if (core::current_thread_id() != thread_id()) wake();
 }
 
 void Maintenance::stop_refilling() noexcept {
@@ -334,9 +334,11 @@ void Maintenance::retire(std::uint32_t slot, Retired reason) noexcept {
 // servers that disagree would keep the pool reconnecting.
 void Maintenance::demoted(std::uint32_t slot) noexcept {
   const int backend_pid = core_.resource(slot).connection.backend_pid();
+  // What one of before says is known already, and says nothing of those that came since.
+  const bool outdated = core_.slots().slot(slot).generation() != core_.slots().generation();
   retire(slot, Retired::generation);
   const auto now = Clock::now();
-  if (now < next_role_change_ || core_.slots().closed()) return;
+  if (outdated || now < next_role_change_ || core_.slots().closed()) return;
   const bool calm = now > next_role_change_ + config_.connect_backoff_max;
   role_changes_in_a_row_ = calm ? 1 : role_changes_in_a_row_ + 1;
   next_role_change_ =

@@ -12,6 +12,7 @@
 #include <tidegate/core/slot_pool_impl.hpp>
 
 #include "events.hpp"
+#include "hook_scope.hpp"
 #include "opener.hpp"
 #include "pq/forked_descriptors.hpp"
 
@@ -70,7 +71,8 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                             .backoff_max = config_.connect_backoff_max},
                            {.create =
                                 [this](std::stop_token stop, Deadline deadline) {
-                                  maintenance_.wake();  // to look whether this takes too long
+                                  const InHook scope(*this);  // for the observer
+                                  maintenance_.wake();        // to look whether this takes too long
                                   auto opened = opener_->open(stop, deadline);
                                   // The coarse tick stands still while nothing is open. Maintenance
                                   // may be late to set it going, and a lease that ended before that
@@ -94,6 +96,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                             .overdue = std::bind_front(&Opener::overdue, opener_),
                             .backing_off =
                                 [this](std::chrono::steady_clock::time_point next) {
+                                  const InHook scope(*this);  // for the observer
                                   maintenance_.refill_at(next);
                                   tell(config_.observer, [&](Observer& o) {
                                     const auto now = std::chrono::steady_clock::now();

@@ -12,7 +12,9 @@ Release plan_release(PooledConnection& pooled) noexcept {
   if (!clean) {
     if (!connection.usable()) return {.how = How::discard, .reason = core::Retired::broken};
     // A server that may be a primary no more makes it unfit, too: the laundry finds out.
-    wash = rules.reset != ResetPolicy::destroy || connection.role() != pq::Role::primary;
+    wash = rules.reset != ResetPolicy::destroy ||
+           (connection.role() != pq::Role::primary &&
+            connection.transaction_status() == TransactionStatus::idle);
     if (!wash) return {.how = How::discard, .reason = core::Retired::dirty};
   }
   if (!wash && !rules.after_release) return {.clean = clean};

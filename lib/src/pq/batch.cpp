@@ -117,7 +117,10 @@ class BatchRun {
   BatchResults run();
   // It failed, and took no effect, because the server holds a prepared statement no longer as it
   // was. May ask the server, so `options` bound it. Needs: run() has ended.
+  // Asks the server, where the error alone does not say so.
   bool is_to_be_repeated(const ExecOptions& options);
+  // It is not repeated: what may be stale is not used any more.
+  void forget_stale();
 
   // Prepares what the batch has several times in a row, so that it is parsed and planned once in
   // the connection's life and not once in every batch.
@@ -218,11 +221,13 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     while (plain < i && pq::is_plain(text_of(plain))) ++plain;
     if (plain < i) return;
     session.start(Sql(text, statement.where), options);
+    if (session.prepared_ != nullptr) continue;
     const Session::Running running(session);
     if (!session.is_cached(options) || PQtransactionStatus(session.native()) != PQTRANS_IDLE)
       return;
     try {
-      // Doubted twice by now, in start() again, where it is dropped.
+      // One that is doubted makes way: no text is there twice.
+      if (const Prepared* const doubted = session.cache_.find(text)) session.cache_.drop(doubted);
       session.prepare();
       ++prepared;
     } catch (const QueryError& error) {
@@ -278,7 +283,11 @@ BatchResults BatchRun::run() {
 }
 
 bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
-  if (!stale_ || took_effect_) return false;
+  if (!stale_) return false;
+  if (took_effect_) {
+    forget_stale();
+    return false;
+  }
   if (how_stale_ != Session::Stale::perhaps) return true;
   const auto params = prepared_[*stale_]->params();
   const std::vector<std::uint32_t> before(params.begin(), params.end());
@@ -287,6 +296,12 @@ bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
   const Session::Running running(session_);
   const auto now = session_.types_now(prepared_[*stale_]);
   return !now.empty() && now != before;
+}
+
+void BatchRun::forget_stale() {
+  if (!stale_ || how_stale_ != Session::Stale::perhaps || prepared_[*stale_] == nullptr) return;
+  session_.forget(std::exchange(prepared_[*stale_], nullptr), how_stale_);
+  stale_.reset();
 }
 
 // Whether the server has just parsed the same text for the same types as its unnamed statement, and
@@ -397,8 +412,16 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
   const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
   pq::BatchRun by_name(session, batch, options.prepared);
   BatchResults results = by_name.run();
-  if (!repeatable || !by_name.is_to_be_repeated(options)) return results;
-  session.begin(first, options);
+  if (!repeatable) {
+    by_name.forget_stale();
+    return results;
+  }
+  try {
+    if (!by_name.is_to_be_repeated(options)) return results;
+    session.begin(first, options);
+  } catch (const QueryError&) {
+    return results;  // a limit that comes now, or a loss: it has ended, as they say
+  }
   return pq::BatchRun(session, batch, false).run();
 }
 

@@ -123,13 +123,15 @@ class SocketCall final : public CancelCall {
 class LibpqCall final : public CancelCall {
  public:
   explicit LibpqCall(PGcancelConn* request) noexcept : request_(request) {}
-  // For the next one. (One that could not begin, without a key for example, never will.)
+  // For the next one. (One that PQcancelCreate left bad, without a key for example, never will be
+  // better, and has nothing to reset.)
   ~LibpqCall() override {
-    if (begun_) PQcancelReset(request_);
+    if (reset_) PQcancelReset(request_);
   }
 
   Progress step() noexcept override {
     if (!begun_) {
+      reset_ = PQcancelStatus(request_) == CONNECTION_ALLOCATED;
       begun_ = PQcancelStart(request_) == 1;
       return begun_ ? Progress::connecting : Progress::not_sent;
     }
@@ -151,6 +153,7 @@ class LibpqCall final : public CancelCall {
 
   PGcancelConn* request_;
   bool begun_ = false;
+  bool reset_ = false;      // also when it could not begin this time
   short events_ = POLLOUT;  // libpq: to begin with, behave as if it had said "writing"
 };
 

@@ -216,6 +216,7 @@ class Canceller::Loop {
         State::count_stuck(*flight.target);
       }
       end(flight);
+      flight.call.reset();  // before its target, whose key it may use: the next one is moved here
       any = true;
       return true;
     });

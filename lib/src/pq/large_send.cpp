@@ -88,18 +88,18 @@ bool Session::send_beside(SendCall call, void* context) {
   const FileDescriptor sent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!socket || !sent) return call(context);
   if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
+  bool accepted = false;
+  // Made before anything is set that would have to be undone: it may find no memory.
+  std::function<void()> body = [&] {
+    accepted = call(context);
+    while (PQflush(native()) == 1) {  // kReadAfter has passed
+    }
+    ::eventfd_write(sent.get(), 1);
+  };
   stops_->sending = socket.get();
   std::optional<WaitingSocket> waiting(std::in_place, socket.get());
-  bool accepted = false;
   std::thread sender;
-  if (*waiting) {
-    sender = started([&] {
-      accepted = call(context);
-      while (PQflush(native()) == 1) {  // kReadAfter has passed
-      }
-      ::eventfd_write(sent.get(), 1);
-    });
-  }
+  if (*waiting) sender = started(std::move(body));
   if (!sender.joinable()) {
     stops_->sending = -1;
     waiting.reset();

@@ -208,6 +208,10 @@ const Prepared* Session::prepare() {
   }
   cache_.forget_evicted();
   if (struck_ != Limit::none) throw_not_run();
+  // It may have struck what made room. Where earlier ones are in doubt that is not known.
+  if (target().asked() && !in_doubt_) {
+    throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
+  }
   return added;
 }
 
@@ -232,7 +236,8 @@ std::vector<std::uint32_t> Session::types_now(const Prepared* prepared) {
   try {
     const auto types = prepare()->params();
     return {types.begin(), types.end()};
-  } catch (const QueryError&) {
+  } catch (const QueryError& error) {
+    if (error.code() != Errc::query) throw;  // a limit, a cancel, or the connection is lost
     return {};
   }
 }
@@ -257,10 +262,11 @@ void Session::send_as_text(const std::vector<std::uint32_t>& types, bool row_by_
     declared[i] = 0;
     formats[i] = 0;
   }
-  if (PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(count), declared.data(),
-                        values.data(), lengths.data(), formats.data(), 0) == 0) {
-    throw_unsent();
-  }
+  const bool sent = send_sized(statement_.size() + params_.size(0), [&] {
+    return PQsendQueryParams(native(), statement_.c_str(), static_cast<int>(count), declared.data(),
+                             values.data(), lengths.data(), formats.data(), 0);
+  });
+  if (!sent) throw_unsent();
   if (row_by_row) PQsetSingleRowMode(native());
 }
 

@@ -153,7 +153,7 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
 void Session::watch_role() noexcept {
   watches_role_ = true;
   refused_write_ = false;
-  read_only_by_choice_ = says_on("default_transaction_read_only");
+  read_only_by_choice_ = read_only_from_start_ = says_on("default_transaction_read_only");
 }
 
 // A standby says so (PostgreSQL 14 and later; not through most poolers). A server that takes no
@@ -163,7 +163,8 @@ Role Session::role() noexcept {
   if (!watches_role_) return Role::primary;
   if (says_on("in_hot_standby")) return Role::standby;
   const bool read_only = says_on("default_transaction_read_only");
-  if (!read_only) read_only_by_choice_ = false;
+  // Where it was on from the start a lease may switch it off, and a reset on again: no news.
+  if (!read_only) read_only_by_choice_ = read_only_from_start_;
   return refused_write_ || (read_only && !read_only_by_choice_) ? Role::doubtful : Role::primary;
 }
 
@@ -181,7 +182,7 @@ const char* Session::role_question() const noexcept {
 
 void Session::role_settled() noexcept {
   refused_write_ = false;
-  read_only_by_choice_ = says_on("default_transaction_read_only");
+  read_only_by_choice_ = read_only_from_start_ || says_on("default_transaction_read_only");
 }
 
 // Called by libpq, through which no exception may pass.

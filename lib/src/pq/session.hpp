@@ -320,9 +320,10 @@ class Session final : public SessionState {
   bool lost_a_name_ = false;  // a prepared statement was gone that nobody was seen to deallocate
   bool watches_role_ = false;
   bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
-  bool read_only_by_choice_ = false;  // default_transaction_read_only is on, and nothing new
-  bool may_be_undone_ = false;        // what has changed the meaning of texts, by a rollback
-  bool in_doubt_ = false;             // a cancel may strike at any time: not waited for again
+  bool read_only_by_choice_ = false;   // default_transaction_read_only is on, and nothing new
+  bool read_only_from_start_ = false;  // it was when the connection was opened
+  bool may_be_undone_ = false;         // what has changed the meaning of texts, by a rollback
+  bool in_doubt_ = false;              // a cancel may strike at any time: not waited for again
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent
   bool streaming_ = false;

@@ -45,7 +45,7 @@ struct CopyTarget;
 // yours, a notice handler - must not use the connection: verbs refuse that with a UsageError,
 // ping() returns false. If such a call closes the connection, or ends its lease, that takes place
 // when the verb is over, which goes no further then and throws a UsageError; behind a notice
-// handler it goes on to its end.
+// handler it goes on to its end, or throws ConnectionLost where that has closed the connection.
 //
 // Every throwing verb throws
 //   UsageError      the connection is closed, another verb is under way, a command started through

@@ -28,7 +28,7 @@ enum class CancelTrace {
   doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
 };
 
-// What was sent for a session's statements, and came of it; counts that never fall.
+// What was sent for a session's statements, and came of it.
 struct CancelTally {
   std::uint32_t sent = 0;      // requests
   std::uint32_t answered = 0;  // of those: the server has closed their connection, its part is done
