@@ -360,6 +360,27 @@ TEST(Close, OnAThreadOfThePoolIsRefused) {
   EXPECT_FALSE(pool.closed());
 }
 
+// An observer is told of connects on the threads that make them; a close there waited for itself.
+TEST(Close, OnAThreadThatConnectsIsRefused) {
+  struct Closer : tidegate::Observer {
+    void connect_ended(const ConnectEnded&) override {
+      try {
+        pool->close();
+      } catch (const WouldDeadlock&) {
+        refused.set_value();
+      }
+    }
+    Pool* pool = nullptr;
+    std::promise<void> refused;
+  };
+  const auto closer = std::make_shared<Closer>();
+  Pool pool(PoolConfig{.max_size = 1, .observer = closer});
+  closer->pool = &pool;
+  EXPECT_EQ(pool.acquire()->query_value<int>("select 42"), 42);
+  EXPECT_EQ(closer->refused.get_future().wait_for(kPatience), std::future_status::ready);
+  EXPECT_FALSE(pool.closed());
+}
+
 // The closing thread would wait for itself. Seen failing as a hang, both of it.
 class CloseOnTheClosingThread : public testing::Test {
  protected:

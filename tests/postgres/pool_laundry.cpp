@@ -161,6 +161,21 @@ TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
   EXPECT_EQ(pool.stats().resets.clean, 0);
 }
 
+// It was washed, and used again: a write that is refused raises the question of what the server is.
+TEST(Laundry, WithDestroyADirtyConnectionIsClosedAlsoWhereItsServerIsInQuestion) {
+  PoolConfig config = one_with(ResetPolicy::destroy);
+  config.conninfo = "target_session_attrs=read-write";
+  Pool pool(config);
+  const int pid = pid_of(pool);
+  {
+    Lease lease = pool.acquire();
+    lease->exec("begin read only");
+    EXPECT_THROW(lease->exec("create table never_made (a int)"), QueryError);
+  }
+  EXPECT_NE(pid_of(pool), pid);
+  EXPECT_EQ(pool.stats().destroyed.dirty, 1);
+}
+
 TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
   Pool pool(one_with());
   Lease lease = pool.acquire();

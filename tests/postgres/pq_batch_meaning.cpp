@@ -162,5 +162,21 @@ TEST_F(PqBatchMeaning, BehindPlainStatementsTheCacheIsUsed) {
   EXPECT_EQ(executions(), before + static_cast<int>(batch.size()) / 2);
 }
 
+// One that is doubted was prepared anew beside itself, and neither was ever found again.
+TEST_F(PqBatchMeaning, ADoubtedTextIsPreparedInThePlaceOfItself) {
+  const std::string text = "select count(*) from q where v = $1";
+  Batch twice;
+  twice.add(text, 1).add(text, 2);
+  run(twice);
+  connection_.exec("create table one.doubt ()");
+  run(twice);
+  run(twice);
+  EXPECT_EQ(connection_.query_value<int>({.prepared = false},
+                                         "select count(*)::int from pg_prepared_statements "
+                                         "where statement = $1",
+                                         text),
+            1);
+}
+
 }  // namespace
 }  // namespace tidegate::pq_test
