@@ -4,6 +4,7 @@
 
 #include <regex>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <tidegate/pool/connect_error.hpp>
@@ -124,8 +125,10 @@ TEST(AcquireWords, TheLineOfCountsIsTrueOfEveryStateOfThePool) {
     if (counts.retiring > 0) line += " retiring=" + std::to_string(counts.retiring);
     line += " waiting=0";
     const AcquireReport report{.pool = "orders", .counts = counts};
-    for (const std::string text : {AcquireTimeout(report, detail::cause_of(counts)).what(),
-                                   AcquireCanceled(report).what(), Overloaded(report, 7).what()}) {
+    const std::vector<std::string> texts{AcquireTimeout(report, detail::cause_of(counts)).what(),
+                                         AcquireCanceled(report).what(),
+                                         Overloaded(report, 7).what()};
+    for (const std::string& text : texts) {
       EXPECT_NE(text.find(line), text.npos) << text << "\nlacks" << line;
     }
   });
