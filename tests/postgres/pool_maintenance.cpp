@@ -292,7 +292,9 @@ TEST(PingAtHandOut, IsForOneThatMaintenanceGivesBackAfterALongTime) {
   holding->has_it.wait();
   ASSERT_EQ(pool.stats().pings, 1u);
   auto acquired = std::async(std::launch::async, [&] { return pool.acquire(); });
+  const auto held = std::chrono::steady_clock::now();  // the answer came before
   EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  EXPECT_TRUE(eventually([&] { return std::chrono::steady_clock::now() - held > 2ms; }));
   holding->goes_on.count_down();
   const Lease lease = acquired.get();
   EXPECT_EQ(pool.stats().pings, 2u);

@@ -180,9 +180,11 @@ void Closing::note_canceled() {
     const pq::CancelTally now = left_[i].session.cancels();
     auto& remaining = result_.remaining[i];
     remaining.canceled = now.canceled != before.canceled;
-    remaining.cancel_request = now.answered != before.answered ? "answered"
-                               : now.sent != before.sent       ? "sent, not answered"
-                                                               : "not sent";
+    // Its effect may be seen before the end of the request's own connection.
+    const bool answered = remaining.canceled || now.answered != before.answered;
+    remaining.cancel_request = answered                  ? "answered"
+                               : now.sent != before.sent ? "sent, not answered"
+                                                         : "not sent";
   }
 }
 
