@@ -340,45 +340,44 @@ TEST(PoolDestructor, InAHookOfThePoolLeavesTheRestToOthers) {
   EXPECT_TRUE(eventually([&] { return observer.backends("suicide") == 0; }));
 }
 
-TEST(Close, OnAThreadOfThePoolIsRefused) {
-  struct Closer : tidegate::Observer {
-    void retired(const ConnectionRetired&) override {
-      try {
-        pool->close();
-      } catch (const WouldDeadlock&) {
-        refused.set_value();
-      }
+// Closes its pool where it is told something, on whatever thread that is.
+struct ClosesItsPool : tidegate::Observer {
+  void close_here() {
+    try {
+      pool->close();
+    } catch (const WouldDeadlock&) {
+      refused.set_value();
     }
-    Pool* pool = nullptr;
-    std::promise<void> refused;
+  }
+  void expect_refused() {
+    EXPECT_EQ(refused.get_future().wait_for(kPatience), std::future_status::ready);
+    EXPECT_FALSE(pool->closed());
+  }
+  Pool* pool = nullptr;
+  std::promise<void> refused;
+};
+
+TEST(Close, OnAThreadOfThePoolIsRefused) {
+  struct WhenRetired : ClosesItsPool {
+    void retired(const ConnectionRetired&) override { close_here(); }
   };
-  const auto closer = std::make_shared<Closer>();
+  const auto closer = std::make_shared<WhenRetired>();
   Pool pool(PoolConfig{.max_size = 1, .observer = closer});
   closer->pool = &pool;
   pool.acquire().discard();
-  EXPECT_EQ(closer->refused.get_future().wait_for(kPatience), std::future_status::ready);
-  EXPECT_FALSE(pool.closed());
+  closer->expect_refused();
 }
 
 // An observer is told of connects on the threads that make them; a close there waited for itself.
 TEST(Close, OnAThreadThatConnectsIsRefused) {
-  struct Closer : tidegate::Observer {
-    void connect_ended(const ConnectEnded&) override {
-      try {
-        pool->close();
-      } catch (const WouldDeadlock&) {
-        refused.set_value();
-      }
-    }
-    Pool* pool = nullptr;
-    std::promise<void> refused;
+  struct WhenConnected : ClosesItsPool {
+    void connect_ended(const ConnectEnded&) override { close_here(); }
   };
-  const auto closer = std::make_shared<Closer>();
+  const auto closer = std::make_shared<WhenConnected>();
   Pool pool(PoolConfig{.max_size = 1, .observer = closer});
   closer->pool = &pool;
   EXPECT_EQ(pool.acquire()->query_value<int>("select 42"), 42);
-  EXPECT_EQ(closer->refused.get_future().wait_for(kPatience), std::future_status::ready);
-  EXPECT_FALSE(pool.closed());
+  closer->expect_refused();
 }
 
 // The closing thread would wait for itself. Seen failing as a hang, both of it.
