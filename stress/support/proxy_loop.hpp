@@ -44,7 +44,8 @@ struct Link {
   Wire to_client{};
   Stage stage = Stage::greeting;
   bool cancels = false;
-  bool is_live = false;  // counted
+  bool asked_for_tls = false;  // and not answered yet
+  bool is_live = false;        // counted
   std::optional<Clock::time_point> dial_at{};
   std::size_t client_poll = 0;  // where they are among the polled; 0: not at all
   std::size_t server_poll = 0;
@@ -236,12 +237,16 @@ class Proxy::Loop {
     std::uint32_t code = 0;
     std::memcpy(&code, greeting.data() + sizeof code, sizeof code);
     code = ntohl(code);
-    if (!answer_.empty() && (code == kSslRequest || code == kGssRequest)) {
-      // Not encrypted, says a server, and hears the startup packet before it says more.
+    if (answer_.empty() ? code == kSslRequest && !server_has_tls_
+                        : code == kSslRequest || code == kGssRequest) {
+      // Not encrypted, says a server, and hears the startup packet before it says more; and only
+      // that one tells a cancel, before which libpq asks for TLS from 17 on.
       static_cast<void>(::send(link->client.get(), "N", 1, MSG_NOSIGNAL));
       link->to_server = {};
+      link->to_server.set(faults_[static_cast<std::size_t>(Direction::to_server)]);
       return;
     }
+    link->asked_for_tls = code == kSslRequest;
     if (!answer_.empty()) {
       static_cast<void>(::send(link->client.get(), answer_.data(), answer_.size(), MSG_NOSIGNAL));
       return drop(link);
@@ -304,6 +309,10 @@ class Proxy::Loop {
     }
     bool server_ended = link->server_poll != 0 && is_ready(link->server_poll) &&
                         !link->to_client.take(link->server.get(), now);
+    if (link->asked_for_tls && !link->to_client.first_bytes(1).empty()) {
+      link->asked_for_tls = false;
+      server_has_tls_ = link->to_client.first_bytes(1) != "N";
+    }
     const Wire::State sent = give(link->to_server, link->server.get(), now);
     if (sent == Wire::State::broken && !link->to_client.end_taken()) {
       // What it said before it went is there to be read.
@@ -365,6 +374,7 @@ class Proxy::Loop {
   std::array<Faults, 2> faults_{};  // by Direction
   std::string answer_{};
   std::chrono::milliseconds cancel_delay_{};
+  bool server_has_tls_ = true;  // until it says that it has not
   Links links_{};
   std::vector<pollfd> polled_{};
 };

@@ -101,7 +101,8 @@ TEST_F(PqBatchMeaning, AColumnThatTheBatchAddsIsAmongTheResults) {
   connection_.prepare("select * from q");
   for (std::size_t columns = 2; columns < 5; ++columns) {
     Batch batch;
-    batch.add("alter table q add column c" + std::to_string(columns) + " int");
+    const std::string added = 'c' + std::to_string(columns);
+    batch.add("alter table q add column " + added + " int");
     for (int i = 0; i < 2; ++i) batch.add("select * from q");
     const BatchResults results = connection_.run(batch);
     ASSERT_FALSE(results.failed()) << results.error(*results.failed())->what();

@@ -15,6 +15,7 @@
 #include <tidegate/base/duration.hpp>
 
 #include "pq/cancel_key.hpp"
+#include "pq/peer_check.hpp"
 #include "pq/server_text.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
@@ -57,8 +58,9 @@ class Handshake {
  public:
   enum class End : std::uint8_t { connected, failed, woken, timed_out };
 
-  Handshake(PGconn* connection, const ConnectOptions& options) noexcept
-      : connection_(connection), options_(options) {}
+  // `lacked_memory`: PQconnectStart did.
+  Handshake(PGconn* connection, const ConnectOptions& options, bool lacked_memory) noexcept
+      : connection_(connection), options_(options), lacked_memory_(lacked_memory) {}
 
   End run(int wake_fd, Deadline deadline) noexcept {
     // libpq: to begin with, behave as if PQconnectPoll() had said "writing".
@@ -90,7 +92,8 @@ class Handshake {
   ConnStatusType phase() const noexcept { return phase_; }
   // The server may have a process for it by now.
   bool begun() const noexcept { return phase_ != CONNECTION_STARTED && phase_ != CONNECTION_BAD; }
-  ConnectSigns signs() const noexcept {
+  ConnectSigns signs(const Target& target) const {
+    if (phase_ == CONNECTION_BAD) return {.shaking_hands = refused_to_begin(target)};
     return {.shaking_hands = begun() && speaks_postgresql() && !session_began() && !lacked_memory_,
             .peer_gone = peer_gone_ || (!is_securing(phase_) && hung_up()),
             .password_missing = PQconnectionNeedsPassword(connection_) != 0};
@@ -119,6 +122,14 @@ class Handshake {
   bool session_began() const noexcept {
     return PQparameterStatus(connection_, "server_version") != nullptr;
   }
+  // From libpq 17 on it looks at who listens behind a Unix socket, and for a ticket to encrypt
+  // with, before there is anything to wait for. What it cannot dial, it names.
+  bool refused_to_begin(const Target& target) const {
+    if (lacked_memory_) return false;
+    if (wrong_user_listens(connection_, target.host, target.port)) return true;
+    const std::string& dialled = target.address.empty() ? target.host : target.address;
+    return std::string_view(PQerrorMessage(connection_)).find(dialled) == std::string_view::npos;
+  }
   // Since the last wait: the end of a server may come between that and the read. libpq keeps the
   // socket until PQfinish, unless reading has failed.
   bool hung_up() const noexcept {
@@ -136,7 +147,7 @@ class Handshake {
   const ConnectOptions& options_;
   ConnStatusType phase_ = CONNECTION_BAD;
   bool peer_gone_ = false;
-  bool lacked_memory_ = false;
+  bool lacked_memory_;
   char first_answer_ = 0;  // its type; 0: nothing yet
 };
 
@@ -159,15 +170,17 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
 
   const auto began = Deadline::Clock::now();
   if (options.on_step) options.on_step(ConnectStep::start);
+  errno = 0;
   auto session = std::make_unique<Session>(start(options.params));
+  const bool lacked_memory = errno == ENOMEM;
   PGconn* connection = session->native();
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
   KeyListener listener(connection);
-  Handshake handshake(connection, options);
+  Handshake handshake(connection, options, lacked_memory);
   switch (handshake.run(wake_fd, deadline)) {
     case Handshake::End::connected: break;
     case Handshake::End::failed:
-      describe_refusal(connection, handshake.signs(), failure);
+      describe_refusal(connection, handshake.signs(target), failure);
       return outcome;
     case Handshake::End::woken:
       outcome.begun = handshake.begun();

@@ -3,7 +3,6 @@
 #include <libpq-fe.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <charconv>
@@ -11,25 +10,9 @@
 #include <new>
 #include <utility>
 
+#include "pq/unix_address.hpp"
+
 namespace tidegate::pq {
-namespace {
-
-// As libpq dials it: the server may have bound another name, one that is relative to where it runs.
-std::string unix_address(std::string_view directory, std::string_view port) {
-  std::string path(directory);
-  path.append("/.s.PGSQL.").append(port);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return {};
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const bool is_abstract = path.front() == '@';  // no file: such a name has no end but its length
-  if (is_abstract) address.sun_path[0] = '\0';
-  const std::size_t size = offsetof(sockaddr_un, sun_path) + path.size() + (is_abstract ? 0U : 1U);
-  return {reinterpret_cast<const char*>(&address), size};
-}
-
-}  // namespace
-
 std::string server_address(const PGconn* connection) {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include <support/rendezvous.hpp>
 #include <tidegate/base/deadline.hpp>
@@ -84,6 +85,16 @@ inline std::string canceled() {
   return report('E', "ERROR", "57014", "canceling statement due to user request") +
          message('Z', "I");
 }
+
+// What ends a prepared statement: the message Close where libpq can send it, else the command.
+// A part of it, and the whole answer.
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+inline std::string end_of(const std::string& name) { return "S" + c_string(name); }
+inline std::string ended() { return message('3', "") + message('Z', "I"); }
+#else
+inline std::string end_of(const std::string& name) { return "DEALLOCATE " + name; }
+inline std::string ended() { return done("DEALLOCATE"); }
+#endif
 
 class ScriptedServer {
  public:
