@@ -1,0 +1,79 @@
+// libpq 17 says of a wrong user behind a Unix socket what it says of a socket that nobody is
+// behind, and a waiter waited for its deadline for what only a person can mend.
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <tidegate/pq/file_descriptor.hpp>
+
+#include "pq/peer_check.hpp"
+#include "pq/unix_address.hpp"
+
+namespace tidegate::pq_test {
+namespace {
+
+using pq::FileDescriptor;
+
+struct Finish {
+  void operator()(PGconn* connection) const { PQfinish(connection); }
+};
+
+class PeerCheck : public testing::Test {
+ protected:
+  PeerCheck() {
+    char name[] = "/tmp/tidegate-peer-XXXXXX";
+    directory_ = ::mkdtemp(name);
+  }
+  ~PeerCheck() override { std::filesystem::remove_all(directory_); }
+
+  void listen() {
+    const std::string address = pq::unix_address(directory_, kPort);
+    sockaddr_storage name{};
+    std::memcpy(&name, address.data(), address.size());
+    listener_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&name),
+                     static_cast<socklen_t>(address.size())),
+              0);
+    ASSERT_EQ(::listen(listener_.get(), 4), 0);
+  }
+
+  bool wrong_user_listens(const std::string& required) const {
+    const std::string conninfo =
+        "host=" + directory_ + " port=" + kPort + " requirepeer='" + required + '\'';
+    const std::unique_ptr<PGconn, Finish> connection(PQconnectStart(conninfo.c_str()));
+    return pq::wrong_user_listens(connection.get(), directory_, kPort);
+  }
+
+  static constexpr const char* kPort = "5432";
+  std::string directory_{};
+  FileDescriptor listener_{};
+};
+
+TEST_F(PeerCheck, NobodyListensIsNoWrongUser) { EXPECT_FALSE(wrong_user_listens("postgres-x")); }
+
+TEST_F(PeerCheck, AnotherThanIsAskedForIsOne) {
+  listen();
+  EXPECT_TRUE(wrong_user_listens("nobody-we-know"));
+}
+
+TEST_F(PeerCheck, WhoIsAskedForIsNone) {
+  listen();
+  const passwd* self = ::getpwuid(::geteuid());
+  ASSERT_NE(self, nullptr);
+  EXPECT_FALSE(wrong_user_listens(self->pw_name));
+}
+
+TEST_F(PeerCheck, NobodyInParticularIsAskedForByDefault) {
+  listen();
+  EXPECT_FALSE(wrong_user_listens(""));
+}
+
+}  // namespace
+}  // namespace tidegate::pq_test
