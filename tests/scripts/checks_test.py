@@ -206,6 +206,25 @@ class Docs(Planted):
         self.plant("docs/models.md", "| `gate` | all of it | no-pin, no-bias, no-hinge |")
         self.expect_caught_among("check-docs", "gate/no-hinge: it does not exist")
 
+    def test_links_that_lead_somewhere(self):
+        self.plant("docs/pools.md", "# On pools: `a_b`, again\nSee [it](#on-pools-a_b-again), "
+                   "[the web](https://a.b/c), `[&](Code)`.\n```cpp\n[&](int) {}\n```")
+        self.plant("docs/pgxpool.md", "[a](pools.md), [b](pools.md#on-pools-a_b-again), [c](../README.md)")
+        self.plant("lib/src/core/planted.cpp", "// see docs/pools.md")
+        self.assertEqual(self.check("check-docs").stderr, "")
+
+    def test_a_link_that_leads_nowhere(self):
+        self.plant("docs/pools.md", "# On pools")
+        for link in ("pool.md", "pools.md#pools", "#pools", "../docs/pool.md"):
+            with self.subTest(link=link):
+                self.plant("docs/pgxpool.md", f"[there]({link})")
+                self.expect_caught("check-docs", f"docs/pgxpool.md links to {link.split('#')[0]}")
+                (self.root / "docs/pgxpool.md").unlink()
+
+    def test_a_source_that_names_a_page_that_does_not_exist(self):
+        self.plant("lib/include/tidegate/core/planted.hpp", "// as docs/plan.md tells")
+        self.expect_caught("check-docs", "planted.hpp names docs/plan.md")
+
 
 # A core with two states and three moves, and its page.
 SMALL_CORE = {
