@@ -24,7 +24,7 @@ namespace tidegate::stress {
 
 class Proxy;
 
-// It checks, at every step (names as in docs/design.md):
+// It checks, at every step (names as in docs/core.md):
 //   I1  never more than max_size connections: in the pool's own figures and, when it connects
 //       through a proxy, by the proxy's count of sessions that live
 //   I2  never two owners of a server process, and the one that answers is the one that was leased

@@ -17,7 +17,7 @@
 
 namespace tidegate::stress {
 
-// One per pool. It checks, at every step (names as in docs/design.md):
+// One per pool. It checks, at every step (names as in docs/core.md):
 //   I1  never more than max_size things at once, counted by the factory
 //   I2  never two owners of a thing
 //   I4  no lease begins after the fence

@@ -56,7 +56,7 @@ void tell(std::ostream& out, const Part& part) {
   }
 }
 
-// The ledger's assertion: an invariant of docs/design.md by name, and what was seen instead.
+// The ledger's assertion: an invariant of docs/core.md by name, and what was seen instead.
 template <class... Parts>
 void require(bool holds, std::string_view invariant, const Parts&... parts) {
   if (holds) [[likely]] {

@@ -8,7 +8,7 @@ namespace tidegate::detail {
                                                 const char* file, int line) noexcept;
 }
 
-// TIDEGATE_ASSERT(I2, claimed): checks an invariant of docs/design.md where it is cheap enough to
+// TIDEGATE_ASSERT(I2, claimed): checks an invariant of docs/core.md where it is cheap enough to
 // be always on (slow paths). TIDEGATE_DEBUG_ASSERT: the same, in debug, test and sanitizer builds
 // only.
 #define TIDEGATE_ASSERT(invariant, condition) \

@@ -87,7 +87,7 @@ class SlotOwner {
   ~SlotOwner() = default;
 };
 
-// The gates, the idle queue, the slot states and the waiters, joined as docs/design.md tells.
+// The gates, the idle queue, the slot states and the waiters, joined as docs/core.md tells.
 //
 // Invariants kept here: I1 counts, I2 place, I3 wake, I4 fence, I8 outcome. Lock-free: enter(),
 // release() and look() while no strict waiter sleeps. The wait mutex guards the waiters, the lists

@@ -51,7 +51,7 @@ class TIDEGATE_API Lease {
 
   // The calling thread is the holder from here on, without using the connection.
   void adopt() noexcept;
-  // Gives the connection back. Never blocks, allocates or does I/O (but see docs/design.md for a
+  // Gives the connection back. Never blocks, allocates or does I/O (but see docs/core.md for a
   // lease that outlives its pool). Does nothing on an empty lease. Inside a verb of the connection
   // (a row's callback) this lease is empty at once, and its end, however it comes about, takes
   // place when the verb is over.
