@@ -1,9 +1,10 @@
 // How much memory does a pool take, beside what libpq takes for its connections? (E7)
 //
-// Bytes from operator new: libpq knows only malloc, and so does the queue, which is told apart. Each
-// block counts as what malloc makes of its size, not as what it happened to get: beside an aligned
-// block lies a rest that depends on what was freed before. What a slot takes is the difference between a big pool and a small one, every resource made in
-// both; what a pool takes however small it is, is `fixed`.
+// Bytes from operator new: libpq knows only malloc, and so does the queue, which is told apart.
+// Each block counts as what malloc makes of its size, not as what it happened to get: beside an
+// aligned block lies a rest that depends on what was freed before. What a slot takes is the
+// difference between a big pool and a small one, every resource made in both; what a pool takes
+// however small it is, is `fixed`.
 #include <malloc.h>
 #include <tidegate/core/idle_queue.hpp>
 #include <tidegate/core/resource_pool.hpp>

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "pool/freeze_mark.hpp"
 #include "counting.hpp"
+#include "pool/freeze_mark.hpp"
 
 void tidegate_counted_cycles(void* pool, long n) {
   for (tidegate::Pool& warm = *static_cast<tidegate::Pool*>(pool); n > 0; --n) {

@@ -52,9 +52,9 @@ TEST(PoolWarmPath, ReleaseAfterAQueryAllocatesAndLocksNothing) {
   }
 }
 
-// Idle for 20 ms, a connection's socket is looked at, which is a system call. A loop of a tenth of a
-// millisecond stays within that, unless others have the processor for so long in the middle of it:
-// then it is tried again. (Ten times as long, it failed on a machine with 15 others at work.)
+// Idle for 20 ms, a connection's socket is looked at, which is a system call. A loop of a tenth of
+// a millisecond stays within that, unless others have the processor for so long in the middle of
+// it: then it is tried again. (Ten times as long, it failed on a machine with 15 others at work.)
 TEST(PoolWarmPathDeathTest, CallsTheSystemForNothing) {
   bool nothing = false;
   const auto has_ended_by_itself = [&](int status) {

@@ -25,9 +25,9 @@ struct ExecOptions {
   // The same when it is triggered: QueryCanceled.
   std::stop_token stop{};
   // Through the connection's cache of prepared statements; false: an unnamed statement, which means
-  // what its text means at that moment. One of the cache is prepared anew when the session itself has
-  // changed what texts mean, when it fails because others have, and where they may have without an
-  // error after some seconds (pq::ConnectOptions::statement_trust).
+  // what its text means at that moment. One of the cache is prepared anew when the session itself
+  // has changed what texts mean, when it fails because others have, and where they may have without
+  // an error after some seconds (pq::ConnectOptions::statement_trust).
   bool prepared = true;
   ResultFormat format = ResultFormat::automatic;
 };
