@@ -327,9 +327,15 @@ Openers::Backoff Openers::backoff() const noexcept {
 }
 
 std::uint32_t Openers::stop_opening() noexcept {
+  // Counted before: those that obey end at once. Fired without the lock: what the stop calls may be
+  // a user's.
+  std::uint32_t under_way = 0;
+  {
+    std::lock_guard lock(mutex_);
+    under_way = opening_;
+  }
   stop_.request_stop();
-  std::lock_guard lock(mutex_);
-  return opening_;
+  return under_way;
 }
 
 bool Openers::any_runs() const noexcept {

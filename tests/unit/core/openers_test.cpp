@@ -462,6 +462,8 @@ TEST_F(OpenersChores, DoNotWaitForOpeningsNorOpeningsForThem) {
   await_done(2);
 }
 
+// Seen failing on a busy machine with openings that were counted after the stop, when they had
+// ended.
 TEST_F(OpenersChores, GoOnWhenOpeningIsStopped) {
   Openers openers(kOneOfEach, client);
   client.hold(0);
