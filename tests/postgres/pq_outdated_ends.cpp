@@ -1,5 +1,6 @@
-// How the use of a statement ends that the server holds no longer as it was, where it is not simply
-// repeated: somebody ends it meanwhile, or it is part of a batch that cannot be repeated.
+// How the use of a statement ends that the server holds no longer as it was,
+// where it is not simply repeated: somebody ends it meanwhile, or it is part of
+// a batch that cannot be repeated.
 #include <functional>
 #include <stop_token>
 #include <string>
@@ -33,18 +34,18 @@ class PqOutdatedEnds : public testing::Test {
       if (give_up.passed()) throw std::runtime_error("nobody waits");
     }
   }
-  // `use` is of a value that is wrong, so that the server is asked whether the statement is what it
-  // was; it waits there for the table, and meanwhile `end` is called. Returns what `use` has
-  // thrown.
-  QueryCanceled ended_while_asked(const std::function<void()>& use,
-                                  const std::function<void()>& end) {
+  // `use` is of a value that is wrong, so that the server is asked whether the
+  // statement is what it was; it waits there for the table, and meanwhile `end`
+  // is called. Returns what `use` has thrown.
+  template <class E>
+  E ended_while_asked(const std::function<void()>& use, const std::function<void()>& end) {
     Transaction holder = other_.begin();
     holder.exec("lock table aging in access exclusive mode");
     std::jthread ending([&] {
       await_a_lock(connection_.backend_pid());
       end();
     });
-    return thrown_by<QueryCanceled>(use);
+    return thrown_by<E>(use);
   }
   std::string stored() {
     return other_.query_value<std::string>(
@@ -65,13 +66,14 @@ class PqOutdatedEnds : public testing::Test {
   Connection other_ = connect_to_server();
 };
 
-// The caller's own error would say that the value is to blame, which nobody knows by then. Seen
-// failing with 22P02: what has struck was taken for "it cannot be prepared any more".
+// The caller's own error would say that the value is to blame, which nobody
+// knows by then. Seen failing with 22P02: what has struck was taken for "it
+// cannot be prepared any more".
 TEST_F(PqOutdatedEnds, AStopWhileTheServerIsAskedIsToldAsAStop) {
   for (const bool one_by_one : {false, true}) {
     std::stop_source stop;
     const ExecOptions options{.stop = stop.get_token()};
-    const QueryCanceled error = ended_while_asked(
+    const QueryCanceled error = ended_while_asked<QueryCanceled>(
         [&] {
           if (one_by_one) {
             connection_.each(options, insert_, "none", [](const Row&) {});
@@ -89,16 +91,25 @@ TEST_F(PqOutdatedEnds, AStopWhileTheServerIsAskedIsToldAsAStop) {
 }
 
 TEST_F(PqOutdatedEnds, ACancelWhileTheServerIsAskedIsToldAsACancel) {
-  const QueryCanceled error = ended_while_asked([&] { connection_.exec(insert_, "none"); },
-                                                [&] { EXPECT_TRUE(connection_.cancel()); });
+  const QueryCanceled error = ended_while_asked<QueryCanceled>(
+      [&] { connection_.exec(insert_, "none"); }, [&] { EXPECT_TRUE(connection_.cancel()); });
   EXPECT_EQ(error.sqlstate(), "57014");
   EXPECT_THAT(error.what(), testing::HasSubstr("canceled by another thread"));
   connection_.exec(insert_, 2);
   EXPECT_EQ(stored(), "0, 1, 2");
 }
 
-// Which has failed with it. Seen failing with a batch that went on with what it knew: 22003 of each
-// that followed, until the connection died.
+TEST_F(PqOutdatedEnds, ALossWhileTheServerIsAskedIsToldAsALoss) {
+  const int pid = connection_.backend_pid();
+  const ConnectionLost error = ended_while_asked<ConnectionLost>(
+      [&] { connection_.exec(insert_, "none"); },
+      [&] { connect_to_server().exec("select pg_terminate_backend($1)", pid); });
+  EXPECT_EQ(error.sqlstate(), "57P01");
+  EXPECT_EQ(stored(), "0, 1");
+}
+
+// Which has failed with it. Seen failing with a batch that went on with what it
+// knew: 22003 of each that followed, until the connection died.
 TEST_F(PqOutdatedEnds, ABatchInsideATransactionFailsOnceAndTheNextIsRight) {
   alter_to_bigint();
   {
