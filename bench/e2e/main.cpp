@@ -18,6 +18,7 @@ void add_rows() {
   bench::add_spike_rows();
   bench::add_slow_connect_rows();
   bench::add_close_under_load_rows();
+  bench::add_deadline_rows();
   bench::add_restart_rows();  // last: what follows would meet new server processes
 }
 

@@ -185,6 +185,12 @@ def e2e():
     for verb in ("copy_in", "copy_out"):
         yield Limit(f"{verb} of 1 M rows: memory at its peak, KiB", f"{verb}/pool/real_time",
                     "peak_kib", 2048)
+    deadlines = "deadlines/{}/iterations:1/real_time".format
+    yield Target("deadlines of 10 ms through PgBouncer: throughput, in direct", deadlines("pgbouncer"),
+                 AT_LEAST, 0.8, deadlines("direct"))
+    for way in ("direct", "pgbouncer"):
+        yield Limit(f"deadlines of 10 ms, {way}: cancels that struck others", deadlines(way),
+                    "strays", 0)
     restart = "restart/pool/iterations:3/manual_time"
     yield Limit("server restarted under load: first answer, in the server's own recovery", restart,
                 "in_recoveries", 1.5)

@@ -1,4 +1,5 @@
 // Through PgBouncer in transaction mode: each transaction may meet another server connection.
+#include <atomic>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -63,13 +64,14 @@ TEST_F(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
   EXPECT_EQ(pool.acquire()->transaction_status(), TransactionStatus::idle);
 }
 
-// PgBouncer passes a cancel on, but its answer does not tell when it has arrived.
-TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsReplaced) {
+// Nothing of a request is left when the statement was canceled. Seen failing: each timeout cost a
+// connection.
+TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsUsedAgain) {
   Pool pool{conninfo("pool_max_conns=1")};
   pool.exec("select 1");
   EXPECT_THROW(pool.exec({.by = 50ms}, "select pg_sleep(600)"), QueryTimeout);
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
-  EXPECT_EQ(pool.stats().created, 2u);
+  EXPECT_EQ(pool.stats().created, 1u);
 }
 
 // It ignores the cancel of a statement that waits in its queue. Only the end of the connection
@@ -119,20 +121,30 @@ TEST_F(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
   pool.exec("drop table tally");
 }
 
-// Each of the two has a cancel behind it of which nobody knows when it arrives. Seen failing: a
-// laundry that ends them as they come.
-TEST_F(PgBouncer, AStormOfTimeoutsIsNoStormOfReconnects) {
-  Pool pool{conninfo("pool_max_conns=32")};  // 4 per second
-  std::vector<Lease> leases;
-  for (int i = 0; i < kServerConnections; ++i) {
-    leases.push_back(pool.acquire());
-    EXPECT_THROW(leases.back()->exec({.by = 20ms}, "select pg_sleep(600)"), QueryTimeout);
+// Deadlines that race their statements: some requests come too late, when nobody knows it yet.
+// Seen failing: of two connections one was set aside after each, and retired at one a second.
+TEST_F(PgBouncer, AStormOfTimeoutsCostsNoConnectionAndStrikesNobodyElse) {
+  constexpr int kRounds = 100;
+  Pool pool{conninfo("pool_max_conns=2")};
+  std::atomic<int> timed_out{0};
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < kServerConnections; ++i) {
+      workers.emplace_back([&] {
+        for (int round = 0; round < kRounds; ++round) {
+          try {
+            pool.acquire()->exec({.by = 5ms}, "select pg_sleep($1)", round % 10 == 0 ? 600 : 0.004);
+          } catch (const QueryTimeout&) {
+            ++timed_out;
+          }
+          EXPECT_NO_THROW(pool.exec("select pg_sleep(0.002)"));
+        }
+      });
+    }
   }
-  const auto began = std::chrono::steady_clock::now();
-  leases.clear();
-  EXPECT_EQ(pool.stats().idle, 0u) << "rather none than one that may be struck";
-  EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.reset == 2; }));
-  EXPECT_GE(std::chrono::steady_clock::now() - began, 250ms);
+  EXPECT_GE(timed_out, kServerConnections * kRounds / 10);
+  EXPECT_EQ(pool.stats().created, 2u);
+  EXPECT_EQ(pool.stats().destroyed.reset, 0u);
 }
 
 }  // namespace

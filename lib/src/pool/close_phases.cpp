@@ -182,9 +182,10 @@ void Closing::note_canceled() {
     remaining.canceled = now.canceled != before.canceled;
     // Its effect may be seen before the end of the request's own connection.
     const bool answered = remaining.canceled || now.answered != before.answered;
-    remaining.cancel_request = answered                  ? "answered"
-                               : now.sent != before.sent ? "sent, not answered"
-                                                         : "not sent";
+    remaining.cancel_request = answered                    ? "answered"
+                               : now.reset != before.reset ? "sent, outcome unknown"
+                               : now.sent != before.sent   ? "sent, not answered"
+                                                           : "not sent";
   }
 }
 

@@ -43,6 +43,7 @@ constexpr ConfigKey kKeys[] = {
     {"pool_reset", "reset", &C::reset},
     {"pool_statement_cache", "statement_cache", &C::statement_cache, 0, kAnyCount},
     {"pool_cancel_rate", "cancel_rate", &C::cancel_rate, 1, kAnyCount},
+    {"pool_cancel_quiet", "cancel_quiet", &C::cancel_quiet, 0, 3'600'000},
     {"pool_leak_threshold", "leak_threshold", &C::leak_threshold, 0, kLong},
     {"pool_capture_stack", "capture_stack", &C::capture_stack},
     {"pool_nested_acquire", "nested_acquire", &C::nested_acquire},

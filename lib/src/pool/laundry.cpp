@@ -5,6 +5,7 @@
 namespace tidegate::detail {
 
 using Result = pq::Wash::Result;
+using namespace std::chrono_literals;
 
 Laundry::Laundry(const PoolConfig& config, PoolCore& core)
     : order_{.verify = config.reset != ResetPolicy::none,
@@ -19,8 +20,11 @@ void Laundry::take(std::uint32_t slot) noexcept {
   const PooledConnection& pooled = core_.resource(slot);
   tell(pooled.rules->observer,
        [&](Observer& o) { o.reset_started(pooled.connection.backend_pid()); });
-  loads_.push_back(
-      {.slot = slot, .wash = pq::Wash(order_), .condemned = false, .deadline = Deadline(timeout_)});
+  loads_.push_back({.slot = slot,
+                    .wash = pq::Wash(order_),
+                    .condemned = false,
+                    .quiet = false,
+                    .deadline = Deadline(timeout_)});
 }
 
 Deadline Laundry::add_polled(std::vector<pollfd>& polled) const {
@@ -45,8 +49,14 @@ Result Laundry::step(Load& load) noexcept {
   Connection& connection = pooled.connection;
   Result result = Result::failed;
   if (!core_.slots().closed()) {
+    if (load.quiet && load.deadline.passed()) load.wash.end_quiet();
     if (!load.condemned) result = load.wash.step(connection);
-    if (result == Result::pending && load.deadline.passed()) result = Result::failed;
+    const auto quiet = result == Result::pending ? load.wash.quiet(connection) : 0ms;
+    if (const bool now = quiet > 0ms; now != load.quiet) {
+      load.quiet = now;
+      load.deadline = Deadline(now ? quiet : timeout_);
+    }
+    if (result == Result::pending && !load.quiet && load.deadline.passed()) result = Result::failed;
     const bool bad = result == Result::failed || result == Result::stray;
     if (bad && connection.is_open() && connection.cancel_trace() != pq::CancelTrace::none) {
       load.condemned = !stray_retirements_.take(std::chrono::steady_clock::now());

@@ -56,6 +56,7 @@ class Laundry {
     std::uint32_t slot;
     pq::Wash wash;
     bool condemned;  // a cancel may still strike: waits for its turn to be retired
+    bool quiet;      // the deadline is the end of that, which no server is to blame for
     Deadline deadline;
   };
   pq::Wash::Result step(Load& load) noexcept;

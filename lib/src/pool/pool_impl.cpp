@@ -56,7 +56,7 @@ std::uint32_t chore_threads(const PoolConfig& config) {
 PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
-      cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate)),
+      cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate, config_.cancel_quiet)),
       opener_(std::make_shared<const Opener>(*this, config_, cancels_)),
       core_(PoolCore::make({.max_size = config_.max_size,
                             .gates = config_.gates.value_or(0),

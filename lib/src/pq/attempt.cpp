@@ -15,7 +15,7 @@
 #include <tidegate/base/duration.hpp>
 
 #include "pq/cancel_key.hpp"
-#include "pq/peer_check.hpp"
+#include "pq/listener_check.hpp"
 #include "pq/server_text.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"

@@ -1,11 +1,23 @@
 #include <tidegate/pq/cancel_group.hpp>
 
+#include <algorithm>
+
 #include "pq/canceller.hpp"
 
 namespace tidegate::pq {
 
-CancelGroup::CancelGroup(std::uint32_t per_second)
-    : books_(std::make_shared<CancelBooks>(per_second)) {}
+namespace {
+
+std::optional<std::chrono::milliseconds> within_reason(
+    std::optional<std::chrono::milliseconds> quiet) {
+  if (quiet) quiet = std::clamp<std::chrono::milliseconds>(*quiet, {}, std::chrono::hours(24));
+  return quiet;
+}
+
+}  // namespace
+
+CancelGroup::CancelGroup(std::uint32_t per_second, std::optional<std::chrono::milliseconds> quiet)
+    : books_(std::make_shared<CancelBooks>(per_second, within_reason(quiet))) {}
 
 CancelGroup::~CancelGroup() = default;
 

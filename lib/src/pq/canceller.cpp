@@ -43,6 +43,8 @@ struct Canceller::Flight {
   // The thread only.
   std::unique_ptr<CancelCall> call{};
   Progress progress = Progress::connecting;
+  // The canceller's mutex: nobody waits for its end, and its target has no part in it any more.
+  bool forgotten = false;
 };
 
 struct Canceller::State {
@@ -69,7 +71,7 @@ struct Canceller::State {
   template <class Visit>
   void for_each_flight(const CancelBooks& books, Visit&& visit) {
     for (Flight& flight : flights) {
-      if (&flight.target->books() == &books) visit(flight);
+      if (&flight.target->books() == &books && !flight.forgotten) visit(flight);
     }
   }
   static void count_stuck(CancelTarget& target) noexcept {
@@ -85,7 +87,7 @@ struct Canceller::State {
       const auto at = allowed_at(target.books(), now);
       if (at > now) {
         next = earlier(next, at);
-      } else if (target.server_->on_their_way < kPerServer) {
+      } else if (target.server_->on_their_way < kPerServer && !is_in_use(target)) {
         if (!launch(*it, now)) return earlier(next, now + kAgain);
         it = queue.erase(it);
         continue;
@@ -93,6 +95,12 @@ struct Canceller::State {
       ++it;
     }
     return next;
+  }
+  // One that was forgotten has libpq's request, of which a session has one.
+  bool is_in_use(const CancelTarget& target) const noexcept {
+    return target.key_.request &&
+           std::any_of(flights.begin(), flights.end(),
+                       [&](const auto& other) { return other.target.get() == &target; });
   }
   // False: there is no memory. One that is not in the books is not sent.
   bool launch(const std::shared_ptr<CancelTarget>& target, Clock::time_point now) noexcept {
@@ -109,6 +117,7 @@ struct Canceller::State {
       return false;
     }
     ++target->server_->on_their_way;
+    target->begun_.fetch_add(1, std::memory_order_relaxed);
     target->overdue_ = false;
     // The queued bit goes as the other comes: never a moment without one of them.
     target->word_.fetch_xor(CancelTarget::kQueued | CancelTarget::kSending);
@@ -149,8 +158,9 @@ class Canceller::Loop {
 
  private:
   bool nobody_is_waited_for() const noexcept {
-    return std::all_of(state_->flights.begin(), state_->flights.end(),
-                       [](const Flight& flight) { return flight.target->overdue_; });
+    return std::all_of(state_->flights.begin(), state_->flights.end(), [](const Flight& flight) {
+      return flight.target->overdue_ || flight.forgotten;
+    });
   }
   Deadline end_of(const Flight& flight) const noexcept { return flight.since + state_->bound; }
 
@@ -213,7 +223,7 @@ class Canceller::Loop {
     std::erase_if(state_->flights, [&](Flight& flight) {
       if (!CancelCall::over(flight.progress)) {
         if (!end_of(flight).passed()) return false;
-        State::count_stuck(*flight.target);
+        if (!flight.forgotten) State::count_stuck(*flight.target);
       }
       end(flight);
       flight.call.reset();  // before its target, whose key it may use: the next one is moved here
@@ -226,20 +236,25 @@ class Canceller::Loop {
   static void end(const Flight& flight) noexcept {
     CancelTarget& target = *flight.target;
     CancelBooks& books = target.books();
+    --target.server_->on_their_way;
+    if (flight.forgotten) return;
     switch (flight.progress) {
       case Progress::connecting:
-      case Progress::not_sent: books.unsent.fetch_add(1, std::memory_order_relaxed); break;
-      case Progress::delivered:
-        target.answered_.fetch_add(1, std::memory_order_relaxed);
-        if (!target.pooled()) break;
-        [[fallthrough]];
-      case Progress::sent:
-      case Progress::doubtful:
-        books.failed.fetch_add(1, std::memory_order_relaxed);
-        target.word_.fetch_or(CancelTarget::kDoubtful);
+      case Progress::not_sent:
+        books.unsent.fetch_add(1, std::memory_order_relaxed);
+        target.begun_.fetch_sub(1, std::memory_order_relaxed);
         break;
+      case Progress::delivered: target.answered_.fetch_add(1, std::memory_order_relaxed); break;
+      case Progress::doubtful:
+        target.reset_.fetch_add(1, std::memory_order_relaxed);
+        [[fallthrough]];
+      case Progress::sent: {
+        books.failed.fetch_add(1, std::memory_order_relaxed);
+        const bool taken = flight.progress == Progress::doubtful && target.pooled();
+        target.word_.fetch_or(taken ? CancelTarget::kTaken : CancelTarget::kDoubtful);
+        break;
+      }
     }
-    --target.server_->on_their_way;
     target.word_.fetch_and(~CancelTarget::kSending);
   }
 
@@ -329,6 +344,16 @@ void Canceller::withdraw(const CancelTarget& target) noexcept {
   if (found == state_->queue.end()) return;
   (*found)->word_.fetch_and(~CancelTarget::kQueued);
   state_->queue.erase(found);
+}
+
+// With the mutex, so that none ends meanwhile.
+void Canceller::forget(CancelTarget& target) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  for (Flight& flight : state_->flights) {
+    if (flight.target.get() == &target) flight.forgotten = true;
+  }
+  target.word_.fetch_and(~(CancelTarget::kSending | CancelTarget::kDoubtful));
+  target.settle();
 }
 
 bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {

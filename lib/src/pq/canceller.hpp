@@ -45,6 +45,10 @@ class Canceller {
   Asked request(const std::shared_ptr<CancelTarget>& target) noexcept;
   // Takes back a request that still waits for its turn.
   void withdraw(const CancelTarget& target) noexcept;
+  // The session's thread, which has no statement under way: what was sent is over, though the end
+  // of its connection has not come. That stays open until it does, since a pooler may not bear its
+  // end before (PgBouncer 1.18); but nobody waits for it.
+  void forget(CancelTarget& target) noexcept;
   // Waits until no request for it is on its way; false at the deadline: it counts as stuck.
   bool wait(CancelTarget& target, Deadline deadline) noexcept;
   // For a group, as CancelGroup says.

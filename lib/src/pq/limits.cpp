@@ -113,9 +113,8 @@ void Session::note_strike(Limit why) noexcept {
 
 void Session::ask_to_cancel() noexcept {
   // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
-  // the statement out of there when the connection ends, which is not fit for others anyhow: what a
-  // pooler was sent is doubtful.
-  const bool taken = target().reached() == CancelTarget::Reached::answered;
+  // the statement out of there when the connection ends.
+  const bool taken = target().reached() >= CancelTarget::Reached::reset;
   if (target().pooled() && taken && ask_again_after_ > kQueued) {
     return give_up(
         "the pooler took the cancel request and nothing came of it: the statement may "
@@ -164,6 +163,11 @@ void Session::give_up_canceling() noexcept {
     case Reached::nothing:
       return give_up_unanswered("no cancel request could be sent to the server");
     case Reached::sent: return give_up_unanswered("the server did not answer the cancel request");
+    case Reached::reset:
+      return give_up_unanswered(
+          "the cancel request was sent, and its connection reset: its outcome is unknown; the "
+          "server "
+          "did not answer the statement");
     case Reached::answered:
       return give_up_unanswered(
           "the server took the cancel request, but did not answer the statement");
@@ -203,12 +207,16 @@ void Session::settle_ping() {
 }
 
 // A cancel that was sent for an earlier statement must not strike this one: it is over when the
-// server has closed its connection and then answered an empty statement. Where that cannot be known
-// the connection ends with its lease; until then it goes on, since whoever has it asked for the
-// cancel.
+// server has closed its connection and then answered an empty statement. Where that does not tell,
+// it is settled at the end of the lease (Wash), and where nothing does the connection ends with the
+// lease; until then it goes on, since whoever has it asked for the cancel.
 void Session::settle_cancels() {
   try {
-    shared_->cancels->canceller().wait(target(), earlier(limit_, drain_bound_));
+    const bool used_up = cancels_used_up();
+    const Deadline end = used_up ? Deadline(cancel_echo()) : Deadline(drain_bound_);
+    const bool ended = shared_->cancels->canceller().wait(target(), earlier(limit_, end));
+    const bool open = !ended || cancel_trace() == CancelTrace::doubtful;
+    if (used_up && open && end.passed()) forget_cancels();
   } catch (const std::bad_alloc&) {
     // Then it is still pending, below.
   }
@@ -218,9 +226,11 @@ void Session::settle_cancels() {
     give_up_unanswered("the server did not answer after a cancel");
     return;
   }
-  cancel_settled();
+  const CancelTrace trace = cancel_trace();
+  const bool over = trace == CancelTrace::delivered || trace == CancelTrace::taken;
+  if (!over || cancel_quiet() == std::chrono::milliseconds(0)) cancel_settled();
   if (!has(Flag::canceled)) return;
-  set(Flag::doomed);
+  if (!over) set(Flag::doomed);
   in_doubt_ = true;
 }
 

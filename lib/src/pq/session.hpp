@@ -30,6 +30,7 @@
 #include "pq/canceller.hpp"
 #include "pq/large_send.hpp"
 #include "pq/open_transaction.hpp"
+#include "pq/peer.hpp"
 #include "pq/result.hpp"
 #include "pq/shared_session.hpp"
 #include "pq/statement_cache.hpp"
@@ -102,6 +103,16 @@ class Session final : public SessionState {
   bool cancel() const noexcept { return shared_->cancel(); }
   CancelTrace cancel_trace() const noexcept { return target().trace(); }
   void cancel_settled() noexcept;
+  // When requests were delivered, or taken: how long it has to stay quiet until nothing of them can
+  // strike any more, beside a round trip. Unset: that depends on the peer, who is to be asked
+  // (kPeerQuestion).
+  std::optional<std::chrono::milliseconds> cancel_quiet() noexcept;
+  // The same for requests that are under way, or doubtful, but have had their effect (used_up()).
+  std::chrono::milliseconds cancel_echo() const noexcept;
+  bool cancels_used_up() const noexcept { return target().used_up(); }
+  void forget_cancels() noexcept;
+  // Its answer; 0: there was none.
+  void note_peer(std::uint16_t port_seen) noexcept;
   void cancel_left_running() noexcept;
   Activity activity() const { return shared_->mirror.read(); }
   SessionMonitor monitor() const noexcept { return SessionMonitor(shared_); }
@@ -324,6 +335,7 @@ class Session final : public SessionState {
   bool read_only_from_start_ = false;  // it was when the connection was opened
   bool may_be_undone_ = false;         // what has changed the meaning of texts, by a rollback
   bool in_doubt_ = false;              // a cancel may strike at any time: not waited for again
+  Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent
   bool streaming_ = false;

@@ -3,9 +3,11 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <charconv>
 #include <string_view>
 #include <utility>
 
+#include "pq/peer.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
 
@@ -47,14 +49,17 @@ Wash::Result Wash::step(Connection& connection) noexcept {
     }
     session.clear(Flag::pinging);
     if (std::exchange(asked_to_cancel_, false)) session.end_statement();
-    if (session.cancel_trace() == CancelTrace::doubtful) return Result::stray;
-    if (session.cancel_trace() == CancelTrace::pending) {
-      events_ = 0;
-      return Result::pending;
-    }
+    if (const Result awaited = await_cancels(session); awaited != Result::clean) return awaited;
     const Result result = next(session);
-    if (result != Result::pending) return result;
+    if (result != Result::pending || quiet_ == Quiet::now) return result;
   }
+}
+
+std::chrono::milliseconds Wash::quiet(Connection& connection) const noexcept {
+  const std::chrono::milliseconds none{0};
+  if (quiet_ != Quiet::now) return none;
+  Session& session = connection.session();
+  return step_ == Step::quiet ? session.cancel_quiet().value_or(none) : session.cancel_echo();
 }
 
 bool Wash::begin(Session& session) noexcept {
@@ -85,6 +90,24 @@ void Wash::ask_to_cancel(Session& session) noexcept {
   session.ask_again_ = Deadline(session.ask_again_after_);
   session.ask_again_after_ *= 2;
   session.cancel();
+}
+
+// Clean: their connections have ended, or need not be waited for.
+Wash::Result Wash::await_cancels(Session& session) noexcept {
+  const CancelTrace trace = session.cancel_trace();
+  if (trace != CancelTrace::pending && trace != CancelTrace::doubtful) {
+    if (step_ != Step::quiet) quiet_ = Quiet::none;
+    return Result::clean;
+  }
+  events_ = 0;
+  if (!session.cancels_used_up()) {
+    return trace == CancelTrace::doubtful ? Result::stray : Result::pending;
+  }
+  if (quiet_ == Quiet::none) quiet_ = Quiet::now;
+  if (quiet_ == Quiet::now) return Result::pending;
+  quiet_ = Quiet::none;
+  session.forget_cancels();
+  return session.cancel_trace() == CancelTrace::none ? Result::clean : Result::pending;
 }
 
 // Reads the answers of all that was sent, as far as they have come.
@@ -123,8 +146,11 @@ Wash::Drained Wash::drain(Session& session) noexcept {
       case PGRES_BAD_RESPONSE:
       case PGRES_FATAL_ERROR: refused_ = true; break;
       case PGRES_TUPLES_OK:
-        says_yes_ =
-            PQntuples(result.get()) == 1 && std::string_view(PQgetvalue(result.get(), 0, 0)) == "t";
+        if (PQntuples(result.get()) == 1) {
+          const std::string_view said = PQgetvalue(result.get(), 0, 0);
+          says_yes_ = said == "t";
+          std::from_chars(said.data(), said.data() + said.size(), said_);
+        }
         break;
       default: break;
     }
@@ -157,13 +183,19 @@ Wash::Result Wash::next(Session& session) noexcept {
       if (session.cancel_trace() != CancelTrace::none) return send(session, Step::absorb, "");
       [[fallthrough]];
     case Step::absorb:
-      session.cancel_settled();
       if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR) {
         return send(session, Step::roll_back, "rollback");
       }
       [[fallthrough]];
     case Step::roll_back:
+    case Step::ask_peer:
+    case Step::quiet:
+    case Step::settle:
       if (status != PQTRANS_IDLE) return Result::failed;
+      if (session.cancel_trace() != CancelTrace::none) {
+        const Result settled = settle_cancels(session);
+        if (settled != Result::clean) return settled;
+      }
       if (order_.verify) return send(session, Step::verify, "");
       [[fallthrough]];
     case Step::verify:
@@ -186,10 +218,33 @@ Wash::Result Wash::next(Session& session) noexcept {
   return session.end_touched_lease() ? Result::clean : Result::failed;
 }
 
+// What one of them may still do it does in the quiet, to nobody, or to the empty statement after
+// it. Clean: they are over.
+Wash::Result Wash::settle_cancels(Session& session) noexcept {
+  if (step_ == Step::ask_peer) session.note_peer(said_);
+  const auto quiet = session.cancel_quiet();
+  if (!quiet) return send(session, Step::ask_peer, kPeerQuestion);
+  if (step_ == Step::settle || *quiet == std::chrono::milliseconds(0)) {
+    session.cancel_settled();
+    return Result::clean;
+  }
+  if (step_ != Step::quiet) {
+    step_ = Step::quiet;
+    quiet_ = Quiet::now;
+  }
+  if (quiet_ == Quiet::now) {
+    events_ = 0;
+    return Result::pending;
+  }
+  quiet_ = Quiet::none;
+  return send(session, Step::settle, "");
+}
+
 // Pending: sent, and the answer is to be drained.
 Wash::Result Wash::send(Session& session, Step step, const char* sql) noexcept {
   step_ = step;
   refused_ = says_yes_ = false;
+  said_ = 0;
   session.mid_answer_ = false;
   return PQsendQuery(session.native(), sql) == 1 ? Result::pending : Result::failed;
 }

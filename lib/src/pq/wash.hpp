@@ -1,12 +1,16 @@
 // Wash: brings a connection that a lease left dirty back to idle, without ever waiting for it.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+
 #include <tidegate/pq/connection.hpp>
 
 namespace tidegate::pq {
 
 // What is under way is canceled and read to its end (COPY and pipeline mode are ended), requests
-// are waited for and absorbed by an empty round trip, an open or failed transaction is rolled back;
+// are waited for and absorbed by an empty round trip, an open or failed transaction is rolled back,
+// and where a request may arrive later than it seems there is some quiet (Session::cancel_quiet);
 // then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
 // server that may have become a standby, or read-only, is asked.
 class Wash {
@@ -30,26 +34,45 @@ class Wash {
   Result step(Connection& connection) noexcept;
   // For poll(2). 0: it is not the server that is waited for; step() again in a while.
   short events() const noexcept { return events_; }
+  // It waits for that time to pass, and for nothing else: end_quiet() then. 0: it does not.
+  std::chrono::milliseconds quiet(Connection& connection) const noexcept;
+  void end_quiet() noexcept { quiet_ = Quiet::over; }
 
  private:
-  enum class Step : unsigned char { begin, drain, absorb, roll_back, verify, discard, ask_role };
+  enum class Step : unsigned char {
+    begin,
+    drain,
+    absorb,
+    roll_back,
+    ask_peer,
+    quiet,
+    settle,
+    verify,
+    discard,
+    ask_role
+  };
   enum class Drained : unsigned char { pending, done, dead };
 
   bool begin(Session& session) noexcept;
   Drained drain(Session& session) noexcept;
   Drained drain_copy_out(Session& session) noexcept;
   Result next(Session& session) noexcept;
+  Result await_cancels(Session& session) noexcept;
+  Result settle_cancels(Session& session) noexcept;
   Result send(Session& session, Step step, const char* sql) noexcept;
   void ask_to_cancel(Session& session) noexcept;
 
   Order order_;
   Step step_ = Step::begin;
   short events_ = 0;
+  enum class Quiet : unsigned char { none, now, over };
+  Quiet quiet_ = Quiet::none;
   bool copying_out_ = false;
   bool asked_to_cancel_ = false;  // what native_handle() left running
   // Of the command under way.
   bool refused_ = false;
   bool says_yes_ = false;
+  std::uint16_t said_ = 0;  // its only value
 };
 
 }  // namespace tidegate::pq

@@ -132,6 +132,7 @@ const std::vector<KeyCase>& key_cases() {
        [](const auto& c) { return c.reset == ResetPolicy::discard_all; }},
       {"pool_statement_cache", "0", [](const auto& c) { return c.statement_cache == 0; }},
       {"pool_cancel_rate", "5", [](const auto& c) { return c.cancel_rate == 5; }},
+      {"pool_cancel_quiet", "40ms", [](const auto& c) { return c.cancel_quiet == 40ms; }},
       {"pool_leak_threshold", "2s", [](const auto& c) { return c.leak_threshold == 2s; }},
       {"pool_capture_stack", "true", [](const auto& c) { return c.capture_stack; }},
       {"pool_nested_acquire", "fail",

@@ -1,9 +1,14 @@
 // Laundry: what it asks poll(2) to wait for.
 #include "pool/laundry.hpp"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -55,15 +60,15 @@ class LaundryOfOne : public testing::Test {
   }
   Connection& connection() { return core_->resource(0).connection; }
 
-  // A statement is canceled at its deadline, and its request is left open.
+  // A statement is canceled at its deadline, in vain, and its request is left open.
   pq::FileDescriptor cancel_one() {
     pq::FileDescriptor request;
     std::jthread server([&] {
       server_.receive_message();
       request = server_.accept_cancel();
-      server_.send(pq_test::canceled());
+      server_.send(pq_test::done());
     });
-    EXPECT_THROW(connection().exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+    connection().exec({.by = 10ms}, "set x = 1");
     server.join();
     return request;
   }
@@ -100,6 +105,82 @@ TEST_F(LaundryOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
     return result != Wash::Result::pending;
   });
   EXPECT_EQ(result, Wash::Result::failed);
+}
+
+// The cancel has had no effect, and who took it has closed its connection.
+class LaundryOfACancel : public LaundryOfOne {
+ protected:
+  std::string own_port() {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::getsockname(connection().socket(), reinterpret_cast<sockaddr*>(&address), &size),
+              0);
+    return std::to_string(ntohs(address.sin_port));
+  }
+  // Steps until the server has the next message, and gives that.
+  std::string said() {
+    step();
+    return server_.receive_message();
+  }
+  void step() {
+    laundry_->step([this](std::uint32_t, Wash::Result how) { result_ = how; });
+  }
+  void begin() {
+    cancel_one();  // and the request ends
+    test::await("the end of the request",
+                [&] { return connection().cancel_trace() != CancelTrace::pending; });
+    laundry_.emplace(config_, *core_);
+    laundry_->take(0);
+  }
+  void answer(const std::string& bytes) {
+    server_.send(bytes);
+    step();
+  }
+
+  std::optional<Laundry> laundry_{};
+  Wash::Result result_ = Wash::Result::pending;
+};
+
+TEST_F(LaundryOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
+  begin();
+  EXPECT_EQ(said(), pq_test::message('Q', std::string(1, '\0')));
+  answer(pq_test::empty_answer());
+  EXPECT_NE(server_.receive_message().find("inet_client_port()"), std::string::npos);
+  answer(pq_test::one_value(own_port()));
+  server_.receive_message();  // the round trip of the reset
+  answer(pq_test::empty_answer());
+  EXPECT_EQ(result_, Wash::Result::clean);
+  EXPECT_EQ(connection().cancel_trace(), CancelTrace::none);
+}
+
+// pgagroal hands on the server's own key and closes the connection of a request before the server
+// has seen it: the next user was struck. Seen failing with a wash that trusts whoever has a key of
+// the server.
+TEST_F(LaundryOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
+  begin();
+  said();
+  answer(pq_test::empty_answer());
+  server_.receive_message();
+  const auto began = std::chrono::steady_clock::now();
+  answer(pq_test::one_value("1"));
+  EXPECT_EQ(result_, Wash::Result::pending);
+  EXPECT_FALSE(connection().reusable());
+  std::vector<pollfd> polled;
+  const Deadline next = laundry_->add_polled(polled);
+  EXPECT_LE(next.remaining(), 250ms) << "somebody has to wake up for its end";
+  std::jthread server([&] {
+    for (int i = 0; i < 2; ++i) {  // one that may be struck, and that of the reset
+      server_.receive_message();
+      server_.send(i == 0 ? pq_test::canceled() : pq_test::empty_answer());
+    }
+  });
+  test::await("the end of the wash", [&] {
+    step();
+    return result_ != Wash::Result::pending;
+  });
+  EXPECT_EQ(result_, Wash::Result::clean);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 250ms);
+  EXPECT_TRUE(connection().reusable());
 }
 
 }  // namespace

@@ -21,20 +21,27 @@ using testing::HasSubstr;
 class LateCancel : public testing::Test {
  protected:
   explicit LateCancel(std::chrono::milliseconds drain_bound = 30s)
-      : outcome_(server_.connect("disable", {.statement_cache = 0, .drain_bound = drain_bound})) {}
+      : outcome_(server_.connect("disable", {.statement_cache = 0,
+                                             .cancels = std::make_shared<pq::CancelGroup>(100, 0ms),
+                                             .drain_bound = drain_bound})) {}
 
   void await(CancelTrace trace) {
     test::await("the end of the request", [&] { return connection_.cancel_trace() == trace; });
   }
-  // A statement is canceled at its deadline, and its request is left open.
-  pq::FileDescriptor cancel_one() {
+  // A statement is canceled at its deadline, and its request is left open. `answer`: to the
+  // statement; one that has succeeded leaves the request without its effect.
+  pq::FileDescriptor cancel_one(const std::string& answer = done()) {
     pq::FileDescriptor request;
     std::jthread server([&] {
       server_.receive_message();
       request = server_.accept_cancel();
-      server_.send(canceled());
+      server_.send(answer);
     });
-    EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
+    try {
+      connection_.exec({.by = 10ms}, "set x = 1");
+    } catch (const QueryTimeout&) {
+      // As the answer says.
+    }
     server.join();
     return request;
   }
@@ -67,6 +74,31 @@ TEST_F(LateCancel, AnErrorThatTheCancelDidNotCauseIsReportedAsItIs) {
     EXPECT_EQ(error.code(), Errc::query);
     EXPECT_EQ(error.sqlstate(), "23505");
   }
+}
+
+// Seen failing: the end of the request's own connection was waited for, and when it did not come
+// the connection was doomed. Pgpool-II keeps it for a second.
+TEST_F(LateCancel, ARequestThatHadItsEffectIsOverWhateverBecomesOfItsConnection) {
+  const pq::FileDescriptor request = cancel_one(canceled());
+  EXPECT_FALSE(connection_.reusable()) << "the server may be signalled again";
+  std::jthread server([&] {
+    server_.receive_message();
+    server_.send(empty_answer());
+    EXPECT_THAT(server_.receive_message(), HasSubstr("set x = 2"));
+    server_.send(done("SECOND"));
+  });
+  EXPECT_EQ(connection_.exec("set x = 2").command_tag(), "SECOND");
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(connection_.reusable());
+}
+
+// It may be the session's own statement_timeout that ended the statement.
+TEST_F(LateCancel, ARequestIsNotOverWhenAnotherReasonHasEndedTheStatement) {
+  const pq::FileDescriptor request =
+      cancel_one(report('E', "ERROR", "57014", "canceling statement due to statement timeout") +
+                 message('Z', "I"));
+  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending);
+  EXPECT_FALSE(connection_.reusable());
 }
 
 TEST_F(LateCancel, TheConnectionIsNotReusableUntilTheRequestHasEndedAndIsSettled) {
@@ -219,17 +251,13 @@ class HangingRequest : public LateCancel {
 };
 
 TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
-  pq::FileDescriptor request;
+  pq::FileDescriptor request = cancel_one();
   std::jthread server([&] {
-    server_.receive_message();
-    request = server_.accept_cancel();
-    server_.send(canceled());
     server_.receive_message();
     server_.send(message('I', "") + message('Z', "I"));
     server_.receive_message();
     server_.send(done("ROLLBACK"));
   });
-  EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
   EXPECT_EQ(connection_.exec("rollback").command_tag(), "ROLLBACK");
   EXPECT_FALSE(connection_.usable());
   EXPECT_FALSE(connection_.reusable());
@@ -325,22 +353,50 @@ TEST_F(PreparedLate, WhatMakesRoomForOneThatIsCanceledMakesRoomForTheNext) {
   EXPECT_NE(said.find(end_of(name + "_1")), said.npos);
 }
 
-// A pooler's key: its EOF proves nothing.
-TEST(PooledKey, ACancelThroughAPoolerIsDoubtful) {
+// A pooler's key. Those that give out keys of their own close the connection of a request when the
+// server has closed that of theirs. Seen failing: each cost the connection.
+TEST(PooledKey, ACancelThroughAPoolerIsOverWhenThatHasClosedItsConnection) {
   ScriptedServer server(
       {message('R', int32(0)) + message('K', int32(0x7fffffff) + int32(1)) + message('Z', "I")});
   auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
   std::jthread peer([&] {
     server.receive_message();
     server.accept_cancel();
-    server.send(canceled());
+    server.send(done());
+    server.receive_message();
+    server.send(empty_answer());
+    server.receive_message();
+    server.send(done("SECOND"));
   });
-  EXPECT_THROW(outcome.connection.exec({.by = 10ms, .prepared = false}, "set x = 1"), QueryTimeout);
-  test::await("the end of the request",
-              [&] { return outcome.connection.cancel_trace() != CancelTrace::pending; });
-  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);
-  outcome.connection.cancel_settled();
-  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::doubtful);
+  outcome.connection.exec({.by = 10ms, .prepared = false}, "set x = 1");
+  EXPECT_FALSE(outcome.connection.reusable());
+  EXPECT_EQ(outcome.connection.exec({.prepared = false}, "set x = 2").command_tag(), "SECOND");
+  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(outcome.connection.reusable());
+}
+
+// The server's own key, and nobody knows who is there: pgagroal closes the connection of a request
+// before the server has seen it. Whoever asked for the cancel goes on; the next one may not yet.
+// Seen failing: reusable after a round trip.
+TEST(RealKey, OfAPeerThatMayNotBeTheServerIsLeftForTheEndOfTheLease) {
+  ScriptedServer server({welcome()});
+  auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
+  std::jthread peer([&] {
+    server.receive_message();
+    server.accept_cancel();
+    server.send(done());
+    server.receive_message();
+    server.send(empty_answer());
+    for (const char* tag : {"SECOND", "THIRD"}) {
+      server.receive_message();
+      server.send(done(tag));
+    }
+  });
+  outcome.connection.exec({.by = 10ms}, "set x = 1");
+  EXPECT_EQ(outcome.connection.exec("set x = 2").command_tag(), "SECOND");
+  EXPECT_EQ(outcome.connection.exec("set x = 3").command_tag(), "THIRD") << "asked once only";
+  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::delivered);
+  EXPECT_TRUE(outcome.connection.usable());
   EXPECT_FALSE(outcome.connection.reusable());
 }
 

@@ -38,8 +38,9 @@ struct CloseReport {
   struct Remaining {
     LeaseInfo lease{};      // as it was when drain ended
     bool canceled = false;  // the server canceled its statement
-    // How far the cancel requests for it have come: "not sent", "sent, not answered", "answered";
-    // empty: none was made, since nothing ran that could be canceled.
+    // How far the cancel requests for it have come: "not sent", "sent, not answered", "sent,
+    // outcome unknown" (its connection was reset), "answered"; empty: none was made, since nothing
+    // ran that could be canceled.
     std::string cancel_request{};
     bool forced = false;     // its socket was shut down
     std::string ended_in{};  // "cancel" or "force"; empty: it is still out

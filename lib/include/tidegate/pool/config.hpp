@@ -101,6 +101,11 @@ struct TIDEGATE_API PoolConfig {
   std::optional<std::uint32_t> statement_cache{};
   // pool_cancel_rate: cancel requests per second.
   std::uint32_t cancel_rate = 100;
+  // pool_cancel_quiet: for how long a connection is kept from others after a cancel request that
+  // has not had its effect, since it may arrive late. 0 = it is not. Unset: by who the peer is:
+  // none for the server itself, PgBouncer (from 1.18 on) and Odyssey, 250 ms for what else hands on
+  // the server's keys (pgagroal, Pgpool-II, a proxy), or resets the connection of the request.
+  std::optional<milliseconds> cancel_quiet{};
   // pool_leak_threshold: a lease that is out for longer is reported, once. 0 = off.
   milliseconds leak_threshold{0};
   // pool_capture_stack: true, false. Keep the acquirer's stack with the lease (microseconds at

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include <tidegate/base/deadline.hpp>
@@ -24,8 +25,14 @@ class TIDEGATE_API CancelGroup {
  public:
   static constexpr std::uint32_t kDefaultRate = 100;
 
-  // At most `per_second` requests are sent within any second (0 counts as 1); others wait.
-  explicit CancelGroup(std::uint32_t per_second = kDefaultRate);
+  // At most `per_second` requests are sent within any second (0 counts as 1); others wait. `quiet`:
+  // for how long a connection is quiet after a cancel that was sent to it and has not had its
+  // effect, since one that a pooler has taken may arrive after it says so. Unset: none where the
+  // server itself is the peer, or one that gives out keys of its own (PgBouncer from 1.18 on,
+  // Odyssey), unless that resets the connection of the request; 250 ms where a key of the server
+  // came through something else (pgagroal, Pgpool-II, a proxy).
+  explicit CancelGroup(std::uint32_t per_second = kDefaultRate,
+                       std::optional<std::chrono::milliseconds> quiet = std::nullopt);
   ~CancelGroup();
   CancelGroup(const CancelGroup&) = delete;
   CancelGroup& operator=(const CancelGroup&) = delete;

@@ -23,15 +23,17 @@ enum class Role { primary, standby, doubtful };
 enum class CancelTrace {
   none,       // nothing: none was sent, or what was sent is settled
   pending,    // one is under way
-  delivered,  // the server has closed the connection of each: one more round trip, and they are
-              // over
-  doubtful,   // one may arrive at any time: it failed half-way, or went through a pooler
+  delivered,  // the server, or a pooler, has closed the connection of each: one more round trip,
+              // and they are over, where it does so when it has done its part
+  taken,      // that of one has ended in another way, at a pooler: also after some time of quiet
+  doubtful,   // one may arrive at any time
 };
 
 // What was sent for a session's statements, and came of it.
 struct CancelTally {
   std::uint32_t sent = 0;      // requests
   std::uint32_t answered = 0;  // of those: the server has closed their connection, its part is done
+  std::uint32_t reset = 0;     // of those: their connection ended otherwise; the outcome is unknown
   std::uint32_t canceled = 0;  // statements that the server says it has canceled
 };
 

@@ -13,7 +13,7 @@
 #include <gtest/gtest.h>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "pq/peer_check.hpp"
+#include "pq/listener_check.hpp"
 #include "pq/unix_address.hpp"
 
 namespace tidegate::pq_test {
@@ -25,13 +25,13 @@ struct Finish {
   void operator()(PGconn* connection) const { PQfinish(connection); }
 };
 
-class PeerCheck : public testing::Test {
+class ListenerCheck : public testing::Test {
  protected:
-  PeerCheck() {
+  ListenerCheck() {
     char name[] = "/tmp/tidegate-peer-XXXXXX";
     directory_ = ::mkdtemp(name);
   }
-  ~PeerCheck() override { std::filesystem::remove_all(directory_); }
+  ~ListenerCheck() override { std::filesystem::remove_all(directory_); }
 
   void listen() {
     const std::string address = pq::unix_address(directory_, kPort);
@@ -56,21 +56,21 @@ class PeerCheck : public testing::Test {
   FileDescriptor listener_{};
 };
 
-TEST_F(PeerCheck, NobodyListensIsNoWrongUser) { EXPECT_FALSE(wrong_user_listens("postgres-x")); }
+TEST_F(ListenerCheck, NobodyListensIsNoWrongUser) { EXPECT_FALSE(wrong_user_listens("postgres-x")); }
 
-TEST_F(PeerCheck, AnotherThanIsAskedForIsOne) {
+TEST_F(ListenerCheck, AnotherThanIsAskedForIsOne) {
   listen();
   EXPECT_TRUE(wrong_user_listens("nobody-we-know"));
 }
 
-TEST_F(PeerCheck, WhoIsAskedForIsNone) {
+TEST_F(ListenerCheck, WhoIsAskedForIsNone) {
   listen();
   const passwd* self = ::getpwuid(::geteuid());
   ASSERT_NE(self, nullptr);
   EXPECT_FALSE(wrong_user_listens(self->pw_name));
 }
 
-TEST_F(PeerCheck, NobodyInParticularIsAskedForByDefault) {
+TEST_F(ListenerCheck, NobodyInParticularIsAskedForByDefault) {
   listen();
   EXPECT_FALSE(wrong_user_listens(""));
 }

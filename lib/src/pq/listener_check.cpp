@@ -1,4 +1,4 @@
-#include "pq/peer_check.hpp"
+#include "pq/listener_check.hpp"
 
 #include <libpq-fe.h>
 #include <pwd.h>
