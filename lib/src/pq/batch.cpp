@@ -8,11 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/connection.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/packed_values.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/plain_sql.hpp"
@@ -25,13 +27,14 @@ namespace {
 
 // The protocol counts them in two bytes.
 constexpr std::size_t kMostParameters = 65535;
-// Flushed in pieces of that size, so that what libpq holds back stays small, and the answers to
-// what was sent are read before the next piece.
+// Flushed in pieces of that size, so that what libpq holds back stays small,
+// and the answers to what was sent are read before the next piece.
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
-// Whether a statement of that command tag is undone when a later one of the batch fails. Only where
-// it is certain: COMMIT ends the transaction, DO and CALL may, and CREATE DATABASE or VACUUM, as a
-// batch's first statement, take effect at once.
+// Whether a statement of that command tag is undone when a later one of the
+// batch fails. Only where it is certain: COMMIT ends the transaction, DO and
+// CALL may, and CREATE DATABASE or VACUUM, as a batch's first statement, take
+// effect at once.
 bool is_undone_with_the_rest(std::string_view tag) noexcept {
   const std::string_view command = tag.substr(0, tag.find(' '));
   return command.empty() || command == "SELECT" || command == "INSERT" || command == "UPDATE" ||
@@ -40,7 +43,8 @@ bool is_undone_with_the_rest(std::string_view tag) noexcept {
 
 }  // namespace
 
-// ---- Batch -------------------------------------------------------------------------------------
+// ---- Batch
+// -------------------------------------------------------------------------------------
 
 Params& Batch::start(const Sql& sql) {
   if (sql.text().find('\0') != std::string_view::npos) {
@@ -80,7 +84,8 @@ void Batch::clear() noexcept {
   values_ = 0;
 }
 
-// ---- BatchResults ------------------------------------------------------------------------------
+// ---- BatchResults
+// ------------------------------------------------------------------------------
 
 const BatchResults::Item& BatchResults::item(std::size_t statement) const {
   if (statement < items_.size()) return items_[statement];
@@ -102,7 +107,8 @@ void BatchResults::raise() const {
   if (failed_) throw QueryError(*items_[*failed_].error);
 }
 
-// ---- run() -------------------------------------------------------------------------------------
+// ---- run()
+// -------------------------------------------------------------------------------------
 
 namespace pq {
 
@@ -115,24 +121,32 @@ class BatchRun {
   // `by_name`: statements that the session has prepared go by their name.
   BatchRun(Session& session, const Batch& batch, bool by_name);
   BatchResults run();
-  // It failed, and took no effect, because the server holds a prepared statement no longer as it
-  // was. May ask the server, so `options` bound it. Needs: run() has ended.
-  // Asks the server, where the error alone does not say so.
+  // It failed, and took no effect, because the server holds a prepared
+  // statement no longer as it was. May ask the server, so `options` bound it.
+  // Needs: run() has ended. Asks the server, where the error alone does not say
+  // so.
   bool is_to_be_repeated(const ExecOptions& options);
   // It is not repeated: what may be stale is not used any more.
   void forget_stale();
 
-  // Prepares what the batch has several times in a row, so that it is parsed and planned once in
-  // the connection's life and not once in every batch.
+  // Prepares what the batch has several times in a row, so that it is parsed
+  // and planned once in the connection's life and not once in every batch.
   static void prepare(Session& session, const Batch& batch, const ExecOptions& options);
 
  private:
   bool repeats_text(std::size_t i) const {
     return batch_.statements_[i].text == batch_.statements_[i - 1].text;
   }
+  // As it is sent.
   const char* text(std::size_t i) const {
-    return batch_.texts_.data() + batch_.statements_[i].text;
+    const std::size_t at = batch_.statements_[i].text;
+    if (!editions_.empty()) {
+      const auto edition = editions_.find(at);
+      if (edition != editions_.end()) return edition->second.c_str();
+    }
+    return batch_.texts_.data() + at;
   }
+  void take_editions();
   std::size_t end_of_values(std::size_t i) const {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
@@ -153,6 +167,7 @@ class BatchRun {
 
   Session& session_;
   const Batch& batch_;
+  std::unordered_map<std::size_t, std::string> editions_{};  // of the texts, by where they start
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
   std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
@@ -171,6 +186,7 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
   results_.items_.resize(batch.size());
   results_.store_ = std::make_shared<BatchStore>();
+  if (session.shares_names_) take_editions();
   plain_ = !batch.empty() && pq::is_plain(text(0));
   if (!by_name || session.cache_.size() == 0) return;
   const Prepared* same = nullptr;
@@ -184,6 +200,16 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
     const std::size_t first = batch.statements_[i].first;
     const auto count = end_of_values(i) - first;
     if (same->takes(std::span(batch.params_.types() + first, count))) prepared_[i] = same;
+  }
+}
+
+void BatchRun::take_editions() {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (i > 0 && repeats_text(i)) continue;
+    std::string edition(text(i));
+    const std::size_t size = edition.size();
+    append_edition(edition);
+    if (edition.size() != size) editions_[batch_.statements_[i].text] = std::move(edition);
   }
 }
 
@@ -215,9 +241,12 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     const Batch::Statement& statement = batch.statements_[i];
     if (statement.text != batch.statements_[i - 1].text) continue;
     const char* const text = text_of(i);
-    const Prepared* const known = session.cache_.find(text);
+    std::string sent(text);
+    if (session.shares_names_) append_edition(sent);
+    const Prepared* const known = session.cache_.find(sent);
     if (known != nullptr && session.cache_.trust(known) == StatementCache::Trust::yes) continue;
-    // Before the batch has begun it means what it will mean in it only behind such.
+    // Before the batch has begun it means what it will mean in it only behind
+    // such.
     while (plain < i && pq::is_plain(text_of(plain))) ++plain;
     if (plain < i) return;
     session.start(Sql(text, statement.where), options);
@@ -227,7 +256,8 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
       return;
     try {
       // One that is doubted makes way: no text is there twice.
-      if (const Prepared* const doubted = session.cache_.find(text)) session.cache_.drop(doubted);
+      const Prepared* const doubted = session.cache_.find(sent);
+      if (doubted != nullptr && !session.shares_names_) session.cache_.drop(doubted);
       session.prepare();
       ++prepared;
     } catch (const QueryError& error) {
@@ -246,7 +276,8 @@ BatchResults BatchRun::run() {
   std::size_t unflushed = 0;
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     const std::size_t size = bytes(i);
-    // Nothing is read while that is sent, so the server must have nothing to send meanwhile.
+    // Nothing is read while that is sent, so the server must have nothing to
+    // send meanwhile.
     if (session_.sends_beside(size) && pipeline.owed() > 0) {
       if (PQsendFlushRequest(session_.native()) == 0) session_.throw_unsent();
       while (pipeline.owed() > 0) {
@@ -294,7 +325,7 @@ bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
   session_.begin(Sql(text(*stale_), batch_.statements_[*stale_].where), options);
   session_.params_.clear({});
   const Session::Running running(session_);
-  const auto now = session_.types_now(prepared_[*stale_]);
+  const auto now = session_.types_now(prepared_[*stale_], how_stale_);
   return !now.empty() && now != before;
 }
 
@@ -304,8 +335,9 @@ void BatchRun::forget_stale() {
   stale_.reset();
 }
 
-// Whether the server has just parsed the same text for the same types as its unnamed statement, and
-// what it ran then has not given the text another meaning.
+// Whether the server has just parsed the same text for the same types as its
+// unnamed statement, and what it ran then has not given the text another
+// meaning.
 bool BatchRun::repeats(std::size_t i) {
   if (i == 0 || !repeats_text(i) || prepared_[i - 1] != nullptr || !is_plain(i - 1)) return false;
   const std::size_t before = batch_.statements_[i - 1].first;
@@ -343,6 +375,9 @@ void BatchRun::take(ResultPtr result) {
     throw_if_ended(i, result.get());
     how_stale_ = session_.staleness(prepared_[i], result.get());
     if (how_stale_ != Session::Stale::no) stale_ = i;
+    if (prepared_[i] == nullptr && session_.is_of_another_text(result.get(), text(i))) {
+      next_edition(without_edition(text(i)));
+    }
     return fail(i, report_of(result.get()));
   }
   if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
@@ -360,13 +395,13 @@ void BatchRun::take(ResultPtr result) {
     columns_ = result.get();
     kept->native = std::move(result);
   }
-  kept->statement = text(i);
+  kept->statement = without_edition(text(i));
   kept->where = batch_.statements_[i].where;
   results_.items_[i].rows = Rows(std::move(kept));
 }
 
 void BatchRun::fail(std::size_t i, QueryReport report) {
-  report.statement = text(i);
+  report.statement = without_edition(text(i));
   BatchResults::Item& item = results_.items_[i];
   item.rows = Rows();
   item.error = std::make_unique<const QueryError>(std::move(report), batch_.statements_[i].where);
@@ -409,6 +444,14 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
   if (options.prepared) pq::BatchRun::prepare(session, batch, options);
   const Sql first(batch.texts_.c_str(), where);
   session.begin(first, options);
+  if (session.forgets_) {  // begin() has looked at the first
+    for (std::size_t i = 1; i < batch.size(); ++i) {
+      const std::size_t text = batch.statements_[i].text;
+      if (text != batch.statements_[i - 1].text) {
+        session.warn_of_lost_state(batch.texts_.c_str() + text);
+      }
+    }
+  }
   const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
   pq::BatchRun by_name(session, batch, options.prepared);
   BatchResults results = by_name.run();
@@ -420,7 +463,8 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
     if (!by_name.is_to_be_repeated(options)) return results;
     session.begin(first, options);
   } catch (const QueryError&) {
-    return results;  // a limit that comes now, or a loss: it has ended, as they say
+    return results;  // a limit that comes now, or a loss: it has ended, as they
+                     // say
   }
   return pq::BatchRun(session, batch, false).run();
 }

@@ -1,6 +1,7 @@
-// What ends a statement early: its deadline, its stop_token, and those of bound(). At the first of
-// them the server is asked to cancel, and its answer is awaited for drain_bound at most, so that
-// the connection is usable afterwards. After that the connection is given up.
+// What ends a statement early: its deadline, its stop_token, and those of
+// bound(). At the first of them the server is asked to cancel, and its answer
+// is awaited for drain_bound at most, so that the connection is usable
+// afterwards. After that the connection is given up.
 #include <libpq-fe.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -16,17 +17,18 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/forked_descriptors.hpp"
 #include "pq/session.hpp"
 
 namespace tidegate::pq {
 namespace {
 
-// A request that overtakes its statement finds the server idle and is forgotten. So it is made
-// again, each time after twice as long.
+// A request that overtakes its statement finds the server idle and is
+// forgotten. So it is made again, each time after twice as long.
 constexpr std::chrono::milliseconds kAskAgain{50};
-// What the waits have grown to when a server that is behind a pooler has had its time: 150 ms after
-// the first request.
+// What the waits have grown to when a server that is behind a pooler has had
+// its time: 150 ms after the first request.
 constexpr std::chrono::milliseconds kQueued = 2 * kAskAgain;
 
 }  // namespace
@@ -64,13 +66,15 @@ void Session::silence_bell() noexcept {
   ::eventfd_read(bell_.get(), &rings);
 }
 
-// Flushes and reads until PQgetResult() would not block, within the limits: at the first one that
-// is reached the statement is canceled, and this goes on for the server's answer to that.
+// Flushes and reads until PQgetResult() would not block, within the limits: at
+// the first one that is reached the statement is canceled, and this goes on for
+// the server's answer to that.
 void Session::await_answer() noexcept {
   int unsent = PQflush(native());
   while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken) &&
          (unsent == 1 || PQisBusy(native()) != 0)) {
-    // Reading while there is something to write: else both sides might wait for the other.
+    // Reading while there is something to write: else both sides might wait for
+    // the other.
     await_socket(unsent == 1 ? POLLIN | POLLOUT : POLLIN);
     unsent = PQflush(native());
   }
@@ -88,7 +92,8 @@ void Session::await_socket(short events) noexcept {
   }
 }
 
-// Looked at before each wait: where there is always something to read, none ever ends by time.
+// Looked at before each wait: where there is always something to read, none
+// ever ends by time.
 void Session::keep_to_limits() noexcept {
   if (struck_ == Limit::none) {
     if (limit_.passed()) strike(Limit::deadline);
@@ -112,13 +117,14 @@ void Session::note_strike(Limit why) noexcept {
 }
 
 void Session::ask_to_cancel() noexcept {
-  // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
-  // the statement out of there when the connection ends, which is not fit for others anyhow: what a
-  // pooler was sent is doubtful.
+  // A pooler takes the cancel of a statement that waits in its queue, and does
+  // nothing. It takes the statement out of there when the connection ends,
+  // which is not fit for others anyhow: what a pooler was sent is doubtful.
   const bool taken = target().reached() == CancelTarget::Reached::answered;
   if (target().pooled() && taken && ask_again_after_ > kQueued) {
     return give_up(
-        "the pooler took the cancel request and nothing came of it: the statement may "
+        "the pooler took the cancel request and nothing came of it: "
+        "the statement may "
         "have waited in its queue");
   }
   ask_again_ = Deadline(ask_again_after_);
@@ -126,9 +132,10 @@ void Session::ask_to_cancel() noexcept {
   if (!cancel()) give_up("no thread could be created to cancel the statement");
 }
 
-// libpq finds the session ended at once, and so does whoever waits for its socket. The server is
-// told that we say no more. When it ends its side still shows on a duplicate (Farewell): the
-// process that has not answered may live on, so the socket itself must not look as if it had ended.
+// libpq finds the session ended at once, and so does whoever waits for its
+// socket. The server is told that we say no more. When it ends its side still
+// shows on a duplicate (Farewell): the process that has not answered may live
+// on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
   given_up_ = true;
   set_broken(why);
@@ -151,7 +158,8 @@ void Session::give_up_unanswered(std::string_view what) noexcept {
   }
 }
 
-// What is known of the requests by then. One that is still on its way was waited for in vain.
+// What is known of the requests by then. One that is still on its way was
+// waited for in vain.
 void Session::give_up_canceling() noexcept {
   using Reached = CancelTarget::Reached;
   const Reached reached = target().reached();
@@ -202,10 +210,10 @@ void Session::settle_ping() {
   }
 }
 
-// A cancel that was sent for an earlier statement must not strike this one: it is over when the
-// server has closed its connection and then answered an empty statement. Where that cannot be known
-// the connection ends with its lease; until then it goes on, since whoever has it asked for the
-// cancel.
+// A cancel that was sent for an earlier statement must not strike this one: it
+// is over when the server has closed its connection and then answered an empty
+// statement. Where that cannot be known the connection ends with its lease;
+// until then it goes on, since whoever has it asked for the cancel.
 void Session::settle_cancels() {
   try {
     shared_->cancels->canceller().wait(target(), earlier(limit_, drain_bound_));
@@ -231,9 +239,11 @@ void Session::throw_not_run() {
 }
 
 void Session::throw_ended(Limit why, QueryReport report) {
-  // With a code the server has canceled it; without one, and nothing more, it has not.
+  // With a code the server has canceled it; without one, and nothing more, it
+  // has not.
   if (given_up_) {
-    // It may have begun its answer, with an error that nobody will hear of again.
+    // It may have begun its answer, with an error that nobody will hear of
+    // again.
     std::string said;
     if (!report.sqlstate.empty()) {
       said =
@@ -252,7 +262,7 @@ void Session::throw_ended(Limit why, QueryReport report) {
                                             : "the statement was canceled by another thread: by "
                                               "Connection::cancel(), or a pool that closes";
   }
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   if (why == Limit::deadline) throw QueryTimeout(std::move(report), where_);
   throw QueryCanceled(std::move(report), where_);
 }

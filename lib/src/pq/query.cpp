@@ -1,6 +1,6 @@
-// The query loop: send, flush, wait for the socket, read. In non-blocking mode and with one poll
-// where PQexecParams has its own, so that a statement costs the same system calls: send, poll,
-// recv.
+// The query loop: send, flush, wait for the socket, read. In non-blocking mode
+// and with one poll where PQexecParams has its own, so that a statement costs
+// the same system calls: send, poll, recv.
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -13,6 +13,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/encryption.hpp"
 #include "pq/session.hpp"
 #include "pq/throw_usage.hpp"
@@ -50,10 +51,12 @@ Session::NonBlocking::~NonBlocking() {
 
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
+  if (shares_names_) take_edition();
   params_.clear(where_);
   prepared_ = is_cached(options) ? find_prepared(statement_) : nullptr;
-  // A pooler may prepare it again, later, where the same text means other types.
-  if (prepared_ != nullptr && !pooled_) params_.expect(prepared_->params());
+  // A pooler may prepare it again, later, where the same text means other
+  // types.
+  if (prepared_ != nullptr && !shares_names_) params_.expect(prepared_->params());
   return params_;
 }
 
@@ -73,6 +76,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
     cache_.distrust();
   }
   if (statement_.find('\0') != std::string::npos) throw_usage("the statement holds a NUL byte");
+  if (forgets_) warn_of_lost_state(statement_);
   arm_limits();
   refuse_if_over("");
   if (has(Flag::pinging)) settle_ping();
@@ -82,19 +86,22 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
     throw_usage("pipeline mode was left on through native_handle()");
   }
   if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
-    throw_usage("another command is already in progress, started through native_handle()");
+    throw_usage(
+        "another command is already in progress, started through "
+        "native_handle()");
   }
 }
 
-// It can be canceled from here on, so end_statement() has to follow. Not before its parameters are
-// bound, which may throw.
+// It can be canceled from here on, so end_statement() has to follow. Not before
+// its parameters are bound, which may throw.
 void Session::begin_statement() noexcept {
   mid_answer_ = false;
   target().begin_statement();
   shared_->mirror.begin(statement_);
 }
 
-// Idempotent. Whatever was asked of the canceller meanwhile is either taken back or remembered.
+// Idempotent. Whatever was asked of the canceller meanwhile is either taken
+// back or remembered.
 void Session::end_statement() noexcept {
   disarm_limits();
   shared_->mirror.end(transaction_of(native()));
@@ -121,9 +128,10 @@ std::unique_ptr<Result> Session::run() {
   return result;
 }
 
-// Prepares the statement if it is to be and is not yet. One that the server holds no longer as it
-// was, which fails before it has done anything, is run once more without a name; the next time it
-// is prepared anew. Not inside a transaction: that has failed with it.
+// Prepares the statement if it is to be and is not yet. One that the server
+// holds no longer as it was, which fails before it has done anything, is run
+// once more without a name; the next time it is prepared anew. Not inside a
+// transaction: that has failed with it.
 Session::Answer Session::execute(Stream* rows) {
   params_.seal();
   const bool repeatable = PQtransactionStatus(native()) == PQTRANS_IDLE;
@@ -132,20 +140,28 @@ Session::Answer Session::execute(Stream* rows) {
   send(rows != nullptr);
   Answer answer = read_answer(rows);
   const Stale stale = staleness(prepared_, answer.result.get());
-  if (stale == Stale::no) return answer;
+  const bool of_text = prepared_ == nullptr && is_of_another_text(answer.result.get(), statement_);
+  if (stale == Stale::no && !of_text) return answer;
+  if (of_text) next_edition(without_edition(statement_));
   const bool has_rows = rows != nullptr && (rows->left || rows->cut || rows->row.first > 0);
   if (!repeatable || has_rows || struck_ != Limit::none || has(Flag::broken)) {
-    forget(prepared_, stale);
+    if (!of_text) forget(prepared_, stale);
     return answer;
   }
-  const auto params = prepared_->params();
-  const std::vector<std::uint32_t> before(params.begin(), params.end());
-  if (stale == Stale::gone) {
-    forget(prepared_, stale);
+  if (of_text) {
+    take_edition();
     send(rows != nullptr);
     return read_answer(rows);
   }
-  const std::vector<std::uint32_t> now = types_now(std::exchange(prepared_, nullptr));
+  const auto params = prepared_->params();
+  const std::vector<std::uint32_t> before(params.begin(), params.end());
+  if (stale == Stale::gone || stale == Stale::lost) {
+    forget(prepared_, stale);
+    if (shares_names_) take_edition();
+    send(rows != nullptr);
+    return read_answer(rows);
+  }
+  const std::vector<std::uint32_t> now = types_now(std::exchange(prepared_, nullptr), stale);
   if (stale == Stale::perhaps && (now.empty() || now == before)) return answer;
   send_as_text(now, rows != nullptr);
   return read_answer(rows);
@@ -186,16 +202,18 @@ void Session::send_text() {
   }
 }
 
-// Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
-// bell rang, first. A failed connection makes it return, too: then PQgetResult() says so.
-// After the deadline it reads once at most, however much comes, and what an encryption layer then
-// holds back, of which the socket would not tell.
+// Flushes and reads until PQgetResult() would not block; false when the
+// deadline passed, or the bell rang, first. A failed connection makes it
+// return, too: then PQgetResult() says so. After the deadline it reads once at
+// most, however much comes, and what an encryption layer then holds back, of
+// which the socket would not tell.
 bool Session::await_result(Deadline deadline, int bell) noexcept {
   int unsent = PQflush(native());
   bool has_read = false;
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
     if (has_read && deadline.passed() && held_back(native()) != HeldBack::something) return false;
-    // Reading while there is something to write: else both sides might wait for the other.
+    // Reading while there is something to write: else both sides might wait for
+    // the other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
     if (wait_and_read(events, deadline, bell) != Waited::ready) return false;
     has_read = true;
@@ -204,8 +222,9 @@ bool Session::await_result(Deadline deadline, int bell) noexcept {
   return true;
 }
 
-// Waits until the socket is ready for `events`, then reads what there is; does not read when the
-// bell rang or the deadline passed first. What breaks meanwhile shows in PQstatus().
+// Waits until the socket is ready for `events`, then reads what there is; does
+// not read when the bell rang or the deadline passed first. What breaks
+// meanwhile shows in PQstatus().
 Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcept {
   const HeldBack held = mid_answer_ ? held_back(native()) : HeldBack::nothing;
   if (held != HeldBack::something) {
@@ -221,9 +240,10 @@ Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcep
   return Waited::ready;
 }
 
-// The next result of what was sent, within the limits. Null at its end, and from the end of the
-// session on: whoever reads results reads until then. A COPY where none may be ends the session,
-// too, since libpq would tell of it again and again.
+// The next result of what was sent, within the limits. Null at its end, and
+// from the end of the session on: whoever reads results reads until then. A
+// COPY where none may be ends the session, too, since libpq would tell of it
+// again and again.
 ResultPtr Session::next_result(bool may_copy) noexcept {
   if (!has(Flag::broken)) await_answer();
   if (has(Flag::broken)) return nullptr;
@@ -235,7 +255,8 @@ ResultPtr Session::next_result(bool may_copy) noexcept {
   return nullptr;
 }
 
-// The server and we do not agree on where we are, so nothing that comes could be believed.
+// The server and we do not agree on where we are, so nothing that comes could
+// be believed.
 void Session::not_asked_for(std::string_view what) noexcept {
   try {
     set_broken("the server has sent " + std::string(what) + " that nobody asked for");
@@ -244,8 +265,8 @@ void Session::not_asked_for(std::string_view what) noexcept {
   }
 }
 
-// A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
-// away, what it waits for is refused.
+// A COPY that exec() was given by mistake is brought to its end: what the
+// server sends is thrown away, what it waits for is refused.
 void Session::end_copy(int status) {
   if (status == PGRES_COPY_OUT) {
     while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken)) {
@@ -268,8 +289,8 @@ void Session::end_copy(int status) {
   }
 }
 
-// A session may end right after a statement that has succeeded, which shows as broken, too; the
-// next statement will tell.
+// A session may end right after a statement that has succeeded, which shows as
+// broken, too; the next statement will tell.
 void Session::require_success(const PGresult* result, bool copied) {
   const bool lost = PQstatus(native()) != CONNECTION_OK;
   if (lost) set_broken(last_words(native()));
@@ -300,7 +321,7 @@ void Session::throw_error(QueryReport report) {
     throw_lost(std::move(report));
   }
   if (canceled && target().asked()) throw_ended(Limit::none, std::move(report));
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   throw QueryError(std::move(report), where_);
 }
 
@@ -316,20 +337,20 @@ void Session::throw_broken() {
   throw_lost(std::move(report));
 }
 
-// The server's last words are the cause also where libpq has others: it may have said them before
-// anything was asked.
+// The server's last words are the cause also where libpq has others: it may
+// have said them before anything was asked.
 void Session::throw_lost(QueryReport report) {
   if (report.sqlstate.empty() && broken_ != nullptr && !broken_->sqlstate.empty()) {
     report.severity = "FATAL";
     report.sqlstate = broken_->sqlstate;
     report.message = broken_->reason.substr(report.sqlstate.size() + 2);
   }
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   throw ConnectionLost(std::move(report), where_);
 }
 
-// libpq refused to send: the connection is gone, also because the statement was given up in the
-// middle of that, or busy with what native_handle() started.
+// libpq refused to send: the connection is gone, also because the statement was
+// given up in the middle of that, or busy with what native_handle() started.
 void Session::throw_unsent() {
   if (given_up_) throw_ended(struck_, {});
   if (PQstatus(native()) != CONNECTION_OK) {
@@ -368,7 +389,8 @@ PingResult Session::ping_until(Deadline deadline, int bell) noexcept {
     set(Flag::pinging);
     mid_answer_ = false;
   }
-  // One answer, and an error when a late cancel strikes it; or what native_handle() was used for.
+  // One answer, and an error when a late cancel strikes it; or what
+  // native_handle() was used for.
   const int owed = has(Flag::native) ? std::numeric_limits<int>::max() : 2;
   for (int results = 0; !has(Flag::broken); ++results) {
     if (!await_result(deadline, bell)) return PingResult::pending;

@@ -12,17 +12,14 @@
 #include <tidegate/pq/connect.hpp>
 
 #include "pq/forked_descriptors.hpp"
+#include "pq/pooler.hpp"
 
 namespace tidegate::pq {
 namespace {
 
-// After that many readings in a row a server that goes on sending is alive enough.
+// After that many readings in a row a server that goes on sending is alive
+// enough.
 constexpr int kReadings = 4;
-
-// The largest process number of Linux. Poolers invent the key that they give their clients, of
-// which this number is half: 32 random bits.
-constexpr int kLargestPid = 1 << 22;
-bool is_made_up(int backend_pid) noexcept { return backend_pid <= 0 || backend_pid > kLargestPid; }
 
 // Where nothing is said of it.
 constexpr std::uint32_t kStatementCache = 256;
@@ -31,8 +28,9 @@ bool ends_session(std::string_view severity) noexcept {
   return severity == "FATAL" || severity == "PANIC";
 }
 
-// Errors after which a session is not worth keeping, though it may go on: 57P01-03 and class 08,
-// save 08P01, which is also how the server reports a wrong number of parameters.
+// Errors after which a session is not worth keeping, though it may go on:
+// 57P01-03 and class 08, save 08P01, which is also how the server reports a
+// wrong number of parameters.
 bool spoils_session(std::string_view sqlstate) noexcept {
   return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
          (sqlstate.starts_with("08") && sqlstate != "08P01");
@@ -57,7 +55,13 @@ const char* severity_of(const PGresult* result) noexcept {
 
 void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
 
-Session::Session(NativePtr native) noexcept : native_(std::move(native)) { install_callbacks(); }
+Session::Session(NativePtr native, NoticeHandler on_notice) : native_(std::move(native)) {
+  install_callbacks();
+  if (!on_notice) return;
+  handlers_ = std::make_unique<NoticeHandlers>();
+  handlers_->standing = std::move(on_notice);
+  handlers_->of_login = true;
+}
 
 void Session::install_callbacks() noexcept {
   PQsetNoticeReceiver(native_.get(), &Session::receive_notice, this);
@@ -69,7 +73,10 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   backend_pid_ = PQbackendPID(native_.get());
   // At most some days, so that what is doubled up to it stays a number.
   drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
-  pooled_ = is_made_up(backend_pid_);
+  const Pooler pooler = pooler_of(native_.get());
+  pooled_ = pooler.between;
+  shares_names_ = pooler.shares;
+  forgets_ = pooler.forgets;
   cache_.set_capacity(options.statement_cache.value_or(pooled_ ? 0 : kStatementCache));
   cache_.set_trusted_for(static_cast<std::uint32_t>(
       std::clamp<std::chrono::seconds::rep>(options.statement_trust.count(), 0, 1 << 30)));
@@ -80,8 +87,8 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   at_fork_.begin(&Session::in_child, this);
 }
 
-// No byte that the child sends, on whatever way, reaches the server. The flags bring every end of a
-// lease to the slow path, and nothing is done there.
+// No byte that the child sends, on whatever way, reaches the server. The flags
+// bring every end of a lease to the slow path, and nothing is done there.
 void Session::in_child(void* session) noexcept {
   Session& self = *static_cast<Session*>(session);
   self.set(Flag::broken);
@@ -97,7 +104,8 @@ std::string_view Session::broken_reason() const noexcept {
   return broken_ == nullptr ? std::string_view() : broken_->reason;
 }
 
-// Others may look on, and ask for a cancel: there is nothing to cancel any more.
+// Others may look on, and ask for a cancel: there is nothing to cancel any
+// more.
 Session::~Session() {
   at_fork_.end();
   leave_transaction();
@@ -149,21 +157,29 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   }
 }
 
-// What was on when the connection was opened is as it was asked for.
+// What was on when the connection was opened is as it was asked for, or a
+// pooler's greeting of another time.
 void Session::watch_role() noexcept {
   watches_role_ = true;
+  greeted_as_standby_ = says_on("in_hot_standby");
   refused_write_ = false;
   read_only_by_choice_ = read_only_from_start_ = says_on("default_transaction_read_only");
 }
 
-// A standby says so (PostgreSQL 14 and later; not through most poolers). A server that takes no
-// writes any more says that its default is another now, which a session may have set itself; or it
-// only refuses a write, which a transaction may have asked for.
+// A standby says so (PostgreSQL 14 and later; not through most poolers). A
+// server that takes no writes any more says that its default is another now,
+// which a session may have set itself; or it only refuses a write, which a
+// transaction may have asked for.
 Role Session::role() noexcept {
   if (!watches_role_) return Role::primary;
-  if (says_on("in_hot_standby")) return Role::standby;
+  if (!says_on("in_hot_standby")) {
+    greeted_as_standby_ = false;
+  } else if (!greeted_as_standby_) {
+    return Role::standby;
+  }
   const bool read_only = says_on("default_transaction_read_only");
-  // Where it was on from the start a lease may switch it off, and a reset on again: no news.
+  // Where it was on from the start a lease may switch it off, and a reset on
+  // again: no news.
   if (!read_only) read_only_by_choice_ = read_only_from_start_;
   return refused_write_ || (read_only && !read_only_by_choice_) ? Role::doubtful : Role::primary;
 }
@@ -175,7 +191,8 @@ bool Session::says_on(const char* parameter) const noexcept {
 
 const char* Session::role_question() const noexcept {
   if (read_only_by_choice_) return "select pg_catalog.pg_is_in_recovery()";
-  return "select pg_catalog.pg_is_in_recovery() or (select setting = 'on' and source not in "
+  return "select pg_catalog.pg_is_in_recovery() or (select setting = 'on' and "
+         "source not in "
          "('session', 'client') from pg_catalog.pg_settings "
          "where name = 'default_transaction_read_only')";
 }
@@ -191,18 +208,23 @@ void Session::receive_notice(void* session, const PGresult* notice) {
 }
 
 void Session::receive(const PGresult* notice) noexcept {
-  // libpq hands over as a notice what the server says between statements, its last words too.
+  // libpq hands over as a notice what the server says between statements, its
+  // last words too.
   note_end_of_session(notice);
+  notify({.severity = severity_of(notice),
+          .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
+          .message = c_field(notice, PG_DIAG_MESSAGE_PRIMARY),
+          .detail = c_field(notice, PG_DIAG_MESSAGE_DETAIL),
+          .hint = c_field(notice, PG_DIAG_MESSAGE_HINT)});
+}
+
+void Session::notify(const Notice& notice) noexcept {
   if (handlers_ == nullptr) return;
   const NoticeHandler& handler = handlers_->lease ? handlers_->lease : handlers_->standing;
   if (!handler) return;
   noticing_ = true;
   try {
-    handler({.severity = severity_of(notice),
-             .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
-             .message = c_field(notice, PG_DIAG_MESSAGE_PRIMARY),
-             .detail = c_field(notice, PG_DIAG_MESSAGE_DETAIL),
-             .hint = c_field(notice, PG_DIAG_MESSAGE_HINT)});
+    handler(notice);
   } catch (...) {
     // A notice is no reason to fail a statement (notice.hpp).
   }
@@ -214,7 +236,12 @@ void Session::set_notice_handler(NoticeHandler handler) {
   mark_use();
   set(Flag::touched);  // so that the end of the lease looks for it
   if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
+  if (!has(Flag::pooled)) handlers_->of_login = false;
   (has(Flag::pooled) ? handlers_->lease : handlers_->standing) = std::move(handler);
+}
+
+void Session::end_login() noexcept {
+  if (handlers_ != nullptr && handlers_->of_login) handlers_.reset();
 }
 
 PGconn* Session::hand_out() noexcept {
@@ -257,12 +284,14 @@ bool Session::end_touched_lease() noexcept {
   return true;
 }
 
-// What native_handle() gave away is the library's again: mode and callbacks are as it keeps them.
+// What native_handle() gave away is the library's again: mode and callbacks are
+// as it keeps them.
 bool Session::take_back() noexcept {
   PGconn* connection = native_.get();
   install_callbacks();
   PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
-  // After a PQreset() this is another session, and the duplicate of its socket is stale.
+  // After a PQreset() this is another session, and the duplicate of its socket
+  // is stale.
   return PQbackendPID(connection) == backend_pid_ && PQsetnonblocking(connection, 1) == 0;
 }
 
@@ -280,7 +309,8 @@ SocketCheck Session::check_socket() noexcept {
     const bool gone = n < 0 || (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
     // Read also from a dead one: the server may have said why.
     const bool read = PQconsumeInput(connection) != 0;
-    // PQnotifies() also digests notices and parameter changes, and calls receive().
+    // PQnotifies() also digests notices and parameter changes, and calls
+    // receive().
     while (PGnotify* notification = PQnotifies(connection)) PQfreemem(notification);
     if (!read) set_broken(last_words(connection));
     if (gone) set_broken("the server has closed the connection");

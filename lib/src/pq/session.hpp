@@ -1,4 +1,5 @@
-// Session: what a Connection holds: libpq's connection and the query loop on it.
+// Session: what a Connection holds: libpq's connection and the query loop on
+// it.
 #pragma once
 
 #include <chrono>
@@ -47,15 +48,17 @@ struct FinishConnection {
 };
 using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
 
-// libpq's connection is kept in non-blocking mode, so that no call of libpq waits: the loop here
-// does, and can be given a deadline.
+// libpq's connection is kept in non-blocking mode, so that no call of libpq
+// waits: the loop here does, and can be given a deadline.
 //
-// Broken: set once, by the first proof that the session has ended (an EOF, a transport error, a
-// FATAL error or notice). PQfinish is left to the owner.
+// Broken: set once, by the first proof that the session has ended (an EOF, a
+// transport error, a FATAL error or notice). PQfinish is left to the owner.
 class Session final : public SessionState {
  public:
-  // Takes over a connection that PQconnectStart has just begun; from here on its notices come here.
-  explicit Session(NativePtr native) noexcept;
+  // Takes over a connection that PQconnectStart has just begun; from here on
+  // its notices come here. `on_notice`: ConnectOptions'. Throws:
+  // std::bad_alloc.
+  explicit Session(NativePtr native, NoticeHandler on_notice = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -64,13 +67,14 @@ class Session final : public SessionState {
   // The connect has succeeded. Throws: std::bad_alloc.
   void opened(const ConnectOptions& options, CancelKey key);
 
-  // A statement: start() gives the parameters to fill, run() sends them and returns the result.
-  // Both throw as Connection's verbs.
+  // A statement: start() gives the parameters to fill, run() sends them and
+  // returns the result. Both throw as Connection's verbs.
   Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
   void run_script(const Sql& sql, const ExecOptions& options);
-  // Before any look at the state of the transaction: waits, as a statement with these options
-  // would, for what an earlier call has left to come. Throws as one of which nothing was sent.
+  // Before any look at the state of the transaction: waits, as a statement with
+  // these options would, for what an earlier call has left to come. Throws as
+  // one of which nothing was sent.
   void settle(const ExecOptions& options, Location where);
 
   // The same, its rows handed to `sink` one by one; until that returns false.
@@ -86,8 +90,8 @@ class Session final : public SessionState {
     bound_stop_ = std::move(stop);
   }
 
-  // The transaction whose deadline bounds every statement, until leave_transaction(). Its
-  // Transaction objects lose the session then.
+  // The transaction whose deadline bounds every statement, until
+  // leave_transaction(). Its Transaction objects lose the session then.
   void enter_transaction(std::shared_ptr<OpenTransaction> transaction) noexcept {
     leave_transaction();
     transaction_ = std::move(transaction);
@@ -109,17 +113,21 @@ class Session final : public SessionState {
   pg_conn* hand_out() noexcept;
   void watch_role() noexcept;
   Role role() noexcept;
-  // What a server of a doubtful role is asked: does it answer "t", it is not what it was.
+  // What a server of a doubtful role is asked: does it answer "t", it is not
+  // what it was.
   const char* role_question() const noexcept;
   // It did not.
   void role_settled() noexcept;
   void set_notice_handler(NoticeHandler handler);
+  void end_login() noexcept;
 
   // Null: none is under way.
   Verb* verb() const noexcept { return verb_; }
-  // Throws: UsageError when a verb is under way: its callback must not use the connection.
+  // Throws: UsageError when a verb is under way: its callback must not use the
+  // connection.
   void refuse_in_verb(Location where) const;
-  // Throws: UsageError when what the verb called has ended its lease or the connection.
+  // Throws: UsageError when what the verb called has ended its lease or the
+  // connection.
   void require_going_on() const;
   void close_behind_verb() noexcept;
 
@@ -137,8 +145,8 @@ class Session final : public SessionState {
   friend class Verb;
   friend class Wash;
 
-  // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
-  // the connection in blocking mode.
+  // Non-blocking mode for a call, then the mode it found: after native_handle()
+  // the user's code has the connection in blocking mode.
   class NonBlocking {
    public:
     explicit NonBlocking(pg_conn* connection) noexcept;
@@ -150,7 +158,8 @@ class Session final : public SessionState {
     pg_conn* connection_;
     bool blocking_;
   };
-  // From sending a statement to the end of its answer, which is the statement's end.
+  // From sending a statement to the end of its answer, which is the statement's
+  // end.
   class Running {
    public:
     explicit Running(Session& session) noexcept : mode_(session.native()), session_(session) {
@@ -172,7 +181,9 @@ class Session final : public SessionState {
     no,
     changed,  // the server has it, but not as it was
     gone,     // the server has no such statement
-    perhaps,  // its parameters may have other types by now; the server is to be asked
+    lost,     // the server has not what the pooler calls by that name
+    perhaps,  // its parameters may have other types by now; the server is to be
+              // asked
   };
 
   // The COPY under way ends with the scope, however that ends.
@@ -252,16 +263,42 @@ class Session final : public SessionState {
   bool enter_pipeline_mode() noexcept;
 
   // prepare.cpp
+  // Whether the message Close ends a statement (libpq 17 and later), which
+  // reaches what a pooler that maps names calls by one. A DEALLOCATE does not.
+  static bool closes_names() noexcept;
+  struct Prepare {
+    ResultPtr told{};     // the description, or the first error; last words where
+                          // the session ends
+    bool parsed = false;  // from there on the server has it
+  };
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
+  const Prepared* prepare_as(const std::vector<std::uint32_t>& types);
+  std::vector<std::uint32_t> declared_types() const;
+  static std::vector<std::uint32_t> described_types(const pg_result* result);
+  void require_sent(bool sent);
+  Prepare read_prepare(int parts);
+  static bool is_of_changed_result(const pg_result* error) noexcept;
   int result_format(const Prepared& prepared) const noexcept;
   Stale staleness(const Prepared* prepared, const pg_result* result) const noexcept;
   void forget(const Prepared* prepared, Stale why);
   void note_command(const pg_result* result, std::string_view sql,
                     const Prepared* prepared) noexcept;
   const Prepared* find_prepared(std::string_view text);
-  std::vector<std::uint32_t> types_now(const Prepared* prepared);
+  std::vector<std::uint32_t> types_now(const Prepared* prepared, Stale why);
   void send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row);
+
+  // lost_state.cpp
+  void warn_of_lost_state(std::string_view sql);
+  void refuse_to_listen() const;
+
+  // shared_statements.cpp
+  const Prepared* prepare_shared();
+  std::vector<std::uint32_t> types_now_shared(const Prepared* prepared, Stale why);
+  void take_edition();
+  std::vector<std::uint32_t> types_without_name(unsigned seconds = 10);
+  bool is_of_another(const Prepare& answer) const noexcept;
+  bool is_of_another_text(const pg_result* result, std::string_view text) const noexcept;
 
   // limits.cpp
   CancelTarget& target() const noexcept { return *shared_->target; }
@@ -295,31 +332,38 @@ class Session final : public SessionState {
   bool take_back() noexcept;
   bool says_on(const char* parameter) const noexcept;
   void receive(const pg_result* notice) noexcept;
+  void notify(const Notice& notice) noexcept;
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
-  // Both ring the bell. Made for the first statement that has one of them, or that is large and
-  // has a deadline.
+  // Both ring the bell. Made for the first statement that has one of them, or
+  // that is large and has a deadline.
   struct Stops {
     StopBell statement{};
     StopBell standing{};
-    int sending = -1;  // a duplicate of the socket while another thread sends (large_send.cpp)
+    int sending = -1;  // a duplicate of the socket while another thread sends
+                       // (large_send.cpp)
     bool any() const noexcept { return statement || standing; }
   };
   struct NoticeHandlers {
     NoticeHandler standing{};
     NoticeHandler lease{};
+    bool of_login = false;  // `standing` is ConnectOptions'
   };
 
-  // A pool has one for each of its connections: what few of them need is made when it is needed,
-  // and the small members stand together.
+  // A pool has one for each of its connections: what few of them need is made
+  // when it is needed, and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;       // at the start: PQreset() through the native handle changes it
-  FileDescriptor bell_{};     // an eventfd, made when the first stop_token comes
-  bool pooled_ = false;       // by a pooler in between
-  bool lost_a_name_ = false;  // a prepared statement was gone that nobody was seen to deallocate
+  int backend_pid_ = 0;        // at the start: PQreset() through the native handle changes it
+  FileDescriptor bell_{};      // an eventfd, made when the first stop_token comes
+  bool pooled_ = false;        // by a pooler in between
+  bool forgets_ = false;       // which has said that it gives each transaction another session
+  bool shares_names_ = false;  // the pooler gives equal texts one statement, or may do so
+  bool lost_a_name_ = false;   // a prepared statement was gone that nobody was seen to deallocate
   bool watches_role_ = false;
-  bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
+  bool refused_write_ = false;         // 25006; by itself it proves nothing: BEGIN READ
+                                       // ONLY gives it, too
+  bool greeted_as_standby_ = false;    // in_hot_standby is on though it is none, and nothing new
   bool read_only_by_choice_ = false;   // default_transaction_read_only is on, and nothing new
   bool read_only_from_start_ = false;  // it was when the connection was opened
   bool may_be_undone_ = false;         // what has changed the meaning of texts, by a rollback
@@ -353,7 +397,8 @@ class Session final : public SessionState {
 
   std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
 
-  // The limits of the statement under way. What rings the bell goes before it does.
+  // The limits of the statement under way. What rings the bell goes before it
+  // does.
   Deadline limit_{};
   Deadline drained_by_{};
   Deadline ask_again_{};
@@ -371,7 +416,8 @@ class Session final : public SessionState {
 
 TransactionStatus transaction_of(const pg_conn* connection) noexcept;
 
-// libpq's last words on one line, without the final newline. Valid until the next call of libpq.
+// libpq's last words on one line, without the final newline. Valid until the
+// next call of libpq.
 std::string_view last_words(const pg_conn* connection) noexcept;
 
 }  // namespace tidegate::pq
