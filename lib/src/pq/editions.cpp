@@ -19,6 +19,7 @@ constexpr std::size_t kPlaces = 1024;
 constexpr std::uint64_t kEdition = (std::uint64_t{1} << 32U) - 1;
 std::array<std::atomic<std::uint64_t>, kPlaces> places{};
 std::atomic<std::uint32_t> of_all{0};
+std::atomic<std::uint32_t> of_looks{0};
 
 constexpr std::string_view kBegin = "\n/* tidegate ";
 constexpr std::string_view kEnd = " */";
@@ -41,6 +42,8 @@ void next_edition(std::string_view text) noexcept {
   places[hash % kPlaces].store((hash & ~kEdition) | draw(), std::memory_order_relaxed);
 }
 
+void next_looks() noexcept { of_looks.store(draw(), std::memory_order_relaxed); }
+
 void next_edition_of_all() noexcept { of_all.store(draw(), std::memory_order_relaxed); }
 
 void append_edition(std::string& text) {
@@ -59,11 +62,15 @@ std::string_view without_edition(std::string_view text) noexcept {
 }
 
 std::string edition_for_a_look(std::string_view text, unsigned seconds) {
-  static const std::uint32_t drawn = draw();  // nobody else's
+  std::uint32_t first = of_looks.load(std::memory_order_relaxed);
+  if (first == 0) {  // two that find it so take two, once
+    first = draw();
+    of_looks.store(first, std::memory_order_relaxed);
+  }
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   std::string edition(without_edition(text));
-  append(edition, drawn + static_cast<std::uint32_t>(now.tv_sec / seconds));
+  append(edition, first + static_cast<std::uint32_t>(now.tv_sec / seconds));
   return edition;
 }
 

@@ -26,5 +26,7 @@ std::string_view without_edition(std::string_view text) noexcept;
 // An edition that is for a look only, and stays the same for so many seconds: a
 // pooler keeps each.
 std::string edition_for_a_look(std::string_view text, unsigned seconds);
+// From here on they are others: one was stale.
+void next_looks() noexcept;
 
 }  // namespace tidegate::pq

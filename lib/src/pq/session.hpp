@@ -297,6 +297,7 @@ class Session final : public SessionState {
   std::vector<std::uint32_t> types_now_shared(const Prepared* prepared, Stale why);
   void take_edition();
   std::vector<std::uint32_t> types_without_name(unsigned seconds = 10);
+  Prepare look(unsigned seconds);
   bool is_of_another(const Prepare& answer) const noexcept;
   bool is_of_another_text(const pg_result* result, std::string_view text) const noexcept;
 

@@ -65,19 +65,27 @@ std::vector<std::uint32_t> Session::types_now_shared(const Prepared* prepared, S
   return now;
 }
 
-// Of the parameters of the statement under way, as it means them now. Throws as
-// a verb.
+// Of the parameters of the statement under way, as it means them now. Throws as a verb.
 std::vector<std::uint32_t> Session::types_without_name(unsigned seconds) {
+  Prepare answer = look(seconds);
+  if (is_of_another_text(answer.told.get(), statement_)) {
+    next_looks();
+    if (PQtransactionStatus(native()) == PQTRANS_IDLE) answer = look(seconds);
+  }
+  require_success(answer.told.get(), false);
+  if (struck_ != Limit::none) throw_not_run();
+  return described_types(answer.told.get());
+}
+
+// Parse and Describe without a name.
+Session::Prepare Session::look(unsigned seconds) {
   const std::string text = edition_for_a_look(statement_, seconds);
   const std::vector<std::uint32_t> declared = declared_types();
   if (!enter_pipeline_mode()) throw_unsent();
   require_sent(PQsendPrepare(native(), "", text.c_str(), static_cast<int>(declared.size()),
                              declared.data()) == 1 &&
                PQsendDescribePrepared(native(), "") == 1 && PQpipelineSync(native()) == 1);
-  const Prepare answer = read_prepare(1);
-  require_success(answer.told.get(), false);
-  if (struck_ != Limit::none) throw_not_run();
-  return described_types(answer.told.get());
+  return read_prepare(1);
 }
 
 // A statement that has just been prepared cannot be stale, nor gone: it is

@@ -112,6 +112,17 @@ TEST(SharedStatementsWithoutNames, OneGetsAnotherTextToo) {
   EXPECT_NE(edition_in(first), edition_in(second));
 }
 
+// What it looks with is kept by some poolers, too, and lost like all the others.
+TEST_F(SharedStatements, AStaleLookIsRepeatedWithAnotherText) {
+  answer({error("26000", "prepared statement \"odyssey_pstmt_8\" does not exist",
+                "FetchPreparedStatement") +
+              ready(),
+          parsed() + described() + ready(), parsed() + described() + ready(), ran()});
+  EXPECT_EQ(connection_.exec("insert into m values (1)").command_tag(), "INSERT 0 1");
+  expect_all_answered();
+  EXPECT_NE(edition_in(sent_[0]), edition_in(sent_[1]));
+}
+
 // Whatever it is that the pooler says of its own: Pgpool-II has XX000.
 TEST_F(SharedStatements, NoErrorOfTheNameIsTheTexts) {
   answer({parsed() + described() + ready(), error("XX000", "unable to bind", "Bind") + ready(),
