@@ -4,6 +4,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <libpq-fe.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -80,6 +81,18 @@ inline std::string done(const char* tag = "SET") {
 inline std::string prepared() {
   return message('1', "") + message('t', int16(0)) + message('n', "") + message('Z', "I");
 }
+// How a client ends a prepared statement, and the answer to that by itself: libpq has the message
+// Close from 17 on.
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+inline std::string end_of(const std::string& name) { return message('C', "S" + c_string(name)); }
+inline std::string ended() { return message('3', ""); }
+#else
+inline std::string end_of(const std::string& name) { return "DEALLOCATE " + name; }
+inline std::string ended() {
+  return message('1', "") + message('2', "") + message('n', "") +
+         message('C', c_string("DEALLOCATE"));
+}
+#endif
 inline std::string canceled() {
   return report('E', "ERROR", "57014", "canceling statement due to user request") +
          message('Z', "I");
