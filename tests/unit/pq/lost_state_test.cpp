@@ -103,18 +103,19 @@ TEST_F(LostState, ListeningIsRefusedInTheCall) {
   for (const char* mode : {"transaction", "statement"}) {
     ScriptedServer server({welcome_of_pgbouncer(mode)});
     Connection connection = server.connect().connection;
+    const ExecOptions soon{.by = std::chrono::seconds(10)};
     EXPECT_TRUE(connection.through_pooler()) << "whatever number it gave out";
     try {
-      connection.exec("listen news");
+      connection.exec(soon, "listen news");
       ADD_FAILURE() << "no error";
     } catch (const UsageError& error) {
       EXPECT_THAT(error.what(), HasSubstr("no notification ever comes here"));
     }
-    EXPECT_THROW(connection.exec_script("select 1; listen news"), UsageError);
+    EXPECT_THROW(connection.exec_script(soon, "select 1; listen news"), UsageError);
     EXPECT_THROW(connection.notifications(Deadline(std::chrono::seconds(30))), UsageError);
     Batch batch;
     batch.add("select 1").add("listen news");
-    EXPECT_THROW(connection.run(batch), UsageError);
+    EXPECT_THROW(connection.run(batch, soon), UsageError);
     EXPECT_TRUE(connection.is_open());
   }
 }
