@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A PgBouncer in transaction mode in front of the server that PGHOST and PGPORT name.
+"""A PgBouncer in transaction mode in front of the server that PGHOST and PGPORT name, or `server`.
 
-usage: pgbouncer.py SERVER_CONNECTIONS
+usage: pgbouncer.py SERVER_CONNECTIONS [server=HOST:PORT] [SETTING=VALUE...]
 
-Listens on 127.0.0.1 and on a Unix socket, says the port and the socket's folder when it is ready, and
-ends with its standard input. The line "restart" has it killed and started again; it says "restarted"
-when it is ready.
+Listens on 127.0.0.1 and on a Unix socket, says the port, the socket's folder and its version when it
+is ready, and ends with its standard input. One before 1.21 is not told of max_prepared_statements,
+which it does not know. The line "restart" has it killed and started again; it says "restarted" when it
+is ready.
 """
 
 import contextlib
@@ -69,13 +70,21 @@ def start(command, folder, port):
 
 def main():
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    version = said.split()[1]  # "PgBouncer 1.18.0", and what it is built with
     launcher = ["setpriv", "--pdeathsig", "KILL"]  # it has nothing to save
+    settings = sys.argv[2:]
+    host, server_port = os.environ["PGHOST"], os.environ["PGPORT"]
+    if settings and settings[0].startswith("server="):
+        host, server_port = settings.pop(0).removeprefix("server=").rsplit(":", 1)
+    if tuple(map(int, version.split(".")[:2])) < (1, 21):
+        settings = [each for each in settings if not each.startswith("max_prepared_statements=")]
     with temporary_folder("tidegate-bouncer-") as folder:
         port = free_port()
         (folder / "users").write_text(f'"{os.environ["PGUSER"]}" ""\n')
         (folder / "ini").write_text(CONFIG.format(
-            host=os.environ["PGHOST"], server_port=os.environ["PGPORT"], port=port,
-            connections=int(sys.argv[1]), folder=folder))
+            host=host, server_port=server_port, port=port,
+            connections=int(sys.argv[1]), folder=folder) + "\n".join(settings) + "\n")
         if os.geteuid() == 0:  # it refuses to run as root, like the server
             account = pwd.getpwnam("postgres")
             for path in (folder, folder / "users", folder / "ini"):
@@ -83,7 +92,7 @@ def main():
             launcher += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
         with contextlib.ExitStack() as running:
             running.enter_context(start([*launcher, program], folder, port))
-            print(port, folder, flush=True)
+            print(port, folder, version, flush=True)
             for line in sys.stdin:
                 if line.strip() == "restart":
                     running.close()

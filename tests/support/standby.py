@@ -3,8 +3,9 @@
 
 usage: standby.py BINDIR PRIMARY_PORT
 
-Listens on 127.0.0.1, says the port when it answers queries, and ends with its standard input. The
-line "promote" makes it a primary; it says "promoted" once it is one.
+Listens on 127.0.0.1 and on a Unix socket, says the port and the socket's folder when it answers
+queries, and ends with its standard input. The line "promote" makes it a primary; it says "promoted"
+once it is one.
 """
 
 import os
@@ -81,7 +82,7 @@ def main():
         try:
             standby.start(sys.argv[2])
             standby.await_recovery(True)
-            print(standby.port, flush=True)
+            print(standby.port, folder, flush=True)
             for line in sys.stdin:
                 if line.strip() == "promote":
                     standby.call("pg_ctl", "promote", "--no-wait", f"--pgdata={standby.data}")

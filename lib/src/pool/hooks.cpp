@@ -39,6 +39,8 @@ void Observer::reset_ended(const ConnectionReset&) {}
 void Observer::retired(const ConnectionRetired&) {}
 void Observer::role_changed(int) {}
 void Observer::pooler_recognized(const PoolerRecognized&) {}
+void Observer::login_notice(const Notice&) {}
+void Observer::parameter_dropped(const ParameterDropped&) {}
 void Observer::leak_suspected(const LeaseInfo&) {}
 void Observer::leak_returned(const LeaseInfo&) {}
 void Observer::nested_acquire(Location, const LeaseInfo&, bool) {}

@@ -13,6 +13,7 @@
 #include "farewell.hpp"
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
+#include "pq/dropped_parameters.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -66,6 +67,16 @@ ErrorValue failed_here(const std::string& pool, ConnectReport::Where where, std:
   return ErrorValue::of(ConnectError(Errc::unavailable, std::move(report)));
 }
 
+// Nor will the next one be better.
+ErrorValue failed_for_good(const std::string& pool, std::string text) {
+  ConnectReport report;
+  report.pool = pool;
+  report.text = std::move(text);
+  report.attempts = 1;
+  report.since = report.last = report.at = std::chrono::steady_clock::now();
+  return ErrorValue::of(ConnectError(Errc::rejected, std::move(report)));
+}
+
 std::string describe_address(const pq::FailedAttempt& attempt) {
   if (attempt.address.empty()) return attempt.host + ":" + attempt.port;
   if (attempt.address == attempt.host) return attempt.address + ":" + attempt.port;
@@ -98,6 +109,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
       name_(config.effective_name()),
       hooks_(config.hooks),
       captures_stacks_(config.capture_stack),
+      is_strict_(config.strict_parameters),
       rules_(std::make_shared<const ReleaseRules>(
           ReleaseRules{.reset = config.reset,
                        .after_release = static_cast<bool>(config.hooks.after_release),
@@ -118,6 +130,11 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
   options_.statement_cache = config.statement_cache;
   options_.cancels = std::move(cancels);
   options_.on_step = say_step;
+  if (config.observer != nullptr) {
+    options_.on_notice = [observer = config.observer](const Notice& notice) {
+      if (!core::Openers::is_given_up()) observer->login_notice(notice);
+    };
+  }
   wants_primary_ = session_attrs == "read-write" || session_attrs == "primary";
 }
 
@@ -199,6 +216,11 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
                           .rules_concern_clean = rules_->concern_clean(),
                           .rules = rules_};
   if (opened.connection.through_pooler()) note_pooler(opened.connection);
+  std::string dropped = note_dropped(options, opened.connection);
+  if (is_strict_ && !dropped.empty()) {
+    end(opened, stop);
+    return failed_for_good(name_, std::move(dropped));
+  }
   if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
   if (hooks_.after_connect) {
     const core::Doing doing("hook after_connect");
@@ -221,6 +243,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
                          "COPY or rows that nobody has read");
     }
   }
+  opened.connection.end_login();
   opened.connection.join_pool();
   opened.monitor = opened.connection.monitor();
   if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
@@ -234,6 +257,25 @@ void Opener::note_pooler(const Connection& connection) const noexcept {
     o.pooler_recognized({.backend_pid = connection.backend_pid(),
                          .named_statements = options_.statement_cache.value_or(0) > 0});
   });
+}
+
+// What is to be said of it; empty: nothing.
+std::string Opener::note_dropped(const pq::ConnectOptions& options,
+                                 const Connection& connection) const {
+  std::string text;
+  for (const pq::DroppedParameter& dropped : pq::dropped_parameters(options.params, connection)) {
+    text += (text.empty() ? "the server, or what is in between, has dropped " : ", ") +
+            dropped.name + "=" + dropped.asked + " (it reports " + dropped.reported + ")";
+    const unsigned bit = 1U << dropped.number;
+    if ((told_dropped_->fetch_or(bit, std::memory_order_relaxed) & bit) != 0) continue;
+    tell(rules_->observer, [&](Observer& o) {
+      o.parameter_dropped({.backend_pid = connection.backend_pid(),
+                           .name = dropped.name,
+                           .asked = dropped.asked,
+                           .reported = dropped.reported});
+    });
+  }
+  return text;
 }
 
 // The slot is free only when the server's process is gone, too, or counts as abandoned (Farewell).

@@ -34,6 +34,7 @@ class Opener {
   Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
   Expected<PooledConnection> connect(const std::stop_token& stop, Deadline deadline) const;
   void note_pooler(const Connection& connection) const noexcept;
+  std::string note_dropped(const pq::ConnectOptions& options, const Connection& connection) const;
   void end(PooledConnection& unfit, const std::stop_token& stop) const noexcept;
   ErrorValue hook_failed(const char* hook) const;
 
@@ -43,9 +44,12 @@ class Opener {
   bool wants_primary_ = false;
   Hooks hooks_;
   bool captures_stacks_;
+  bool is_strict_;
   std::shared_ptr<const ReleaseRules> rules_;
   // A connection went through a pooler. Copies of this share it.
   std::shared_ptr<std::atomic<bool>> meets_pooler_ = std::make_shared<std::atomic<bool>>(false);
+  // The parameters that were told of as dropped: 1 << DroppedParameter::number. Shared likewise.
+  std::shared_ptr<std::atomic<unsigned>> told_dropped_ = std::make_shared<std::atomic<unsigned>>(0);
 };
 
 }  // namespace tidegate::detail

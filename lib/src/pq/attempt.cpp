@@ -18,17 +18,31 @@
 #include "pq/listener_check.hpp"
 #include "pq/server_text.hpp"
 #include "pq/session.hpp"
+#include "pq/session_attrs.hpp"
 #include "pq/wait.hpp"
 
 namespace tidegate::pq {
 namespace {
 
-NativePtr start(const ConnectParams& params) {
+// Of equal keywords libpq takes the last.
+std::string_view last_of(const ConnectParams& params, std::string_view keyword) noexcept {
+  std::string_view found;
+  for (const auto& [each, value] : params) {
+    if (each == keyword) found = value;
+  }
+  return found;
+}
+
+NativePtr start(const ConnectParams& params, const SessionAttrs& attrs) {
   std::vector<const char*> keywords;
   std::vector<const char*> values;
   for (const auto& [keyword, value] : params) {
     keywords.push_back(keyword.c_str());
     values.push_back(value.c_str());
+  }
+  if (!attrs.any()) {  // else libpq's, which may be an error
+    keywords.push_back("target_session_attrs");
+    values.push_back("any");
   }
   keywords.push_back(nullptr);
   values.push_back(nullptr);
@@ -117,8 +131,7 @@ class Handshake {
     return first_answer_ == 0 ? phase_ != CONNECTION_AWAITING_RESPONSE
                               : first_answer_ == kAuthentication;
   }
-  // The server has let us in. What libpq then misses is what target_session_attrs asks for, which
-  // another moment may bring.
+  // The server has let us in.
   bool session_began() const noexcept {
     return PQparameterStatus(connection_, "server_version") != nullptr;
   }
@@ -170,8 +183,9 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
 
   const auto began = Deadline::Clock::now();
   if (options.on_step) options.on_step(ConnectStep::start);
+  const SessionAttrs attrs(last_of(options.params, "target_session_attrs"));
   errno = 0;
-  auto session = std::make_unique<Session>(start(options.params));
+  auto session = std::make_unique<Session>(start(options.params, attrs), options.on_notice);
   const bool lacked_memory = errno == ENOMEM;
   PGconn* connection = session->native();
   PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
@@ -192,6 +206,16 @@ AttemptOutcome attempt(const ConnectOptions& options, const Target& target, int 
       failure.text = "no answer for " + brief_duration(Deadline::Clock::now() - began) + " while " +
                      std::string(name_of(handshake.phase()));
       return outcome;
+  }
+  if (!attrs.any()) {
+    SessionAttrs::Look look = attrs.look(connection, wake_fd, deadline);
+    if (look.verdict != SessionAttrs::Verdict::fits) {
+      outcome.begun = look.verdict != SessionAttrs::Verdict::does_not;
+      if (look.verdict == SessionAttrs::Verdict::woken) failure.kind = ConnectFault::aborted;
+      failure.text = std::move(look.text);
+      if (outcome.begun) failure.text = "no answer to what target_session_attrs asks for";
+      return outcome;
+    }
   }
 
   outcome.duplicate = FileDescriptor(::fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0));

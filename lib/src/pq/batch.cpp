@@ -8,11 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/connection.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/packed_values.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/plain_sql.hpp"
@@ -130,9 +132,16 @@ class BatchRun {
   bool repeats_text(std::size_t i) const {
     return batch_.statements_[i].text == batch_.statements_[i - 1].text;
   }
+  // As it is sent.
   const char* text(std::size_t i) const {
-    return batch_.texts_.data() + batch_.statements_[i].text;
+    const std::size_t at = batch_.statements_[i].text;
+    if (!editions_.empty()) {
+      const auto edition = editions_.find(at);
+      if (edition != editions_.end()) return edition->second.c_str();
+    }
+    return batch_.texts_.data() + at;
   }
+  void take_editions();
   std::size_t end_of_values(std::size_t i) const {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
@@ -153,6 +162,7 @@ class BatchRun {
 
   Session& session_;
   const Batch& batch_;
+  std::unordered_map<std::size_t, std::string> editions_{};  // of the texts, by where they start
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
   std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
@@ -171,6 +181,7 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   for (std::size_t i = 0; i < batch.values_; ++i) values_.push_back(batch.params_.value(i));
   results_.items_.resize(batch.size());
   results_.store_ = std::make_shared<BatchStore>();
+  if (session.shares_names_) take_editions();
   plain_ = !batch.empty() && pq::is_plain(text(0));
   if (!by_name || session.cache_.size() == 0) return;
   const Prepared* same = nullptr;
@@ -184,6 +195,16 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
     const std::size_t first = batch.statements_[i].first;
     const auto count = end_of_values(i) - first;
     if (same->takes(std::span(batch.params_.types() + first, count))) prepared_[i] = same;
+  }
+}
+
+void BatchRun::take_editions() {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (i > 0 && repeats_text(i)) continue;
+    std::string edition(text(i));
+    const std::size_t size = edition.size();
+    append_edition(edition);
+    if (edition.size() != size) editions_[batch_.statements_[i].text] = std::move(edition);
   }
 }
 
@@ -215,7 +236,9 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     const Batch::Statement& statement = batch.statements_[i];
     if (statement.text != batch.statements_[i - 1].text) continue;
     const char* const text = text_of(i);
-    const Prepared* const known = session.cache_.find(text);
+    std::string sent(text);
+    if (session.shares_names_) append_edition(sent);
+    const Prepared* const known = session.cache_.find(sent);
     if (known != nullptr && session.cache_.trust(known) == StatementCache::Trust::yes) continue;
     // Before the batch has begun it means what it will mean in it only behind such.
     while (plain < i && pq::is_plain(text_of(plain))) ++plain;
@@ -227,7 +250,8 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
       return;
     try {
       // One that is doubted makes way: no text is there twice.
-      if (const Prepared* const doubted = session.cache_.find(text)) session.cache_.drop(doubted);
+      const Prepared* const doubted = session.cache_.find(sent);
+      if (doubted != nullptr && !session.shares_names_) session.cache_.drop(doubted);
       session.prepare();
       ++prepared;
     } catch (const QueryError& error) {
@@ -294,7 +318,7 @@ bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
   session_.begin(Sql(text(*stale_), batch_.statements_[*stale_].where), options);
   session_.params_.clear({});
   const Session::Running running(session_);
-  const auto now = session_.types_now(prepared_[*stale_]);
+  const auto now = session_.types_now(prepared_[*stale_], how_stale_);
   return !now.empty() && now != before;
 }
 
@@ -343,6 +367,9 @@ void BatchRun::take(ResultPtr result) {
     throw_if_ended(i, result.get());
     how_stale_ = session_.staleness(prepared_[i], result.get());
     if (how_stale_ != Session::Stale::no) stale_ = i;
+    if (prepared_[i] == nullptr && session_.is_of_another_text(result.get(), text(i))) {
+      next_edition(without_edition(text(i)));
+    }
     return fail(i, report_of(result.get()));
   }
   if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
@@ -360,13 +387,13 @@ void BatchRun::take(ResultPtr result) {
     columns_ = result.get();
     kept->native = std::move(result);
   }
-  kept->statement = text(i);
+  kept->statement = without_edition(text(i));
   kept->where = batch_.statements_[i].where;
   results_.items_[i].rows = Rows(std::move(kept));
 }
 
 void BatchRun::fail(std::size_t i, QueryReport report) {
-  report.statement = text(i);
+  report.statement = without_edition(text(i));
   BatchResults::Item& item = results_.items_[i];
   item.rows = Rows();
   item.error = std::make_unique<const QueryError>(std::move(report), batch_.statements_[i].where);
@@ -409,6 +436,14 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
   if (options.prepared) pq::BatchRun::prepare(session, batch, options);
   const Sql first(batch.texts_.c_str(), where);
   session.begin(first, options);
+  if (session.forgets_) {  // begin() has looked at the first
+    for (std::size_t i = 1; i < batch.size(); ++i) {
+      const std::size_t text = batch.statements_[i].text;
+      if (text != batch.statements_[i - 1].text) {
+        session.warn_of_lost_state(batch.texts_.c_str() + text);
+      }
+    }
+  }
   const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
   pq::BatchRun by_name(session, batch, options.prepared);
   BatchResults results = by_name.run();

@@ -67,6 +67,7 @@ class Connect {
                                       .statement_trust = options_.statement_trust,
                                       .cancels = options_.cancels,
                                       .drain_bound = options_.drain_bound,
+                                      .on_notice = options_.on_notice,
                                       .on_step = options_.on_step},
                                      target, signal_.fd(), share(left));
       outcome_.given_up += tried.begun ? 1 : 0;

@@ -151,6 +151,10 @@ void Connection::bound(Deadline by, std::stop_token stop) noexcept {
   if (state_ != nullptr) session().bound(by, std::move(stop));
 }
 
+void Connection::end_login() noexcept {
+  if (state_ != nullptr) session().end_login();
+}
+
 void Connection::watch_role() noexcept {
   if (state_ != nullptr) session().watch_role();
 }

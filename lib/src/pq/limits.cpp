@@ -16,6 +16,7 @@
 #include <tidegate/base/duration.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/forked_descriptors.hpp"
 #include "pq/session.hpp"
 
@@ -117,7 +118,8 @@ void Session::ask_to_cancel() noexcept {
   const bool taken = target().reached() >= CancelTarget::Reached::reset;
   if (target().pooled() && taken && ask_again_after_ > kQueued) {
     return give_up(
-        "the pooler took the cancel request and nothing came of it: the statement may "
+        "the pooler took the cancel request and nothing came of it: "
+        "the statement may "
         "have waited in its queue");
   }
   ask_again_ = Deadline(ask_again_after_);
@@ -262,7 +264,7 @@ void Session::throw_ended(Limit why, QueryReport report) {
                                             : "the statement was canceled by another thread: by "
                                               "Connection::cancel(), or a pool that closes";
   }
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   if (why == Limit::deadline) throw QueryTimeout(std::move(report), where_);
   throw QueryCanceled(std::move(report), where_);
 }

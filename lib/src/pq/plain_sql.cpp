@@ -152,7 +152,53 @@ bool sets_other_things_only(std::string_view sql) noexcept {
   return true;
 }
 
+bool is_session_lock(std::string_view word) noexcept {
+  constexpr std::array<std::string_view, 4> kLocks{"pg_advisory_lock", "pg_advisory_lock_shared",
+                                                   "pg_try_advisory_lock",
+                                                   "pg_try_advisory_lock_shared"};
+  return is_one_of(word, kLocks);
+}
+
+// What a statement leaves whose first words these are.
+Leaves left_by(std::string_view first, std::string_view second) noexcept {
+  constexpr std::array<std::string_view, 10> kOfTheTransaction{
+      "local", "transaction", "constraints",
+      // and what PgBouncer keeps
+      "application_name", "client_encoding", "datestyle", "intervalstyle", "names",
+      "standard_conforming_strings", "timezone"};
+  constexpr std::array<std::string_view, 3> kTemporary{"temp", "temporary", "local"};
+  if (same_word(first, "listen")) return Leaves::subscription;
+  if (same_word(first, "prepare") && !same_word(second, "transaction")) return Leaves::statement;
+  if (same_word(first, "create") && is_one_of(second, kTemporary)) return Leaves::table;
+  if (!same_word(first, "set") || is_one_of(second, kOfTheTransaction)) return Leaves::nothing;
+  return same_word(second, "time") ? Leaves::nothing : Leaves::setting;  // SET TIME ZONE
+}
+
 }  // namespace
+
+Leaves leaves_behind(std::string_view sql) noexcept {
+  using Kind = Tokens::Kind;
+  Tokens tokens(sql);
+  std::array<std::string_view, 2> first{};
+  std::size_t words = 0;  // of the statement so far
+  Leaves pending = Leaves::nothing;
+  for (Tokens::Token token = tokens.next(); token.kind != Kind::end; token = tokens.next()) {
+    if (token.kind == Kind::unclear) break;
+    if (token.text == ";" && token.kind == Kind::other) {
+      if (pending != Leaves::nothing) return pending;
+      words = 0;
+    }
+    if (token.kind != Kind::word && token.kind != Kind::quoted_word) continue;
+    if (is_session_lock(token.text)) return Leaves::lock;
+    if (words < first.size()) first[words] = token.text;
+    if (++words == 2) pending = left_by(first[0], first[1]);
+    // ON COMMIT DROP
+    if (words > 2 && pending == Leaves::table && same_word(token.text, "drop")) {
+      pending = Leaves::nothing;
+    }
+  }
+  return pending;
+}
 
 bool changes_meaning(std::string_view tag, std::string_view sql) noexcept {
   constexpr std::array<std::string_view, 7> kChanges{"ALTER", "CREATE",  "DROP",  "DO",

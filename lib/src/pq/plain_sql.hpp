@@ -18,4 +18,16 @@ bool is_plain(std::string_view sql) noexcept;
 // CALL, which a program may make all the time.
 bool changes_meaning(std::string_view tag, std::string_view sql) noexcept;
 
+// What a statement, or one of a script, leaves to its session beyond its transaction.
+enum class Leaves : unsigned char {
+  nothing,
+  subscription,  // LISTEN
+  setting,       // SET, but for SET LOCAL and what PgBouncer keeps for each of its clients
+  lock,          // pg_advisory_lock() and the like, but for those of a transaction
+  table,         // CREATE TEMPORARY TABLE without ON COMMIT DROP
+  statement,     // PREPARE
+};
+// The first of it, by its text; nothing where that does not tell.
+Leaves leaves_behind(std::string_view sql) noexcept;
+
 }  // namespace tidegate::pq

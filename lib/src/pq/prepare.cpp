@@ -12,6 +12,7 @@
 #include <tidegate/pq/types.hpp>
 
 #include "pq/binary.hpp"
+#include "pq/editions.hpp"
 #include "pq/oids.hpp"
 #include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
@@ -25,11 +26,13 @@ constexpr std::size_t kLongestCached = std::size_t{64} * 1024;
 // What the server is told of a statement's end. The message Close, other than the command, reaches
 // what a pooler that maps names calls by it; libpq has it from 17 on.
 #ifdef LIBPQ_HAS_CLOSE_PREPARED
+constexpr bool kClosesNames = true;
 constexpr const char* kDeallocate = "";
 bool send_deallocate(PGconn* connection, const std::string& name) noexcept {
   return PQsendClosePrepared(connection, name.c_str()) == 1;
 }
 #else
+constexpr bool kClosesNames = false;
 constexpr const char* kDeallocate = "DEALLOCATE ";
 bool send_deallocate(PGconn* connection, const std::string& command) noexcept {
   return PQsendQueryParams(connection, command.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) ==
@@ -37,14 +40,8 @@ bool send_deallocate(PGconn* connection, const std::string& command) noexcept {
 }
 #endif
 
-std::vector<std::uint32_t> declared_types(const Params& params) {
-  std::vector<std::uint32_t> types(params.types(), params.types() + params.count());
-  std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
-  return types;
-}
-
-// What Params bound in the binary form of that type, as it would have bound it as text. All but
-// dates and times.
+// What Params bound in the binary form of that type, as it would have bound it
+// as text. All but dates and times.
 bool is_spelled(std::uint32_t type) noexcept {
   return type == oid::kBool || type == oid::kInt2 || type == oid::kInt4 || type == oid::kInt8 ||
          type == oid::kFloat4 || type == oid::kFloat8 || type == oid::kUuid;
@@ -77,14 +74,6 @@ std::string spelled(std::uint32_t type, std::string_view bytes) {
   return value.value(0);
 }
 
-// Of a statement that the server has described.
-std::vector<std::uint32_t> described_types(const PGresult* result) {
-  std::vector<std::uint32_t> types(static_cast<std::size_t>(PQnparams(result)));
-  for (std::size_t i = 0; i < types.size(); ++i) {
-    types[i] = PQparamtype(result, static_cast<int>(i));
-  }
-  return types;
-}
 bool has_binary_readers(const PGresult* result) noexcept {
   const int columns = PQnfields(result);
   for (int i = 0; i < columns; ++i) {
@@ -104,6 +93,8 @@ bool has_bytes(const PGresult* result) noexcept {
 
 }  // namespace
 
+bool Session::closes_names() noexcept { return kClosesNames; }
+
 // As libpq has it: 0 is text.
 int Session::result_format(const Prepared& prepared) const noexcept {
   switch (options_.format) {
@@ -118,11 +109,34 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
   return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
 }
 
-// Parse and Describe in one round trip, and around them what the server may forget: what has been
-// dropped before, and behind them, so that it goes only for one that is there, what has to make
-// room. Only outside a transaction, which a statement that is gone already would abort.
+// What the statement under way names of its parameters' types: those that are
+// sent as bytes.
+std::vector<std::uint32_t> Session::declared_types() const {
+  std::vector<std::uint32_t> types(params_.types(), params_.types() + params_.count());
+  std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
+  return types;
+}
+
+// Of a statement that the server has described.
+std::vector<std::uint32_t> Session::described_types(const PGresult* result) {
+  std::vector<std::uint32_t> types(static_cast<std::size_t>(PQnparams(result)));
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    types[i] = PQparamtype(result, static_cast<int>(i));
+  }
+  return types;
+}
+
+// Null: it goes without a name.
 const Prepared* Session::prepare() {
-  const std::vector<std::uint32_t> declared = declared_types(params_);
+  return shares_names_ ? prepare_shared() : prepare_as(declared_types());
+}
+
+// Parse and Describe in one round trip, and around them what the server may
+// forget: what has been dropped before, and behind them, so that it goes only
+// for one that is there, what has to make room. Only outside a transaction,
+// which a statement that is gone already would abort.
+const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
+  const std::vector<std::uint32_t> declared = declared_types();
   const std::uint32_t number = cache_.next_number();
   std::string name(cache_.name(number));
   // Made before anything is sent: nothing may throw in the middle of the pipeline.
@@ -130,6 +144,7 @@ const Prepared* Session::prepare() {
   // Room for what has to make room, and for `name`.
   cache_.evicted().reserve(cache_.evicted().size() + 2);
   std::string makes_room;
+  if (shares_names_ && !closes_names()) cache_.evicted().clear();
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
     for (const std::string& old : cache_.evicted()) deallocations.push_back(kDeallocate + old);
     if (const Prepared* const last = cache_.next_to_go()) {
@@ -146,20 +161,71 @@ const Prepared* Session::prepare() {
     ++answers;
   }
   sent = sent &&
-         PQsendPrepare(native(), name.c_str(), statement_.c_str(),
-                       static_cast<int>(declared.size()), declared.data()) == 1 &&
+         PQsendPrepare(native(), name.c_str(), statement_.c_str(), static_cast<int>(types.size()),
+                       types.data()) == 1 &&
          PQsendDescribePrepared(native(), name.c_str()) == 1 &&
          (makes_room.empty() || send_deallocate(native(), makes_room)) &&
          PQpipelineSync(native()) == 1;
-  if (!sent) {  // out of memory, or the connection is lost: what was sent is not worth an answer
-    set_broken(last_words(native()));
-    throw_lost({.message = std::string(last_words(native()))});
+  require_sent(sent);
+  const Prepare answer = read_prepare(answers);
+  // A cancel may have struck any of them; one that is made again in vain does
+  // no harm.
+  const bool canceled = struck_ != Limit::none || target().asked();
+  if (!deallocations.empty() && !canceled) cache_.evicted().clear();
+  const Prepared* added = nullptr;
+  try {
+    // Outside a transaction nothing is lost yet.
+    const bool useless = is_of_another(answer);
+    if (useless) {
+      shares_names_ = true;
+      next_edition(without_edition(statement_));
+    }
+    if (!useless || PQtransactionStatus(native()) != PQTRANS_IDLE) {
+      require_success(answer.told.get(), false);
+    }
+    // Known before a limit keeps it from being run: the server has it.
+    if (!useless) {
+      added = cache_.add(Prepared::make({.text = statement_,
+                                         .number = number,
+                                         .declared = declared,
+                                         .params = described_types(answer.told.get()),
+                                         .binary_results = has_binary_readers(answer.told.get()),
+                                         .bytes = has_bytes(answer.told.get())}));
+    }
+    if (useless) {
+      cache_.evicted().push_back(std::move(name));
+      take_edition();
+    }
+    if (added != nullptr && !makes_room.empty() && !canceled) cache_.evicted().pop_back();
+  } catch (...) {
+    if (answer.parsed) cache_.evicted().push_back(std::move(name));
+    throw;
   }
+  cache_.forget_evicted();
+  if (struck_ != Limit::none) throw_not_run();
+  // It may have struck what made room. Where earlier ones are in doubt that is
+  // not known.
+  if (target().asked() && !in_doubt_) {
+    throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
+  }
+  return added;
+}
 
-  ResultPtr told;    // the description, or the first error; its last words where the session ends
+// Out of memory, or the connection is lost: what was sent is not worth an
+// answer.
+void Session::require_sent(bool sent) {
+  if (sent) return;
+  set_broken(last_words(native()));
+  throw_lost({.message = std::string(last_words(native()))});
+}
+
+// What has come of Parse and Describe, the first two commands of the last of
+// `parts`, each of which ends with a Sync; and leaves pipeline mode.
+Session::Prepare Session::read_prepare(int parts) {
+  Prepare answer;
+  ResultPtr& told = answer.told;
   int commands = 0;  // of the last part that have been answered
-  bool parsed = false;  // from here on the server has it
-  for (bool ended = false; answers > 0;) {
+  for (bool ended = false; parts > 0;) {
     ResultPtr result = next_result();
     if (!result) {  // between two commands; or nothing is owed any more
       if (ended || has(Flag::broken) || PQstatus(native()) != CONNECTION_OK) break;
@@ -171,16 +237,16 @@ const Prepared* Session::prepare() {
     const bool ends = has(Flag::broken);  // it is the session's last words
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
-        if (--answers > 0) {
-          told.reset();
+        if (--parts > 0) {
+          answer = {};
           commands = 0;
-          parsed = false;
         }
         break;
       case PGRES_PIPELINE_ABORTED: break;
       default:
-        if (!is_error(result.get())) parsed = true;
-        // Libpq adds words of its own to the server's last ones. What made room has its own errors.
+        if (!is_error(result.get())) answer.parsed = true;
+        // Libpq adds words of its own to the server's last ones. What made room
+        // has its own errors.
         if (ends || (commands < 2 && (told == nullptr || !is_error(told.get())))) {
           told = std::move(result);
         }
@@ -188,31 +254,7 @@ const Prepared* Session::prepare() {
   }
   if (PQexitPipelineMode(native()) == 0) set_broken(last_words(native()));
   if (has(Flag::broken) && !is_error(told.get())) told.reset();
-  // A cancel may have struck any of them; one that is made again in vain does no harm.
-  const bool canceled = struck_ != Limit::none || target().asked();
-  if (!deallocations.empty() && !canceled) cache_.evicted().clear();
-  const Prepared* added = nullptr;
-  try {
-    require_success(told.get(), false);
-    // Known before a limit keeps it from being run: the server has it.
-    added = cache_.add(Prepared::make({.text = statement_,
-                                       .number = number,
-                                       .declared = declared,
-                                       .params = described_types(told.get()),
-                                       .binary_results = has_binary_readers(told.get()),
-                                       .bytes = has_bytes(told.get())}));
-    if (!makes_room.empty() && !canceled) cache_.evicted().pop_back();
-  } catch (...) {
-    if (parsed) cache_.evicted().push_back(std::move(name));
-    throw;
-  }
-  cache_.forget_evicted();
-  if (struck_ != Limit::none) throw_not_run();
-  // It may have struck what made room. Where earlier ones are in doubt that is not known.
-  if (target().asked() && !in_doubt_) {
-    throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
-  }
-  return added;
+  return answer;
 }
 
 // The prepared statement of that text; null where it is to be prepared. One that may not be what
@@ -224,18 +266,23 @@ const Prepared* Session::find_prepared(std::string_view text) {
   switch (cache_.trust(found)) {
     case StatementCache::Trust::yes: return found;
     case StatementCache::Trust::no: options_.prepared = false; break;
-    case StatementCache::Trust::no_more: cache_.drop(found); break;
+    case StatementCache::Trust::no_more:
+      if (!shares_names_) cache_.drop(found);  // else prepare_shared() looks into it
+      break;
   }
   return nullptr;
 }
 
-// The types of its parameters if it is prepared now, which is done. Empty when it has none, or
-// cannot be: then it is for the error that raised the question to tell.
-std::vector<std::uint32_t> Session::types_now(const Prepared* prepared) {
-  cache_.drop(prepared);
+// The types of its parameters if it is prepared now, which is done. Empty when
+// it has none, or cannot be: then it is for the error that raised the question
+// to tell.
+std::vector<std::uint32_t> Session::types_now(const Prepared* prepared, Stale why) {
   try {
-    const auto types = prepare()->params();
-    return {types.begin(), types.end()};
+    if (shares_names_) return types_now_shared(prepared, why);
+    cache_.drop(prepared);
+    const Prepared* const anew = prepare();
+    if (anew == nullptr) return types_without_name();  // it is shared after all
+    return {anew->params().begin(), anew->params().end()};
   } catch (const QueryError& error) {
     if (error.code() != Errc::query) throw;  // a limit, a cancel, or the connection is lost
     return {};
@@ -275,12 +322,23 @@ void Session::prepare_only(const Sql& sql) {
   start(sql, {});
   const Running running(*this);
   if (cache_.capacity() == 0 || statement_.size() > kLongestCached || prepared_ != nullptr) return;
-  if (const Prepared* const doubted = cache_.find(statement_)) cache_.drop(doubted);
+  const Prepared* const doubted = cache_.find(statement_);
+  if (doubted != nullptr && !shares_names_) cache_.drop(doubted);
   prepare();
 }
 
-// The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
-// its columns, or somebody has deallocated it behind our back.
+// The text may be translated, the function's name is not.
+bool Session::is_of_changed_result(const PGresult* error) noexcept {
+  const auto is = [&](int code, std::string_view value) {
+    const char* const text = PQresultErrorField(error, code);
+    return text != nullptr && text == value;
+  };
+  return is(PG_DIAG_SQLSTATE, "0A000") && is(PG_DIAG_SOURCE_FUNCTION, "RevalidateCachedQuery");
+}
+
+// The server has changed its mind about a statement, or forgotten it: an ALTER
+// TABLE has changed its columns, or somebody has deallocated it behind our
+// back.
 Session::Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
   if (prepared == nullptr || result == nullptr || !is_error(result)) return Stale::no;
   const auto field = [&](int code) {
@@ -288,13 +346,14 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
     return std::string_view(text != nullptr ? text : "");
   };
   const std::string_view sqlstate = field(PG_DIAG_SQLSTATE);
-  // The text may be translated, the function's name and that of the statement are not.
-  if (sqlstate == "0A000" && field(PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery") {
-    return Stale::changed;
-  }
-  if (sqlstate == "26000" &&
-      field(PG_DIAG_MESSAGE_PRIMARY).find(cache_.name_of(*prepared)) != std::string_view::npos) {
-    return Stale::gone;
+  if (is_of_changed_result(result)) return Stale::changed;
+  if (sqlstate == "26000") {
+    // A pooler that maps names tells of its own. Functions that miss a
+    // statement have a context, and what is plain is no EXECUTE.
+    const bool ours =
+        field(PG_DIAG_MESSAGE_PRIMARY).find(cache_.name_of(*prepared)) != std::string_view::npos;
+    if (ours) return Stale::gone;
+    return prepared->is_plain() && field(PG_DIAG_CONTEXT).empty() ? Stale::lost : Stale::no;
   }
   // What a value is refused with, or an expression whose types do not fit, before anything is run;
   // and a type that is gone. The same errors come while it runs, but of what is plain nothing stays
@@ -305,17 +364,29 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
   return may_be_of_types && may_repeat ? Stale::perhaps : Stale::no;
 }
 
-// A name that is lost was deallocated where nobody saw it, and so were all the others. The second
-// time, and behind a pooler the first time, it is taken for a pooler that does not map names: each
-// use would find another server session, and leave another name there. So none are used any more,
-// and those that are out stay until the pooler ends its sessions: nobody can say which of them a
-// DEALLOCATE would reach.
+// A name that is lost was deallocated where nobody saw it, and so were all the
+// others: of the pooler's names all texts get another edition, of ours each is
+// prepared again. The second time, and behind a pooler the first time, it is
+// taken for a pooler that does not map names: each use would find another
+// server session, and leave another name there. So none are used any more, and
+// those that are out stay until the pooler ends its sessions: nobody can say
+// which of them a DEALLOCATE would reach.
 void Session::forget(const Prepared* prepared, Stale why) {
   if (prepared_ == prepared) prepared_ = nullptr;
-  if (why != Stale::gone) return cache_.drop(prepared);
-  if (pooled_ || lost_a_name_) {
+  if (shares_names_ && why == Stale::perhaps) return cache_.doubt(prepared);
+  if (why == Stale::lost || (shares_names_ && why == Stale::changed)) {
+    next_edition(without_edition(prepared->text()));
+  }
+  if (why != Stale::gone && why != Stale::lost) return cache_.drop(prepared);
+  if (lost_a_name_ || (shares_names_ && why == Stale::gone)) {
     cache_.clear();
     cache_.set_capacity(0);
+    return;
+  }
+  if (why == Stale::lost) {
+    lost_a_name_ = shares_names_ = true;
+    next_edition_of_all();
+    cache_.clear();
     return;
   }
   lost_a_name_ = true;

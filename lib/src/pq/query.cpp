@@ -13,6 +13,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/encryption.hpp"
 #include "pq/session.hpp"
 #include "pq/throw_usage.hpp"
@@ -50,10 +51,12 @@ Session::NonBlocking::~NonBlocking() {
 
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
+  if (shares_names_) take_edition();
   params_.clear(where_);
   prepared_ = is_cached(options) ? find_prepared(statement_) : nullptr;
-  // A pooler may prepare it again, later, where the same text means other types.
-  if (prepared_ != nullptr && !pooled_) params_.expect(prepared_->params());
+  // A pooler may prepare it again, later, where the same text means other
+  // types.
+  if (prepared_ != nullptr && !shares_names_) params_.expect(prepared_->params());
   return params_;
 }
 
@@ -73,6 +76,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
     cache_.distrust();
   }
   if (statement_.find('\0') != std::string::npos) throw_usage("the statement holds a NUL byte");
+  if (forgets_) warn_of_lost_state(statement_);
   arm_limits();
   refuse_if_over("");
   if (has(Flag::pinging)) settle_ping();
@@ -82,7 +86,9 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
     throw_usage("pipeline mode was left on through native_handle()");
   }
   if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
-    throw_usage("another command is already in progress, started through native_handle()");
+    throw_usage(
+        "another command is already in progress, started through "
+        "native_handle()");
   }
 }
 
@@ -132,20 +138,28 @@ Session::Answer Session::execute(Stream* rows) {
   send(rows != nullptr);
   Answer answer = read_answer(rows);
   const Stale stale = staleness(prepared_, answer.result.get());
-  if (stale == Stale::no) return answer;
+  const bool of_text = prepared_ == nullptr && is_of_another_text(answer.result.get(), statement_);
+  if (stale == Stale::no && !of_text) return answer;
+  if (of_text) next_edition(without_edition(statement_));
   const bool has_rows = rows != nullptr && (rows->left || rows->cut || rows->row.first > 0);
   if (!repeatable || has_rows || struck_ != Limit::none || has(Flag::broken)) {
-    forget(prepared_, stale);
+    if (!of_text) forget(prepared_, stale);
     return answer;
   }
-  const auto params = prepared_->params();
-  const std::vector<std::uint32_t> before(params.begin(), params.end());
-  if (stale == Stale::gone) {
-    forget(prepared_, stale);
+  if (of_text) {
+    take_edition();
     send(rows != nullptr);
     return read_answer(rows);
   }
-  const std::vector<std::uint32_t> now = types_now(std::exchange(prepared_, nullptr));
+  const auto params = prepared_->params();
+  const std::vector<std::uint32_t> before(params.begin(), params.end());
+  if (stale == Stale::gone || stale == Stale::lost) {
+    forget(prepared_, stale);
+    if (shares_names_) take_edition();
+    send(rows != nullptr);
+    return read_answer(rows);
+  }
+  const std::vector<std::uint32_t> now = types_now(std::exchange(prepared_, nullptr), stale);
   if (stale == Stale::perhaps && (now.empty() || now == before)) return answer;
   send_as_text(now, rows != nullptr);
   return read_answer(rows);
@@ -300,7 +314,7 @@ void Session::throw_error(QueryReport report) {
     throw_lost(std::move(report));
   }
   if (canceled && target().asked()) throw_ended(Limit::none, std::move(report));
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   throw QueryError(std::move(report), where_);
 }
 
@@ -324,7 +338,7 @@ void Session::throw_lost(QueryReport report) {
     report.sqlstate = broken_->sqlstate;
     report.message = broken_->reason.substr(report.sqlstate.size() + 2);
   }
-  report.statement = statement_;
+  report.statement = without_edition(statement_);
   throw ConnectionLost(std::move(report), where_);
 }
 

@@ -12,17 +12,13 @@
 #include <tidegate/pq/connect.hpp>
 
 #include "pq/forked_descriptors.hpp"
+#include "pq/pooler.hpp"
 
 namespace tidegate::pq {
 namespace {
 
 // After that many readings in a row a server that goes on sending is alive enough.
 constexpr int kReadings = 4;
-
-// The largest process number of Linux. Poolers invent the key that they give their clients, of
-// which this number is half: 32 random bits.
-constexpr int kLargestPid = 1 << 22;
-bool is_made_up(int backend_pid) noexcept { return backend_pid <= 0 || backend_pid > kLargestPid; }
 
 // A pooler that hands out the server's own key may close the connection of a request before the
 // server has seen it: by 13 ms at most, where that was measured (pgagroal, on a busy machine).
@@ -63,7 +59,13 @@ const char* severity_of(const PGresult* result) noexcept {
 
 void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
 
-Session::Session(NativePtr native) noexcept : native_(std::move(native)) { install_callbacks(); }
+Session::Session(NativePtr native, NoticeHandler on_notice) : native_(std::move(native)) {
+  install_callbacks();
+  if (!on_notice) return;
+  handlers_ = std::make_unique<NoticeHandlers>();
+  handlers_->standing = std::move(on_notice);
+  handlers_->of_login = true;
+}
 
 void Session::install_callbacks() noexcept {
   PQsetNoticeReceiver(native_.get(), &Session::receive_notice, this);
@@ -75,7 +77,10 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   backend_pid_ = PQbackendPID(native_.get());
   // At most some days, so that what is doubled up to it stays a number.
   drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
-  pooled_ = is_made_up(backend_pid_);
+  const Pooler pooler = pooler_of(native_.get());
+  pooled_ = pooler.between;
+  shares_names_ = pooler.shares;
+  forgets_ = pooler.forgets;
   cache_.set_capacity(options.statement_cache.value_or(pooled_ ? 0 : kStatementCache));
   cache_.set_trusted_for(static_cast<std::uint32_t>(
       std::clamp<std::chrono::seconds::rep>(options.statement_trust.count(), 0, 1 << 30)));
@@ -189,9 +194,11 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   }
 }
 
-// What was on when the connection was opened is as it was asked for.
+// What was on when the connection was opened is as it was asked for, or a
+// pooler's greeting of another time.
 void Session::watch_role() noexcept {
   watches_role_ = true;
+  greeted_as_standby_ = says_on("in_hot_standby");
   refused_write_ = false;
   read_only_by_choice_ = read_only_from_start_ = says_on("default_transaction_read_only");
 }
@@ -201,7 +208,11 @@ void Session::watch_role() noexcept {
 // only refuses a write, which a transaction may have asked for.
 Role Session::role() noexcept {
   if (!watches_role_) return Role::primary;
-  if (says_on("in_hot_standby")) return Role::standby;
+  if (!says_on("in_hot_standby")) {
+    greeted_as_standby_ = false;
+  } else if (!greeted_as_standby_) {
+    return Role::standby;
+  }
   const bool read_only = says_on("default_transaction_read_only");
   // Where it was on from the start a lease may switch it off, and a reset on again: no news.
   if (!read_only) read_only_by_choice_ = read_only_from_start_;
@@ -215,7 +226,8 @@ bool Session::says_on(const char* parameter) const noexcept {
 
 const char* Session::role_question() const noexcept {
   if (read_only_by_choice_) return "select pg_catalog.pg_is_in_recovery()";
-  return "select pg_catalog.pg_is_in_recovery() or (select setting = 'on' and source not in "
+  return "select pg_catalog.pg_is_in_recovery() or (select setting = 'on' and "
+         "source not in "
          "('session', 'client') from pg_catalog.pg_settings "
          "where name = 'default_transaction_read_only')";
 }
@@ -233,16 +245,20 @@ void Session::receive_notice(void* session, const PGresult* notice) {
 void Session::receive(const PGresult* notice) noexcept {
   // libpq hands over as a notice what the server says between statements, its last words too.
   note_end_of_session(notice);
+  notify({.severity = severity_of(notice),
+          .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
+          .message = c_field(notice, PG_DIAG_MESSAGE_PRIMARY),
+          .detail = c_field(notice, PG_DIAG_MESSAGE_DETAIL),
+          .hint = c_field(notice, PG_DIAG_MESSAGE_HINT)});
+}
+
+void Session::notify(const Notice& notice) noexcept {
   if (handlers_ == nullptr) return;
   const NoticeHandler& handler = handlers_->lease ? handlers_->lease : handlers_->standing;
   if (!handler) return;
   noticing_ = true;
   try {
-    handler({.severity = severity_of(notice),
-             .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
-             .message = c_field(notice, PG_DIAG_MESSAGE_PRIMARY),
-             .detail = c_field(notice, PG_DIAG_MESSAGE_DETAIL),
-             .hint = c_field(notice, PG_DIAG_MESSAGE_HINT)});
+    handler(notice);
   } catch (...) {
     // A notice is no reason to fail a statement (notice.hpp).
   }
@@ -254,7 +270,12 @@ void Session::set_notice_handler(NoticeHandler handler) {
   mark_use();
   set(Flag::touched);  // so that the end of the lease looks for it
   if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
+  if (!has(Flag::pooled)) handlers_->of_login = false;
   (has(Flag::pooled) ? handlers_->lease : handlers_->standing) = std::move(handler);
+}
+
+void Session::end_login() noexcept {
+  if (handlers_ != nullptr && handlers_->of_login) handlers_.reset();
 }
 
 PGconn* Session::hand_out() noexcept {

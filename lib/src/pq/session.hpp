@@ -55,8 +55,10 @@ using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
 // FATAL error or notice). PQfinish is left to the owner.
 class Session final : public SessionState {
  public:
-  // Takes over a connection that PQconnectStart has just begun; from here on its notices come here.
-  explicit Session(NativePtr native) noexcept;
+  // Takes over a connection that PQconnectStart has just begun; from here on
+  // its notices come here. `on_notice`: ConnectOptions'. Throws:
+  // std::bad_alloc.
+  explicit Session(NativePtr native, NoticeHandler on_notice = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -125,6 +127,7 @@ class Session final : public SessionState {
   // It did not.
   void role_settled() noexcept;
   void set_notice_handler(NoticeHandler handler);
+  void end_login() noexcept;
 
   // Null: none is under way.
   Verb* verb() const noexcept { return verb_; }
@@ -183,7 +186,9 @@ class Session final : public SessionState {
     no,
     changed,  // the server has it, but not as it was
     gone,     // the server has no such statement
-    perhaps,  // its parameters may have other types by now; the server is to be asked
+    lost,     // the server has not what the pooler calls by that name
+    perhaps,  // its parameters may have other types by now; the server is to be
+              // asked
   };
 
   // The COPY under way ends with the scope, however that ends.
@@ -263,16 +268,43 @@ class Session final : public SessionState {
   bool enter_pipeline_mode() noexcept;
 
   // prepare.cpp
+  // Whether the message Close ends a statement (libpq 17 and later), which
+  // reaches what a pooler that maps names calls by one. A DEALLOCATE does not.
+  static bool closes_names() noexcept;
+  struct Prepare {
+    ResultPtr told{};     // the description, or the first error; last words where
+                          // the session ends
+    bool parsed = false;  // from there on the server has it
+  };
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
+  const Prepared* prepare_as(const std::vector<std::uint32_t>& types);
+  std::vector<std::uint32_t> declared_types() const;
+  static std::vector<std::uint32_t> described_types(const pg_result* result);
+  void require_sent(bool sent);
+  Prepare read_prepare(int parts);
+  static bool is_of_changed_result(const pg_result* error) noexcept;
   int result_format(const Prepared& prepared) const noexcept;
   Stale staleness(const Prepared* prepared, const pg_result* result) const noexcept;
   void forget(const Prepared* prepared, Stale why);
   void note_command(const pg_result* result, std::string_view sql,
                     const Prepared* prepared) noexcept;
   const Prepared* find_prepared(std::string_view text);
-  std::vector<std::uint32_t> types_now(const Prepared* prepared);
+  std::vector<std::uint32_t> types_now(const Prepared* prepared, Stale why);
   void send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row);
+
+  // lost_state.cpp
+  void warn_of_lost_state(std::string_view sql);
+  void refuse_to_listen() const;
+
+  // shared_statements.cpp
+  const Prepared* prepare_shared();
+  std::vector<std::uint32_t> types_now_shared(const Prepared* prepared, Stale why);
+  void take_edition();
+  std::vector<std::uint32_t> types_without_name(unsigned seconds = 10);
+  Prepare look(unsigned seconds);
+  bool is_of_another(const Prepare& answer) const noexcept;
+  bool is_of_another_text(const pg_result* result, std::string_view text) const noexcept;
 
   // limits.cpp
   CancelTarget& target() const noexcept { return *shared_->target; }
@@ -306,6 +338,7 @@ class Session final : public SessionState {
   bool take_back() noexcept;
   bool says_on(const char* parameter) const noexcept;
   void receive(const pg_result* notice) noexcept;
+  void notify(const Notice& notice) noexcept;
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
@@ -320,17 +353,22 @@ class Session final : public SessionState {
   struct NoticeHandlers {
     NoticeHandler standing{};
     NoticeHandler lease{};
+    bool of_login = false;  // `standing` is ConnectOptions'
   };
 
   // A pool has one for each of its connections: what few of them need is made when it is needed,
   // and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;       // at the start: PQreset() through the native handle changes it
-  FileDescriptor bell_{};     // an eventfd, made when the first stop_token comes
-  bool pooled_ = false;       // by a pooler in between
-  bool lost_a_name_ = false;  // a prepared statement was gone that nobody was seen to deallocate
+  int backend_pid_ = 0;        // at the start: PQreset() through the native handle changes it
+  FileDescriptor bell_{};      // an eventfd, made when the first stop_token comes
+  bool pooled_ = false;        // by a pooler in between
+  bool forgets_ = false;       // which has said that it gives each transaction another session
+  bool shares_names_ = false;  // the pooler gives equal texts one statement, or may do so
+  bool lost_a_name_ = false;   // a prepared statement was gone that nobody was seen to deallocate
   bool watches_role_ = false;
-  bool refused_write_ = false;  // 25006; by itself it proves nothing: BEGIN READ ONLY gives it, too
+  bool refused_write_ = false;         // 25006; by itself it proves nothing: BEGIN READ
+                                       // ONLY gives it, too
+  bool greeted_as_standby_ = false;    // in_hot_standby is on though it is none, and nothing new
   bool read_only_by_choice_ = false;   // default_transaction_read_only is on, and nothing new
   bool read_only_from_start_ = false;  // it was when the connection was opened
   bool may_be_undone_ = false;         // what has changed the meaning of texts, by a rollback

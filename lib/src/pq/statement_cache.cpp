@@ -56,6 +56,15 @@ StatementCache::Trust StatementCache::trust(const Prepared* statement) noexcept 
   return Trust::no;
 }
 
+void StatementCache::renew(const Prepared* statement) noexcept {
+  const_cast<Prepared*>(statement)->known_ = mark();  // one of ours: add() had it
+}
+
+void StatementCache::doubt(const Prepared* statement) noexcept {
+  const_cast<Prepared*>(statement)->known_ = {};
+  const_cast<Prepared*>(statement)->doubted_ = mark();
+}
+
 const Prepared* StatementCache::add(Prepared::Ptr statement) {
   if (size_ >= capacity_) drop(oldest_);
   index(*statement);

@@ -48,6 +48,10 @@ class StatementCache {
   Trust trust(const Prepared* statement) noexcept;
   // From here on no statement is trusted that was added before.
   void distrust() noexcept { ++era_; }
+  // Of one that find() gave: it is what its text means; that is to be found out before its next
+  // use.
+  void renew(const Prepared* statement) noexcept;
+  void doubt(const Prepared* statement) noexcept;
   // For how long one is trusted whose parameters' types may change without an error.
   void set_trusted_for(std::uint32_t seconds) noexcept { trusted_for_ = seconds; }
   // What add() would drop; null while there is room.

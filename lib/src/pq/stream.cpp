@@ -101,6 +101,7 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   set(Flag::touched);
   where_ = where;
   statement_.clear();
+  if (forgets_) refuse_to_listen();
   const NonBlocking mode(native());
   StopBell rings;
   if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});

@@ -68,6 +68,7 @@ TEST(PoolConfig, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(config.statement_cache, std::nullopt);
   EXPECT_EQ(config.cancel_rate, 100u);
   EXPECT_EQ(config.leak_threshold, 0s);
+  EXPECT_FALSE(config.strict_parameters);
   EXPECT_FALSE(config.capture_stack);
   EXPECT_EQ(config.nested_acquire, NestedAcquire::off);
   EXPECT_EQ(config.close_drain, 10s);
@@ -131,6 +132,7 @@ const std::vector<KeyCase>& key_cases() {
       {"pool_reset", "discard_all",
        [](const auto& c) { return c.reset == ResetPolicy::discard_all; }},
       {"pool_statement_cache", "0", [](const auto& c) { return c.statement_cache == 0; }},
+      {"pool_strict_parameters", "true", [](const auto& c) { return c.strict_parameters; }},
       {"pool_cancel_rate", "5", [](const auto& c) { return c.cancel_rate == 5; }},
       {"pool_cancel_quiet", "40ms", [](const auto& c) { return c.cancel_quiet == 40ms; }},
       {"pool_leak_threshold", "2s", [](const auto& c) { return c.leak_threshold == 2s; }},

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <libpq-fe.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>

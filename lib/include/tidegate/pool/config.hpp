@@ -99,6 +99,10 @@ struct TIDEGATE_API PoolConfig {
   // server session. A number is kept to there, too: for poolers that map names (PgBouncer from 1.21
   // on with max_prepared_statements), or that give each client a session of its own.
   std::optional<std::uint32_t> statement_cache{};
+  // pool_strict_parameters: true, false. What the conninfo asks for (client_encoding,
+  // application_name, options=-c) and is reported otherwise after the login, because a pooler in
+  // between has dropped it, fails the connect. Else Observer::parameter_dropped tells of it, once.
+  bool strict_parameters = false;
   // pool_cancel_rate: cancel requests per second.
   std::uint32_t cancel_rate = 100;
   // pool_cancel_quiet: for how long a connection is kept from others after a cancel request that

@@ -11,6 +11,7 @@
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/pool/close.hpp>
+#include <tidegate/pq/notice.hpp>
 #include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
@@ -51,6 +52,12 @@ struct PoolerRecognized {
   int backend_pid = 0;            // what it gave out for one
   bool named_statements = false;  // statements have names all the same: PoolConfig::statement_cache
 };
+struct ParameterDropped {
+  int backend_pid = 0;
+  std::string_view name{};      // "client_encoding", "application_name", or of an option (-c)
+  std::string_view asked{};     // by the conninfo, as it was written
+  std::string_view reported{};  // by the server, or by what is in between
+};
 
 // Every member does nothing unless overridden. Called outside every lock by the thread on which it
 // happens, also by several at once; what a member throws is dropped. Must not block: it stands in
@@ -89,6 +96,12 @@ class TIDEGATE_API Observer {
   // A connection goes through a pooler, which may give each transaction another server session.
   // Told once, of the pool's first such connection.
   virtual void pooler_recognized(const PoolerRecognized& event);
+  // What a server has said at a login, or in after_connect without a handler of the hook's own:
+  // that a password expires, that libraries do not fit, ... For a log; the texts are as they came.
+  virtual void login_notice(const Notice& notice);
+  // A setting that the conninfo asks for is reported otherwise after the login: a pooler has
+  // dropped it. Told once for each name (PoolConfig::strict_parameters).
+  virtual void parameter_dropped(const ParameterDropped& event);
   // before_close threw.
   virtual void hook_failed(std::string_view hook, std::string_view what);
 

@@ -28,6 +28,8 @@ struct BatchStore;
 //
 // PostgreSQL runs a batch as one transaction, unless statements in it say otherwise or it runs
 // inside one: when a statement fails, the later ones are not run, and nothing takes effect.
+// It is none yet for the first statement, and before PostgreSQL 18 for none: outside a transaction
+// LOCK TABLE and DECLARE CURSOR fail in it (25P01) unless BEGIN comes before them in the batch.
 class TIDEGATE_API Batch {
  public:
   // Copies the text and the values. The same text several times in a row is parsed once, where it

@@ -16,6 +16,7 @@
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
+#include <tidegate/pq/notice.hpp>
 
 namespace tidegate::pq {
 
@@ -46,6 +47,9 @@ struct ConnectOptions {
   // pooler, in whose queue no cancel finds a statement, it is given up 150 ms after the first
   // request if the pooler has taken that and nothing has come of it.
   std::chrono::milliseconds drain_bound{1000};
+  // Gets the notices from the login on, until Connection::set_notice_handler() names another, or
+  // the pool has it: the server may warn of a password that expires. Unset: they are dropped.
+  NoticeHandler on_notice{};
   // Told before each step, on the connecting thread, for who looks on; must not throw.
   std::function<void(ConnectStep)> on_step{};
 };

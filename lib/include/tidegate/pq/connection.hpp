@@ -162,6 +162,10 @@ class TIDEGATE_API Connection {
   // Notifications of the channels that were listened to (LISTEN): those that have come, or else the
   // first to come before the deadline and the stop; none when none does. For a connection that is
   // held: the pool drops what comes for idle ones.
+  // Behind a pooler that says that each transaction has another session (PgBouncer from 1.26 on)
+  // this is a UsageError, as LISTEN is, since none would ever come; SET, session-level advisory
+  // locks, temporary tables and PREPARE, which are lost with their transaction, are told of by a
+  // notice (set_notice_handler()).
   std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop = {},
                                           Location where = Location::current());
 
@@ -201,6 +205,8 @@ class TIDEGATE_API Connection {
 
   // ---- For the pool. -------------------------------------------------------------------------
 
+  // The login is over: ConnectOptions::on_notice gets no more, unless it has been replaced.
+  void end_login() noexcept;
   // From here on leases begin and end, which needs no word here: a lease begins as the last one
   // ended (reusable() said true).
   void join_pool() noexcept {
