@@ -13,7 +13,7 @@
 namespace tidegate::pq {
 namespace {
 
-std::optional<bool> reported(const PGconn* connection, const char* parameter) noexcept {
+std::optional<bool> flag_of(const PGconn* connection, const char* parameter) noexcept {
   const char* const value = PQparameterStatus(connection, parameter);
   if (value == nullptr) return std::nullopt;
   return std::string_view(value) == "on";
@@ -45,8 +45,8 @@ SessionAttrs::Look SessionAttrs::judge(bool is) const {
 SessionAttrs::Look SessionAttrs::look(PGconn* connection, int wake_fd, Deadline deadline) const {
   const bool of_writes = wanted_ == Wanted::read_write || wanted_ == Wanted::read_only;
   if (!pooler_of(connection).between) {
-    const std::optional<bool> standby = reported(connection, "in_hot_standby");
-    const std::optional<bool> read_only = reported(connection, "default_transaction_read_only");
+    const std::optional<bool> standby = flag_of(connection, "in_hot_standby");
+    const std::optional<bool> read_only = flag_of(connection, "default_transaction_read_only");
     if (standby && (!of_writes || read_only)) return judge(*standby || (of_writes && *read_only));
   }
   const char* const question =
