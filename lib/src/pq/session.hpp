@@ -359,20 +359,21 @@ class Session final : public SessionState {
   // A pool has one for each of its connections: what few of them need is made when it is needed,
   // and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;        // at the start: PQreset() through the native handle changes it
-  FileDescriptor bell_{};      // an eventfd, made when the first stop_token comes
-  bool pooled_ = false;        // by a pooler in between
-  bool forgets_ = false;       // which has said that it gives each transaction another session
-  bool shares_names_ = false;  // the pooler gives equal texts one statement, or may do so
-  bool lost_a_name_ = false;   // a prepared statement was gone that nobody was seen to deallocate
-  bool watches_role_ = false;
-  bool refused_write_ = false;         // 25006; by itself it proves nothing: BEGIN READ
-                                       // ONLY gives it, too
-  bool greeted_as_standby_ = false;    // in_hot_standby is on though it is none, and nothing new
-  bool read_only_by_choice_ = false;   // default_transaction_read_only is on, and nothing new
-  bool read_only_from_start_ = false;  // it was when the connection was opened
-  bool may_be_undone_ = false;         // what has changed the meaning of texts, by a rollback
-  bool in_doubt_ = false;              // a cancel may strike at any time: not waited for again
+  int backend_pid_ = 0;    // at the start: PQreset() through the native handle changes it
+  FileDescriptor bell_{};  // an eventfd, made when the first stop_token comes
+  bool pooled_ = false;    // by a pooler in between
+  // Bits: a pool has one of these for each connection (E7).
+  bool forgets_ : 1 = false;       // which has said that it gives each transaction another session
+  bool shares_names_ : 1 = false;  // the pooler gives equal texts one statement, or may do so
+  bool lost_a_name_ : 1 = false;   // a statement was gone that nobody was seen to deallocate
+  bool watches_role_ : 1 = false;
+  bool refused_write_ : 1 = false;        // 25006; by itself it proves nothing: BEGIN READ
+                                          // ONLY gives it, too
+  bool greeted_as_standby_ : 1 = false;   // in_hot_standby is on though it is none, and nothing new
+  bool read_only_by_choice_ : 1 = false;  // default_transaction_read_only is on, and nothing new
+  bool read_only_from_start_ : 1 = false;  // it was when the connection was opened
+  bool may_be_undone_ : 1 = false;         // what has changed the meaning of texts, by a rollback
+  bool in_doubt_ : 1 = false;              // a cancel may strike at any time: not waited for again
   Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent

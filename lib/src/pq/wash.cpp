@@ -48,7 +48,8 @@ Wash::Result Wash::step(Connection& connection) noexcept {
       case Drained::done: break;
     }
     session.clear(Flag::pinging);
-    if (std::exchange(asked_to_cancel_, false)) session.end_statement();
+    if (asked_to_cancel_) session.end_statement();
+    asked_to_cancel_ = false;
     if (const Result awaited = await_cancels(session); awaited != Result::clean) return awaited;
     const Result result = next(session);
     if (result != Result::pending || quiet_ == Quiet::now) return result;

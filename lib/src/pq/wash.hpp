@@ -66,12 +66,13 @@ class Wash {
   Step step_ = Step::begin;
   short events_ = 0;
   enum class Quiet : unsigned char { none, now, over };
-  Quiet quiet_ = Quiet::none;
-  bool copying_out_ = false;
-  bool asked_to_cancel_ = false;  // what native_handle() left running
+  // Bits: a pool makes room for one of these for each connection (E7).
+  Quiet quiet_ : 2 = Quiet::none;
+  bool copying_out_ : 1 = false;
+  bool asked_to_cancel_ : 1 = false;  // what native_handle() left running
   // Of the command under way.
-  bool refused_ = false;
-  bool says_yes_ = false;
+  bool refused_ : 1 = false;
+  bool says_yes_ : 1 = false;
   std::uint16_t said_ = 0;  // its only value
 };
 

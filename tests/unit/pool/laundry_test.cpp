@@ -107,6 +107,30 @@ TEST_F(LaundryOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
   EXPECT_EQ(result, Wash::Result::failed);
 }
 
+// What nobody knows the arrival of ends the connection, but a storm of those is no storm of
+// reconnects. Seen failing: a laundry that ends them as they come.
+TEST_F(LaundryOfOne, ConnectionsThatACancelMayStrikeEndAtARate) {
+  pq::FileDescriptor request = cancel_one();
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ASSERT_EQ(::setsockopt(request.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  request.reset();  // by a reset: was it read?
+  test::await("the end of the request",
+              [&] { return connection().cancel_trace() != CancelTrace::pending; });
+  ASSERT_EQ(connection().cancel_trace(), CancelTrace::doubtful);
+  Laundry laundry(config_, *core_);
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 2; ++i) {
+    laundry.take(0);
+    Wash::Result result = Wash::Result::pending;
+    test::await("the end of the wash", [&] {
+      laundry.step([&](std::uint32_t, Wash::Result how) { result = how; });
+      return result != Wash::Result::pending;
+    });
+    EXPECT_NE(result, Wash::Result::clean);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 1s) << "one a second in a pool of one";
+}
+
 // The cancel has had no effect, and who took it has closed its connection.
 class LaundryOfACancel : public LaundryOfOne {
  protected:
