@@ -19,6 +19,7 @@ void add_rows() {
   bench::add_slow_connect_rows();
   bench::add_close_under_load_rows();
   bench::add_deadline_rows();
+  bench::add_floor_rows();
   bench::add_restart_rows();  // last: what follows would meet new server processes
 }
 

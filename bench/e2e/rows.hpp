@@ -13,6 +13,7 @@ void add_spike_rows();
 void add_slow_connect_rows();
 void add_close_under_load_rows();
 void add_deadline_rows();
+void add_floor_rows();
 void add_restart_rows();
 
 }  // namespace bench

@@ -191,6 +191,16 @@ def e2e():
     for way in ("direct", "pgbouncer"):
         yield Limit(f"deadlines of 10 ms, {way}: cancels that struck others", deadlines(way),
                     "strays", 0)
+    for size in (8, 16, 32, 64, 128, 512):
+        row = f"large_send/mb:{size}/iterations:1/real_time"
+        yield Limit(f"a statement with {size} MB: time, in libpq by hand", row, "pool_ratio", 1.1)
+        yield Limit(f"a statement with {size} MB and a deadline: time, in libpq by hand", row,
+                    "deadline_ratio", 1.1)
+    yield Limit("8 connections as a floor: time, in that of warm_up()",
+                "floor/conns:8/iterations:1/real_time", "ratio", 1.2)
+    for dead in (1, 8, 16):
+        yield Limit(f"{dead} connections that are silent: first answer, in ping timeouts",
+                    f"silent/dead:{dead}/iterations:1/real_time", "ratio", 1.2)
     restart = "restart/pool/iterations:3/manual_time"
     yield Limit("server restarted under load: first answer, in the server's own recovery", restart,
                 "in_recoveries", 1.5)
