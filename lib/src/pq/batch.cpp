@@ -227,6 +227,7 @@ bool BatchRun::is_plain(std::size_t i) {
 
 void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& options) {
   constexpr std::size_t kMost = 8;  // each costs a round trip, once
+  std::string edited;               // what is sent for a text where a pooler shares statements
   std::size_t prepared = 0;
   std::size_t plain = 0;  // that many at the front are known to be
   const auto text_of = [&batch](std::size_t i) {
@@ -236,8 +237,12 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     const Batch::Statement& statement = batch.statements_[i];
     if (statement.text != batch.statements_[i - 1].text) continue;
     const char* const text = text_of(i);
-    std::string sent(text);
-    if (session.shares_names_) append_edition(sent);
+    std::string_view sent = text;
+    if (session.shares_names_) {
+      edited = text;
+      append_edition(edited);
+      sent = edited;
+    }
     const Prepared* const known = session.cache_.find(sent);
     if (known != nullptr && session.cache_.trust(known) == StatementCache::Trust::yes) continue;
     // Before the batch has begun it means what it will mean in it only behind such.

@@ -28,7 +28,7 @@ void CancelTarget::settle() noexcept {
 
 void CancelTarget::note_canceled(bool on_request) noexcept {
   canceled_.fetch_add(1, std::memory_order_relaxed);
-  if (on_request) ++struck_;
+  if (on_request && struck_ < 255) ++struck_;
 }
 
 // Where none is under way as many have begun as were sent: those that reached nobody are taken

@@ -362,7 +362,9 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
   if (deadline.is_never()) {
     state_->done.wait(lock, over);
   } else if (!state_->done.wait_until(lock, deadline.at(), over)) {
-    if ((target.word_.load() & CancelTarget::kSending) != 0) State::count_stuck(target);
+    const bool sending = (target.word_.load() & CancelTarget::kSending) != 0;
+    // One that had its effect is forgotten, and no fault of the server's.
+    if (sending && !target.used_up()) State::count_stuck(target);
     return false;
   }
   return true;

@@ -230,9 +230,18 @@ void Session::settle_cancels() {
   }
   const CancelTrace trace = cancel_trace();
   const bool over = trace == CancelTrace::delivered || trace == CancelTrace::taken;
-  if (!over || cancel_quiet() == std::chrono::milliseconds(0)) cancel_settled();
+  if (over && !cancels_used_up() && cancel_quiet() != std::chrono::milliseconds(0)) {
+    // For the rest of the lease it is over. Canceled it stays, so that the wash waits.
+    target().settle();
+    return;
+  }
+  if (!over && cancels_used_up()) {
+    forget_cancels();
+  } else {
+    cancel_settled();
+  }
   if (!has(Flag::canceled)) return;
-  if (!over) set(Flag::doomed);
+  set(Flag::doomed);
   in_doubt_ = true;
 }
 

@@ -80,7 +80,7 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   arm_limits();
   refuse_if_over("");
   if (has(Flag::pinging)) settle_ping();
-  if (has(Flag::canceled) && !in_doubt_) settle_cancels();
+  if (has(Flag::canceled) && !in_doubt_ && target().asked()) settle_cancels();
   if (has(Flag::broken)) throw_broken();
   if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
     throw_usage("pipeline mode was left on through native_handle()");
@@ -122,7 +122,7 @@ std::unique_ptr<Result> Session::run() {
   require_success(answer.result.get(), answer.copied);
   auto result = std::make_unique<Result>();
   result->native = std::move(answer.result);
-  result->statement = statement_;
+  result->statement = without_edition(statement_);
   result->where = where_;
   return result;
 }

@@ -8,6 +8,7 @@
 
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/editions.hpp"
 #include "pq/encryption.hpp"
 #include "pq/session.hpp"
 
@@ -31,7 +32,7 @@ class Busy {
 void Session::stream(RowSink sink, void* context) {
   const Running running(*this);
   const Busy busy(streaming_);
-  Result row{.native = {}, .statement = statement_, .where = where_};
+  Result row{.native = {}, .statement = std::string(without_edition(statement_)), .where = where_};
   Stream rows{.sink = sink, .context = context, .row = row};
   const Answer answer = execute(&rows);
   if (verb_->ends_all()) throw_usage("each: its callback has ended the lease or the connection");

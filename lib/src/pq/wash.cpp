@@ -193,7 +193,8 @@ Wash::Result Wash::next(Session& session) noexcept {
     case Step::quiet:
     case Step::settle:
       if (status != PQTRANS_IDLE) return Result::failed;
-      if (session.cancel_trace() != CancelTrace::none) {
+      // Canceled without a trace: the lease did not wait for the quiet that there has to be.
+      if (session.has(Flag::canceled) || session.cancel_trace() != CancelTrace::none) {
         const Result settled = settle_cancels(session);
         if (settled != Result::clean) return settled;
       }
