@@ -14,6 +14,7 @@
 #include "postgres/pool_support.hpp"
 #include "support/companion.hpp"
 #include "support/pgbouncer.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 class PoolerRoles : public testing::Test {
  protected:
   PoolerRoles() {
-    std::filesystem::permissions(folder_.path, std::filesystem::perms(0755));
+    std::filesystem::permissions(folder_.path(), std::filesystem::perms(0755));
     lead_to_primary();
   }
 
@@ -33,7 +34,7 @@ class PoolerRoles : public testing::Test {
            " user=postgres dbname=postgres target_session_attrs=" + attributes +
            " pool_max_conns=2 pool_connect_backoff_min=10ms pool_connect_backoff_max=50ms";
   }
-  std::vector<std::string> settings() const { return {"server=" + folder_.path + ":5432"}; }
+  std::vector<std::string> settings() const { return {"server=" + folder_.path() + ":5432"}; }
 
   enum class Outcome : std::uint8_t { stored, refused, no_connection, lost };
   static Outcome store(Pool& pool, Deadline by = Deadline(20s)) {
@@ -53,22 +54,14 @@ class PoolerRoles : public testing::Test {
         "where backend_type = 'client backend' and pid <> pg_backend_pid()");
   }
 
-  struct Folder {
-    std::string path = make();
-    static std::string make() {
-      std::string name = (std::filesystem::temp_directory_path() / "tidegate-XXXXXX").string();
-      return ::mkdtemp(name.data());
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-  };
-  Folder folder_{};
+  TemporaryFolder folder_{};
   std::optional<OwnServer> primary_{std::in_place};
   Companion standby_{{(repository() / "tests/support/standby.py").string(),
                       std::getenv("TIDEGATE_PG_BINDIR"), primary_->port()}};
 
  private:
   void lead_to(const std::string& folder, const std::string& port) {
-    const std::string link = folder_.path + "/.s.PGSQL.5432";
+    const std::string link = folder_.path() + "/.s.PGSQL.5432";
     std::filesystem::remove(link);
     std::filesystem::create_symlink(folder + "/.s.PGSQL." + port, link);
   }

@@ -139,7 +139,7 @@ class Handshake {
   // with, before there is anything to wait for. What it cannot dial, it names.
   bool refused_to_begin(const Target& target) const {
     if (lacked_memory_) return false;
-    if (wrong_user_listens(connection_, target.host, target.port)) return true;
+    if (wrong_user_listens(options_.params, target.host, target.port)) return true;
     const std::string& dialled = target.address.empty() ? target.host : target.address;
     return std::string_view(PQerrorMessage(connection_)).find(dialled) == std::string_view::npos;
   }

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include <tidegate/pq/conninfo.hpp>
+#include "pq/effective_options.hpp"
 
 namespace tidegate::pq {
 namespace {
@@ -25,19 +25,6 @@ std::string lower(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return low;
-}
-
-std::string effective(const std::vector<std::pair<std::string, std::string>>& params,
-                      std::string_view keyword) {
-  std::string value;
-  for (const auto& [each, its] : params) {
-    if (each == keyword && !its.empty()) value = its;
-  }
-  if (!value.empty()) return value;
-  for (const ConninfoOption& option : conninfo_defaults()) {
-    if (option.keyword == keyword) return option.value;
-  }
-  return {};
 }
 
 bool is_ascii(std::string_view text) {
@@ -125,12 +112,13 @@ std::optional<std::string> option_of(std::string_view options, std::string_view 
 std::vector<DroppedParameter> dropped_parameters(
     const std::vector<std::pair<std::string, std::string>>& params, const Connection& connection) {
   std::vector<DroppedParameter> dropped;
-  const std::string options = effective(params, "options");
+  const EffectiveOptions effective(params);
+  const std::string options(effective["options"]);
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     const std::string name = kNames[i];
     // A keyword is sent besides the options, and wins.
     std::string asked;
-    if (i < 2) asked = effective(params, name);
+    if (i < 2) asked = effective[name];
     if (asked.empty() && !options.empty()) asked = option_of(options, name).value_or("");
     if (asked.empty()) continue;
     std::optional<std::string> reported = connection.parameter_status(name);

@@ -20,7 +20,8 @@ struct DroppedParameter {
 // otherwise than it was asked for. A pooler may give each client the session that it has, as it is.
 // Only what is reported, and only where the two cannot mean the same: names are truncated, values
 // spelled in several ways, and a pooler may add the client's address to its name.
-// `params`: ConnectOptions::params; the environment fills in the rest. Throws: std::bad_alloc.
+// `params`: ConnectOptions::params; a service and the environment fill in the rest. Throws:
+// std::bad_alloc.
 std::vector<DroppedParameter> dropped_parameters(
     const std::vector<std::pair<std::string, std::string>>& params, const Connection& connection);
 

@@ -1,34 +1,20 @@
 #include "pq/listener_check.hpp"
 
-#include <libpq-fe.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstring>
-#include <memory>
 #include <string_view>
 
 #include <tidegate/pq/file_descriptor.hpp>
 
+#include "pq/effective_options.hpp"
 #include "pq/unix_address.hpp"
 
 namespace tidegate::pq {
 namespace {
-
-// As libpq sees it: of the conninfo, a service or the environment.
-std::string required_peer(PGconn* connection) {
-  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfo(connection),
-                                                                             &PQconninfoFree);
-  if (!options) return {};
-  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
-    if (std::string_view(option->keyword) == "requirepeer" && option->val != nullptr) {
-      return option->val;
-    }
-  }
-  return {};
-}
 
 // Empty: nobody that can be known.
 std::string listener_at(const std::string& address) {
@@ -52,10 +38,11 @@ std::string listener_at(const std::string& address) {
 
 }  // namespace
 
-bool wrong_user_listens(pg_conn* connection, const std::string& directory,
+bool wrong_user_listens(const ConnectParams& params, const std::string& directory,
                         const std::string& port) {
   if (!directory.starts_with('/') && !directory.starts_with('@')) return false;
-  const std::string required = required_peer(connection);
+  const EffectiveOptions options(params);
+  const std::string_view required = options["requirepeer"];
   if (required.empty()) return false;
   const std::string listener = listener_at(unix_address(directory, port));
   return !listener.empty() && listener != required;

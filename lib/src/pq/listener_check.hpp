@@ -3,14 +3,15 @@
 
 #include <string>
 
-struct pg_conn;  // libpq's PGconn
+#include "pq/attempt.hpp"
 
 namespace tidegate::pq {
 
-// Whether another user listens at the Unix socket than `requirepeer` of a connect that failed asks
-// for. From 17 on libpq tells that as it tells a socket at which nobody listens.
+// Whether another user listens at the Unix socket than `requirepeer` asks for, by which a connect
+// failed. From 17 on libpq tells that as it tells a socket at which nobody listens.
 // Needs: `directory` and `port` are where it dialled. Promises: no wait; false where it cannot be
 // known. Throws: std::bad_alloc.
-bool wrong_user_listens(pg_conn* connection, const std::string& directory, const std::string& port);
+bool wrong_user_listens(const ConnectParams& params, const std::string& directory,
+                        const std::string& port);
 
 }  // namespace tidegate::pq

@@ -1,11 +1,14 @@
 // What a server says at the login beside "welcome": warnings, and settings that are not those that
 // were asked for.
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <support/environment.hpp>
+#include <support/temporary_folder.hpp>
 #include <tidegate/tidegate.hpp>
 
 #include "unit/pq/scripted_server.hpp"
@@ -185,6 +188,19 @@ TEST_F(Login, NorIsWhatMeansTheSame) {
                    "client_encoding=utf-8 application_name=billing "
                    "options='-c DateStyle=iso -c default-transaction-read-only=yes -c "
                    "statement_timeout=1s -c TimeZone=UTC0' pool_strict_parameters=true"));
+  pool.acquire(std::chrono::seconds(30));
+  EXPECT_THAT(told_->dropped, IsEmpty());
+}
+
+// A service goes before the environment. Seen failing: what the environment says was compared, and
+// each connect refused.
+TEST_F(Login, WhatAServiceAsksForIsNotDroppedForWhatTheEnvironmentSays) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder.path() + "/services";
+  std::ofstream(file) << "[crm]\nclient_encoding=LATIN1\n";
+  const test::Environment around({{"PGSERVICEFILE", file}, {"PGCLIENTENCODING", "UTF8"}});
+  ScriptedServer server({welcome_with(parameter_status("client_encoding", "LATIN1"))});
+  Pool pool(config(server, "service=crm pool_strict_parameters=true"));
   pool.acquire(std::chrono::seconds(30));
   EXPECT_THAT(told_->dropped, IsEmpty());
 }

@@ -1,16 +1,14 @@
 // libpq 17 says of a wrong user behind a Unix socket what it says of a socket that nobody is
 // behind, and a waiter waited for its deadline for what only a person can mend.
-#include <libpq-fe.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
-#include <memory>
 #include <string>
 
 #include <gtest/gtest.h>
+#include <support/temporary_folder.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
 #include "pq/listener_check.hpp"
@@ -21,20 +19,10 @@ namespace {
 
 using pq::FileDescriptor;
 
-struct Finish {
-  void operator()(PGconn* connection) const { PQfinish(connection); }
-};
-
 class ListenerCheck : public testing::Test {
  protected:
-  ListenerCheck() {
-    char name[] = "/tmp/tidegate-peer-XXXXXX";
-    directory_ = ::mkdtemp(name);
-  }
-  ~ListenerCheck() override { std::filesystem::remove_all(directory_); }
-
   void listen() {
-    const std::string address = pq::unix_address(directory_, kPort);
+    const std::string address = pq::unix_address(folder_.path(), kPort);
     sockaddr_storage name{};
     std::memcpy(&name, address.data(), address.size());
     listener_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -45,18 +33,17 @@ class ListenerCheck : public testing::Test {
   }
 
   bool wrong_user_listens(const std::string& required) const {
-    const std::string conninfo =
-        "host=" + directory_ + " port=" + kPort + " requirepeer='" + required + '\'';
-    const std::unique_ptr<PGconn, Finish> connection(PQconnectStart(conninfo.c_str()));
-    return pq::wrong_user_listens(connection.get(), directory_, kPort);
+    return pq::wrong_user_listens({{"requirepeer", required}}, folder_.path(), kPort);
   }
 
   static constexpr const char* kPort = "5432";
-  std::string directory_{};
+  test::TemporaryFolder folder_{};
   FileDescriptor listener_{};
 };
 
-TEST_F(ListenerCheck, NobodyListensIsNoWrongUser) { EXPECT_FALSE(wrong_user_listens("postgres-x")); }
+TEST_F(ListenerCheck, NobodyListensIsNoWrongUser) {
+  EXPECT_FALSE(wrong_user_listens("postgres-x"));
+}
 
 TEST_F(ListenerCheck, AnotherThanIsAskedForIsOne) {
   listen();
