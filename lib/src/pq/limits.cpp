@@ -118,8 +118,7 @@ void Session::ask_to_cancel() noexcept {
   const bool taken = target().reached() >= CancelTarget::Reached::reset;
   if (target().pooled() && taken && ask_again_after_ > kQueued) {
     return give_up(
-        "the pooler took the cancel request and nothing came of it: "
-        "the statement may "
+        "the pooler took the cancel request and nothing came of it: the statement may "
         "have waited in its queue");
   }
   ask_again_ = Deadline(ask_again_after_);
@@ -231,16 +230,14 @@ void Session::settle_cancels() {
   const CancelTrace trace = cancel_trace();
   const bool over = trace == CancelTrace::delivered || trace == CancelTrace::taken;
   if (over && !cancels_used_up() && cancel_quiet() != std::chrono::milliseconds(0)) {
-    // For the rest of the lease it is over. Canceled it stays, so that the wash waits.
-    target().settle();
-    return;
+    owes_quiet_ = true;  // for the rest of the lease it is over; the wash waits
   }
   if (!over && cancels_used_up()) {
     forget_cancels();
   } else {
     cancel_settled();
   }
-  if (!has(Flag::canceled)) return;
+  if (!target().asked()) return;
   set(Flag::doomed);
   in_doubt_ = true;
 }

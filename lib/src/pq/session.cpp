@@ -120,16 +120,17 @@ Session::~Session() {
 void Session::cancel_settled() noexcept {
   target().settle();
   if (target().asked()) return;
-  clear(Flag::canceled);
+  if (!owes_quiet_) clear(Flag::canceled);
   in_doubt_ = false;
 }
 
 std::optional<std::chrono::milliseconds> Session::cancel_quiet() noexcept {
   if (const auto told = target().quiet()) return told;
-  const auto quiet = cancels_used_up() ? kCancelEcho : kCancelQuiet;
+  const bool used_up = cancels_used_up() && !owes_quiet_;
+  const auto quiet = used_up ? kCancelEcho : kCancelQuiet;
   // PgBouncer (from 1.18 on) and Odyssey close the connection of a request when the server has;
   // that is how Odyssey's reset is meant, too, but others may mean something else.
-  const bool is_told = cancel_trace() == CancelTrace::delivered || cancels_used_up();
+  const bool is_told = used_up || (cancel_trace() == CancelTrace::delivered && !owes_quiet_);
   if (pooled_) return is_told ? std::chrono::milliseconds(0) : quiet;
   if (peer_ == Peer::unknown) peer_ = unix_peer(PQsocket(native()), backend_pid_);
   if (peer_ == Peer::unknown) return std::nullopt;
@@ -194,8 +195,8 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   }
 }
 
-// What was on when the connection was opened is as it was asked for, or a
-// pooler's greeting of another time.
+// What was on when the connection was opened is as it was asked for, or a pooler's greeting of
+// another time.
 void Session::watch_role() noexcept {
   watches_role_ = true;
   greeted_as_standby_ = says_on("in_hot_standby");

@@ -55,9 +55,8 @@ using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
 // FATAL error or notice). PQfinish is left to the owner.
 class Session final : public SessionState {
  public:
-  // Takes over a connection that PQconnectStart has just begun; from here on
-  // its notices come here. `on_notice`: ConnectOptions'. Throws:
-  // std::bad_alloc.
+  // Takes over a connection that PQconnectStart has just begun; from here on its notices come here.
+  // `on_notice`: ConnectOptions'. Throws: std::bad_alloc.
   explicit Session(NativePtr native, NoticeHandler on_notice = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -267,9 +266,8 @@ class Session final : public SessionState {
   // pipeline.cpp
   bool enter_pipeline_mode() noexcept;
 
-  // prepare.cpp
-  // Whether the message Close ends a statement (libpq 17 and later), which
-  // reaches what a pooler that maps names calls by one. A DEALLOCATE does not.
+  // prepare.cpp Whether the message Close ends a statement (libpq 17 and later), which reaches what
+  // a pooler that maps names calls by one. A DEALLOCATE does not.
   static bool closes_names() noexcept;
   struct Prepare {
     ResultPtr told{};     // the description, or the first error; last words where
@@ -373,7 +371,8 @@ class Session final : public SessionState {
   bool read_only_by_choice_ : 1 = false;  // default_transaction_read_only is on, and nothing new
   bool read_only_from_start_ : 1 = false;  // it was when the connection was opened
   bool may_be_undone_ : 1 = false;         // what has changed the meaning of texts, by a rollback
-  bool in_doubt_ : 1 = false;              // a cancel may strike at any time: not waited for again
+  bool owes_quiet_ : 1 = false;  // a cancel that is over for this lease may come in the next
+  bool in_doubt_ : 1 = false;    // a cancel may strike at any time: not waited for again
   Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent

@@ -193,8 +193,7 @@ Wash::Result Wash::next(Session& session) noexcept {
     case Step::quiet:
     case Step::settle:
       if (status != PQTRANS_IDLE) return Result::failed;
-      // Canceled without a trace: the lease did not wait for the quiet that there has to be.
-      if (session.has(Flag::canceled) || session.cancel_trace() != CancelTrace::none) {
+      if (session.owes_quiet_ || session.cancel_trace() != CancelTrace::none) {
         const Result settled = settle_cancels(session);
         if (settled != Result::clean) return settled;
       }
@@ -227,6 +226,7 @@ Wash::Result Wash::settle_cancels(Session& session) noexcept {
   const auto quiet = session.cancel_quiet();
   if (!quiet) return send(session, Step::ask_peer, kPeerQuestion);
   if (step_ == Step::settle || *quiet == std::chrono::milliseconds(0)) {
+    session.owes_quiet_ = false;
     session.cancel_settled();
     return Result::clean;
   }

@@ -353,6 +353,15 @@ TEST_F(PreparedLate, WhatMakesRoomForOneThatIsCanceledMakesRoomForTheNext) {
   EXPECT_NE(said.find(end_of(name + "_1")), said.npos);
 }
 
+// The cancel of a statement that has ended by itself, and the round trip behind it.
+void come_too_late(ScriptedServer& server) {
+  server.receive_message();
+  server.accept_cancel();
+  server.send(done());
+  server.receive_message();
+  server.send(empty_answer());
+}
+
 // A pooler's key. Those that give out keys of their own close the connection of a request when the
 // server has closed that of theirs. Seen failing: each cost the connection.
 TEST(PooledKey, ACancelThroughAPoolerIsOverWhenThatHasClosedItsConnection) {
@@ -360,11 +369,7 @@ TEST(PooledKey, ACancelThroughAPoolerIsOverWhenThatHasClosedItsConnection) {
       {message('R', int32(0)) + message('K', int32(0x7fffffff) + int32(1)) + message('Z', "I")});
   auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
   std::jthread peer([&] {
-    server.receive_message();
-    server.accept_cancel();
-    server.send(done());
-    server.receive_message();
-    server.send(empty_answer());
+    come_too_late(server);
     server.receive_message();
     server.send(done("SECOND"));
   });
@@ -382,11 +387,7 @@ TEST(RealKey, OfAPeerThatMayNotBeTheServerIsLeftForTheEndOfTheLease) {
   ScriptedServer server({welcome()});
   auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
   std::jthread peer([&] {
-    server.receive_message();
-    server.accept_cancel();
-    server.send(done());
-    server.receive_message();
-    server.send(empty_answer());
+    come_too_late(server);
     for (const char* tag : {"SECOND", "THIRD"}) {
       server.receive_message();
       server.send(done(tag));
@@ -396,6 +397,27 @@ TEST(RealKey, OfAPeerThatMayNotBeTheServerIsLeftForTheEndOfTheLease) {
   EXPECT_EQ(outcome.connection.exec("set x = 2").command_tag(), "SECOND");
   EXPECT_EQ(outcome.connection.exec("set x = 3").command_tag(), "THIRD") << "asked once only";
   EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::none) << "for the rest of the lease";
+  EXPECT_TRUE(outcome.connection.usable());
+  EXPECT_FALSE(outcome.connection.reusable());
+}
+
+// Seen failing: the quiet that the first one is owed was forgotten with the second.
+TEST(RealKey, OneThatHadItsEffectDoesNotSettleTheOneBefore) {
+  ScriptedServer server({welcome()});
+  auto outcome = server.connect("disable", {.statement_cache = 0, .drain_bound = 30s});
+  std::jthread peer([&] {
+    come_too_late(server);
+    server.receive_message();
+    server.accept_cancel();
+    server.send(canceled());
+    server.receive_message();
+    server.send(empty_answer());
+    server.receive_message();
+    server.send(done("THIRD"));
+  });
+  outcome.connection.exec({.by = 10ms}, "set x = 1");
+  EXPECT_THROW(outcome.connection.exec({.by = 10ms}, "set x = 2"), QueryTimeout);
+  EXPECT_EQ(outcome.connection.exec("set x = 3").command_tag(), "THIRD");
   EXPECT_TRUE(outcome.connection.usable());
   EXPECT_FALSE(outcome.connection.reusable());
 }
