@@ -12,9 +12,8 @@
 namespace tidegate::pq {
 namespace {
 
-// Each in the place that its hash gives: what is left of the hash, and the
-// edition. No lock, so that a fork() finds none held. Relaxed: each is complete
-// in itself.
+// Each in the place that its hash gives: what is left of the hash, and the edition. No lock, so
+// that a fork() finds none held. Relaxed: each is complete in itself.
 constexpr std::size_t kPlaces = 1024;
 constexpr std::uint64_t kEdition = (std::uint64_t{1} << 32U) - 1;
 std::array<std::atomic<std::uint64_t>, kPlaces> places{};

@@ -1,5 +1,4 @@
-// Editions of a text: the same statement in other words, for a pooler that has
-// a stale one for it.
+// Editions of a text: the same statement in other words, for a pooler that has a stale one for it.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +7,10 @@
 
 namespace tidegate::pq {
 
-// A pooler that shares statements gives one that is stale to each client that
-// comes, until it closes its connection to the server; some (Odyssey) do so
-// without a name, too. Only another text is another statement: so from then on,
-// and in the whole process, a comment goes with the text that nobody else's
-// has. Some texts more may get one, and some lose it, which costs a parse or a
+// A pooler that shares statements gives one that is stale to each client that comes, until it
+// closes its connection to the server; some (Odyssey) do so without a name, too. Only another text
+// is another statement: so from then on, and in the whole process, a comment goes with the text
+// that nobody else's has. Some texts more may get one, and some lose it, which costs a parse or a
 // failure. Any thread.
 void next_edition(std::string_view text) noexcept;
 // Of those that have none of their own.
@@ -23,8 +21,7 @@ void append_edition(std::string& text);
 // The text of an edition without its comment; any other is as it is.
 std::string_view without_edition(std::string_view text) noexcept;
 
-// An edition that is for a look only, and stays the same for so many seconds: a
-// pooler keeps each.
+// An edition that is for a look only, and stays the same for so many seconds: a pooler keeps each.
 std::string edition_for_a_look(std::string_view text, unsigned seconds);
 // From here on they are others: one was stale.
 void next_looks() noexcept;

@@ -40,8 +40,8 @@ bool send_deallocate(PGconn* connection, const std::string& command) noexcept {
 }
 #endif
 
-// What Params bound in the binary form of that type, as it would have bound it
-// as text. All but dates and times.
+// What Params bound in the binary form of that type, as it would have bound it as text. All but
+// dates and times.
 bool is_spelled(std::uint32_t type) noexcept {
   return type == oid::kBool || type == oid::kInt2 || type == oid::kInt4 || type == oid::kInt8 ||
          type == oid::kFloat4 || type == oid::kFloat8 || type == oid::kUuid;
@@ -109,8 +109,7 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
   return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
 }
 
-// What the statement under way names of its parameters' types: those that are
-// sent as bytes.
+// What the statement under way names of its parameters' types: those that are sent as bytes.
 std::vector<std::uint32_t> Session::declared_types() const {
   std::vector<std::uint32_t> types(params_.types(), params_.types() + params_.count());
   std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
@@ -131,10 +130,9 @@ const Prepared* Session::prepare() {
   return shares_names_ ? prepare_shared() : prepare_as(declared_types());
 }
 
-// Parse and Describe in one round trip, and around them what the server may
-// forget: what has been dropped before, and behind them, so that it goes only
-// for one that is there, what has to make room. Only outside a transaction,
-// which a statement that is gone already would abort.
+// Parse and Describe in one round trip, and around them what the server may forget: what has been
+// dropped before, and behind them, so that it goes only for one that is there, what has to make
+// room. Only outside a transaction, which a statement that is gone already would abort.
 const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   const std::vector<std::uint32_t> declared = declared_types();
   const std::uint32_t number = cache_.next_number();
@@ -168,8 +166,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
          PQpipelineSync(native()) == 1;
   require_sent(sent);
   const Prepare answer = read_prepare(answers);
-  // A cancel may have struck any of them; one that is made again in vain does
-  // no harm.
+  // A cancel may have struck any of them; one that is made again in vain does no harm.
   const bool canceled = struck_ != Limit::none || target().asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   const Prepared* added = nullptr;
@@ -203,24 +200,22 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   }
   cache_.forget_evicted();
   if (struck_ != Limit::none) throw_not_run();
-  // It may have struck what made room. Where earlier ones are in doubt that is
-  // not known.
+  // It may have struck what made room. Where earlier ones are in doubt that is not known.
   if (target().asked() && !in_doubt_) {
     throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
   }
   return added;
 }
 
-// Out of memory, or the connection is lost: what was sent is not worth an
-// answer.
+// Out of memory, or the connection is lost: what was sent is not worth an answer.
 void Session::require_sent(bool sent) {
   if (sent) return;
   set_broken(last_words(native()));
   throw_lost({.message = std::string(last_words(native()))});
 }
 
-// What has come of Parse and Describe, the first two commands of the last of
-// `parts`, each of which ends with a Sync; and leaves pipeline mode.
+// What has come of Parse and Describe, the first two commands of the last of `parts`, each of which
+// ends with a Sync; and leaves pipeline mode.
 Session::Prepare Session::read_prepare(int parts) {
   Prepare answer;
   ResultPtr& told = answer.told;
@@ -245,8 +240,7 @@ Session::Prepare Session::read_prepare(int parts) {
       case PGRES_PIPELINE_ABORTED: break;
       default:
         if (!is_error(result.get())) answer.parsed = true;
-        // Libpq adds words of its own to the server's last ones. What made room
-        // has its own errors.
+        // Libpq adds words of its own to the server's last ones. What made room has its own errors.
         if (ends || (commands < 2 && (told == nullptr || !is_error(told.get())))) {
           told = std::move(result);
         }
@@ -273,9 +267,8 @@ const Prepared* Session::find_prepared(std::string_view text) {
   return nullptr;
 }
 
-// The types of its parameters if it is prepared now, which is done. Empty when
-// it has none, or cannot be: then it is for the error that raised the question
-// to tell.
+// The types of its parameters if it is prepared now, which is done. Empty when it has none, or
+// cannot be: then it is for the error that raised the question to tell.
 std::vector<std::uint32_t> Session::types_now(const Prepared* prepared, Stale why) {
   try {
     if (shares_names_) return types_now_shared(prepared, why);
@@ -336,9 +329,8 @@ bool Session::is_of_changed_result(const PGresult* error) noexcept {
   return is(PG_DIAG_SQLSTATE, "0A000") && is(PG_DIAG_SOURCE_FUNCTION, "RevalidateCachedQuery");
 }
 
-// The server has changed its mind about a statement, or forgotten it: an ALTER
-// TABLE has changed its columns, or somebody has deallocated it behind our
-// back.
+// The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
+// its columns, or somebody has deallocated it behind our back.
 Session::Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
   if (prepared == nullptr || result == nullptr || !is_error(result)) return Stale::no;
   const auto field = [&](int code) {
@@ -348,8 +340,8 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
   const std::string_view sqlstate = field(PG_DIAG_SQLSTATE);
   if (is_of_changed_result(result)) return Stale::changed;
   if (sqlstate == "26000") {
-    // A pooler that maps names tells of its own. Functions that miss a
-    // statement have a context, and what is plain is no EXECUTE.
+    // A pooler that maps names tells of its own. Functions that miss a statement have a context,
+    // and what is plain is no EXECUTE.
     const bool ours =
         field(PG_DIAG_MESSAGE_PRIMARY).find(cache_.name_of(*prepared)) != std::string_view::npos;
     if (ours) return Stale::gone;
@@ -364,13 +356,12 @@ Session::Stale Session::staleness(const Prepared* prepared, const PGresult* resu
   return may_be_of_types && may_repeat ? Stale::perhaps : Stale::no;
 }
 
-// A name that is lost was deallocated where nobody saw it, and so were all the
-// others: of the pooler's names all texts get another edition, of ours each is
-// prepared again. The second time, and behind a pooler the first time, it is
-// taken for a pooler that does not map names: each use would find another
-// server session, and leave another name there. So none are used any more, and
-// those that are out stay until the pooler ends its sessions: nobody can say
-// which of them a DEALLOCATE would reach.
+// A name that is lost was deallocated where nobody saw it, and so were all the others: of the
+// pooler's names all texts get another edition, of ours each is prepared again. The second time,
+// and behind a pooler the first time, it is taken for a pooler that does not map names: each use
+// would find another server session, and leave another name there. So none are used any more, and
+// those that are out stay until the pooler ends its sessions: nobody can say which of them a
+// DEALLOCATE would reach.
 void Session::forget(const Prepared* prepared, Stale why) {
   if (prepared_ == prepared) prepared_ = nullptr;
   if (shares_names_ && why == Stale::perhaps) return cache_.doubt(prepared);

@@ -54,8 +54,7 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
   if (shares_names_) take_edition();
   params_.clear(where_);
   prepared_ = is_cached(options) ? find_prepared(statement_) : nullptr;
-  // A pooler may prepare it again, later, where the same text means other
-  // types.
+  // A pooler may prepare it again, later, where the same text means other types.
   if (prepared_ != nullptr && !shares_names_) params_.expect(prepared_->params());
   return params_;
 }

@@ -1,11 +1,9 @@
-// Prepared statements behind a pooler that maps their names (PgBouncer
-// from 1.21 on, Odyssey): it gives equal texts with equal types one statement
-// of the server's, whoever prepares them. So to prepare a text anew is answered
-// with the statement that is there, stale or not. What is true is told by a
-// statement without a name, which is nobody else's (Odyssey: if its text is,
-// too); its types are declared when the text gets a name, which makes it
-// another statement where the types are others. Where the named one is of no
-// use all the same, the text gets another edition.
+// Prepared statements behind a pooler that maps their names (PgBouncer from 1.21 on, Odyssey): it
+// gives equal texts with equal types one statement of the server's, whoever prepares them. So to
+// prepare a text anew is answered with the statement that is there, stale or not. What is true is
+// told by a statement without a name, which is nobody else's (Odyssey: if its text is, too); its
+// types are declared when the text gets a name, which makes it another statement where the types
+// are others. Where the named one is of no use all the same, the text gets another edition.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -88,9 +86,8 @@ Session::Prepare Session::look(unsigned seconds) {
   return read_prepare(1);
 }
 
-// A statement that has just been prepared cannot be stale, nor gone: it is
-// another's. Where the same text was good without a name, no error of the named
-// one is the text's.
+// A statement that has just been prepared cannot be stale, nor gone: it is another's. Where the
+// same text was good without a name, no error of the named one is the text's.
 bool Session::is_of_another(const Prepare& answer) const noexcept {
   const PGresult* const told = answer.told.get();
   if (!is_error(told) || has(Flag::broken)) return false;
@@ -101,8 +98,7 @@ bool Session::is_of_another(const Prepare& answer) const noexcept {
   return answer.parsed && (sqlstate == "26000" || is_of_changed_result(told));
 }
 
-// What went without a name is stale all the same: the pooler keeps a statement
-// by its text alone.
+// What went without a name is stale all the same: the pooler keeps a statement by its text alone.
 bool Session::is_of_another_text(const PGresult* result, std::string_view text) const noexcept {
   if (!shares_names_ || result == nullptr || !is_error(result)) return false;
   if (is_of_changed_result(result)) return true;

@@ -56,17 +56,22 @@ std::string edition_in(const std::string& parse) {
   return begin == parse.npos ? std::string() : parse.substr(begin, parse.find("*/") - begin);
 }
 
+// Gives these answers, one to each of the client's messages, which it appends to `sent`.
+void serve(ScriptedServer& server, const std::vector<std::string>& answers,
+           std::vector<std::string>& sent) {
+  for (const std::string& each : answers) {
+    sent.push_back(server.receive_message());
+    server.send(each);
+  }
+}
+
 // Connected, and what the client sends is kept, message by message.
 class SharedStatements : public testing::Test {
  protected:
-  // Gives these answers, one to each of the client's messages, on a thread of its own.
+  // On a thread of its own.
   void answer(std::vector<std::string> answers) {
-    answers_ = std::jthread([this, answers = std::move(answers)] {
-      for (const std::string& each : answers) {
-        sent_.push_back(server_.receive_message());
-        server_.send(each);
-      }
-    });
+    answers_ =
+        std::jthread([this, answers = std::move(answers)] { serve(server_, answers, sent_); });
   }
   void expect_all_answered() { answers_.join(); }
 
@@ -213,12 +218,8 @@ TEST(SharedStatementsUnrecognized, AStatementThatIsStaleWhenItIsNewTellsOfThePoo
   ScriptedServer server({welcome()});
   Connection connection = server.connect("disable", {.statement_cache = 8}).connection;
   std::vector<std::string> sent;
-  std::jthread answers([&] {
-    for (const std::string& each : {parsed() + changed_result() + ready(), ran_without_name()}) {
-      sent.push_back(server.receive_message());
-      server.send(each);
-    }
-  });
+  std::jthread answers(
+      [&] { serve(server, {parsed() + changed_result() + ready(), ran_without_name()}, sent); });
   EXPECT_EQ(connection.exec("insert into g values (1)").command_tag(), "INSERT 0 1");
   answers.join();
   EXPECT_EQ(name_in(sent[1]), "");
@@ -245,12 +246,7 @@ TEST(SharedStatementsInTransactions, OneIsLostAtMost) {
                  {begun(), made_there(), parsed() + changed_result() + ready("E"), rolled_back()});
     }
     std::vector<std::string> sent;
-    std::jthread answers([&] {
-      for (const std::string& each : all) {
-        sent.push_back(server.receive_message());
-        server.send(each);
-      }
-    });
+    std::jthread answers([&] { serve(server, all, sent); });
     one.exec_script("begin");
     if (connection == 0) {
       EXPECT_THROW(one.exec(text), QueryError);
@@ -278,12 +274,7 @@ TEST(SharedStatementsInTransactions, OneThatGoesStaleIsNotMadeAgain) {
   ScriptedServer server({welcome_of_a_pooler()});
   Connection one = server.connect("disable", {.statement_cache = 8}).connection;
   std::vector<std::string> sent;
-  std::jthread answers([&] {
-    for (const std::string& each : all) {
-      sent.push_back(server.receive_message());
-      server.send(each);
-    }
-  });
+  std::jthread answers([&] { serve(server, all, sent); });
   one.exec_script("begin");
   EXPECT_EQ(one.exec(text).command_tag(), "INSERT 0 1");
   EXPECT_THROW(one.exec(text), QueryError);
