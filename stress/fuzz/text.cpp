@@ -111,7 +111,7 @@ std::optional<std::string> unquoted(std::string_view json) {
   std::string out;
   for (std::size_t i = 0; i < json.size(); ++i) {
     const char c = json[i];
-    if (c == '"' || (c >= 0 && c < ' ')) return std::nullopt;
+    if (c == '"' || static_cast<unsigned char>(c) < 0x20) return std::nullopt;
     if (c != '\\') {
       out += c;
       continue;

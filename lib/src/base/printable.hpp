@@ -17,7 +17,10 @@ inline constexpr std::size_t kShownWhole = std::size_t{64} * 1024;
 // How many bytes the UTF-8 sequence at the front has; 0 = it is none (RFC 3629, section 4).
 std::size_t utf8_length(std::string_view text) noexcept;
 
-constexpr bool is_control(char c) noexcept { return (c >= 0 && c < ' ') || c == '\x7f'; }
+// Of ASCII. Whether a char may be below 0 differs from machine to machine.
+constexpr bool is_control(char c) noexcept {
+  return static_cast<unsigned char>(c) < 0x20 || c == '\x7f';
+}
 // The code of a valid sequence above ASCII that is not to be seen but done: C1, the two line
 // separators, what turns the direction of writing. 0 for any other.
 std::uint32_t acting(std::string_view sequence) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/printable.hpp"
 #include "pool/config_keys.hpp"
 #include "pool/nearest.hpp"
 #include "pq/option_check.hpp"
@@ -153,7 +154,7 @@ std::string shown_value(std::string_view value) {
   constexpr std::size_t kMost = 60;
   std::string text(value.substr(0, kMost));
   for (char& c : text) {
-    if ((c >= 0 && c < ' ') || c == 127) c = '?';
+    if (is_control(c)) c = '?';
   }
   return value.size() > kMost ? text + "..." : text;
 }

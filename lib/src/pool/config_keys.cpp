@@ -8,6 +8,7 @@
 
 #include <tidegate/base/duration.hpp>
 
+#include "base/printable.hpp"
 #include "pool/config_check.hpp"
 
 namespace tidegate::detail {
@@ -111,8 +112,7 @@ Wrong read(std::string_view text, std::chrono::duration<Rep, Period>& value, con
 // Text: a name.
 Wrong check(const std::string& text, const ConfigKey&) {
   if (text.empty()) return "must not be empty";
-  if (std::any_of(text.begin(), text.end(),
-                  [](char c) { return (c >= 0 && c < ' ') || c == 127; })) {
+  if (std::any_of(text.begin(), text.end(), is_control)) {
     return "must not hold control characters";
   }
   if (may_hold_keyword("pool_name", text)) return "must not hold '='; an empty value is written ''";
