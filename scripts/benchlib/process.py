@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 TICK = 0.5  # seconds
 PATIENCE = 20  # seconds for a child to clean up after SIGTERM
@@ -33,7 +34,14 @@ class Interrupted(Exception):
         self.signal = number
 
 
+# Signals that wait for the end of uninterrupted(); None outside of it.
+held = None
+
+
 def interrupt(number, _frame):
+    if held is not None:
+        held.append(number)
+        return
     for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)  # while the children clean up
     raise Interrupted(number)
@@ -44,6 +52,23 @@ def signals_as_exceptions():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     yield
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """For whoever starts a process and notes it: a signal in between would leave it to nobody. It
+    raises at the end. (Python tells signals to the main thread alone.)"""
+    global held
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = []
+    try:
+        yield
+    finally:
+        came, held = held, None
+        if came:
+            interrupt(came[0], None)
 
 
 def run_main(main):
@@ -68,10 +93,13 @@ def run(command, tick=None, **options):
     """Runs a command in a process group of its own and gives its status, and what it wrote to the
     pipes that `options` ask for, whatever bytes those are. When this script is interrupted, the
     whole group ends first. Meanwhile calls `tick` twice a second."""
-    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          encoding="utf-8", errors="replace", process_group=0,
-                          **options) as child:
+    child = None
+    with contextlib.ExitStack() as reaped:
         try:
+            with uninterrupted():
+                child = reaped.enter_context(subprocess.Popen(
+                    [str(word) for word in command], stdin=subprocess.DEVNULL, encoding="utf-8",
+                    errors="replace", process_group=0, **options))
             while True:
                 try:
                     out, err = child.communicate(timeout=TICK if tick else None)
@@ -79,7 +107,8 @@ def run(command, tick=None, **options):
                 except subprocess.TimeoutExpired:
                     tick()
         except BaseException:
-            end_group(child)
+            if child:
+                end_group(child)
             raise
     return child.returncode, out, err
 

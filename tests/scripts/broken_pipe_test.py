@@ -74,6 +74,19 @@ class WhoseOutputNobodyReads(unittest.TestCase):
         done = subprocess.run(["python3", "-c", code], cwd=SCRIPTS, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", ""))
 
+    # A fuzzer that had just been started, and was not noted yet, outlived its script.
+    def test_a_signal_waits_until_what_was_started_is_noted(self):
+        code = ("import signal; from benchlib import process\n"
+                "try:\n"
+                "    with process.signals_as_exceptions(), process.uninterrupted():\n"
+                "        signal.raise_signal(signal.SIGTERM)\n"
+                "        print('noted')\n"
+                "    print('never')\n"
+                "except process.Interrupted as interrupted:\n"
+                "    print(interrupted.signal, process.held)")
+        done = subprocess.run(["python3", "-c", code], cwd=SCRIPTS, capture_output=True, text=True)
+        self.assertEqual((done.stdout, done.stderr), ("noted\n15 None\n", ""))
+
     def test_errors_as_well(self):
         reading, writing = os.pipe()
         os.close(reading)
