@@ -169,6 +169,7 @@ class BatchRun {
   bool plain_ = false;                       // and what it saw
   std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
   Session::Stale how_stale_ = Session::Stale::no;
+  bool has_begun_ = false;    // a statement has begun a transaction
   bool took_effect_ = false;  // a statement may have, for good
   BatchResults results_{};
   const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
@@ -304,6 +305,10 @@ BatchResults BatchRun::run() {
     pipeline.next();
   }
   if (!pipeline.synced()) require_connection(nullptr);  // nobody knows how the transaction ended
+  if (session_.is_left_inside() && !has_begun_) {
+    session_.left_inside();
+    require_connection(nullptr);
+  }
   // Not before: what is still to be sent goes by that name.
   if (stale_ && how_stale_ != Session::Stale::perhaps) {
     session_.forget(prepared_[*stale_], how_stale_);
@@ -383,6 +388,7 @@ void BatchRun::take(ResultPtr result) {
   }
   session_.note_command(result.get(), text(i), prepared_[i]);
   if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
+  has_begun_ = has_begun_ || begins_transaction(result.get());
   took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
   auto kept = std::make_unique<Result>();
   // A statement that is repeated has the columns of the one before.

@@ -166,6 +166,10 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
          PQpipelineSync(native()) == 1;
   require_sent(sent);
   const Prepare answer = read_prepare(answers);
+  if (is_left_inside()) {
+    left_inside();
+    throw_lost({.message = std::string(broken_reason())});
+  }
   // A cancel may have struck any of them; one that is made again in vain does no harm.
   const bool canceled = struck_ != Limit::none || target().asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();

@@ -84,11 +84,13 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   if (PQpipelineStatus(native()) != PQ_PIPELINE_OFF) {
     throw_usage("pipeline mode was left on through native_handle()");
   }
-  if (PQtransactionStatus(native()) == PQTRANS_ACTIVE) {
+  const PGTransactionStatusType status = PQtransactionStatus(native());
+  if (status == PQTRANS_ACTIVE) {
     throw_usage(
         "another command is already in progress, started through "
         "native_handle()");
   }
+  outside_ = status == PQTRANS_IDLE;
 }
 
 // It can be canceled from here on, so end_statement() has to follow. Not before its parameters are

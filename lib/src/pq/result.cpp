@@ -54,6 +54,13 @@ bool is_copy(const PGresult* result) noexcept {
   return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
 }
 
+bool begins_transaction(const PGresult* result) noexcept {
+  if (result == nullptr) return false;
+  // That of a result without one is empty. libpq takes no constant here, and changes nothing.
+  const std::string_view tag = PQcmdStatus(const_cast<PGresult*>(result));
+  return tag == "BEGIN" || tag == "START TRANSACTION";
+}
+
 QueryReport report_of(const PGresult* result) {
   QueryReport report{.severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED),
                      .sqlstate = field(result, PG_DIAG_SQLSTATE),

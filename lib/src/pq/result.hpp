@@ -60,6 +60,8 @@ struct Result {
 bool is_error(const pg_result* result) noexcept;
 // The beginning of a COPY, in whichever direction.
 bool is_copy(const pg_result* result) noexcept;
+// Of BEGIN or START TRANSACTION. `result` may be null.
+bool begins_transaction(const pg_result* result) noexcept;
 
 // Every field of the server's report in an error or notice; `statement` is left empty.
 QueryReport report_of(const pg_result* result);

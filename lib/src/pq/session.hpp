@@ -260,6 +260,8 @@ class Session final : public SessionState {
   // stream.cpp
   enum class Asked : std::uint8_t { one_statement, script };
   Answer read_answer(Stream* rows, Asked asked = Asked::one_statement);
+  bool is_left_inside() const noexcept;
+  void left_inside() noexcept;
   void hand_on(Stream& rows, ResultPtr result);
   void leave(Stream& rows) noexcept;
 
@@ -373,6 +375,7 @@ class Session final : public SessionState {
   bool may_be_undone_ : 1 = false;         // what has changed the meaning of texts, by a rollback
   bool owes_quiet_ : 1 = false;  // a cancel that is over for this lease may come in the next
   bool in_doubt_ : 1 = false;    // a cancel may strike at any time: not waited for again
+  bool outside_ : 1 = false;     // no transaction was open as the statement was begun
   Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent

@@ -65,7 +65,25 @@ Session::Answer Session::read_answer(Stream* rows, Asked asked) {
   }
   const bool has_ended = PQtransactionStatus(native()) != PQTRANS_ACTIVE;
   if (!has_ended && !is_error(answer.result.get())) answer.result.reset();
+  if (asked == Asked::one_statement && is_left_inside() &&
+      !begins_transaction(answer.result.get())) {
+    left_inside();
+    answer.result.reset();
+  }
   return answer;
+}
+
+// Whether a transaction is open now and was not before. Where no statement has begun it, what
+// stands between us and the server has, and what was answered in it is undone with it
+// (docs/poolers.md).
+bool Session::is_left_inside() const noexcept {
+  return outside_ && PQtransactionStatus(native()) == PQTRANS_INTRANS;
+}
+
+void Session::left_inside() noexcept {
+  set_broken(
+      "the statement was run in a transaction that nobody has begun, and that was left open: a "
+      "pooler in between has begun it, and what was done in it is undone");
 }
 
 // Once it is left, or a limit is reached, the rest of the rows is canceled, and what comes all the

@@ -175,6 +175,54 @@ TEST_F(UnaskedAnswer, ASecondResultOfACopyThatHasNotBegunEndsTheSession) {
   is_lost(complete("COPY 0") + complete("COPY 0"), kAnswer, [&] { copy_in(); });
 }
 
+// ---- a transaction that nobody has begun -------------------------------------------------------
+
+// As Pgpool-II 4.3 does with one server: whatever comes by the extended protocol is run in a
+// transaction of its own making, which it leaves open. The client's INSERT was answered for, and
+// was undone without a word when its lease ended.
+constexpr const char* kInside = "in a transaction that nobody has begun";
+std::string inside() { return message('Z', "T"); }
+
+TEST_F(UnaskedAnswer, ATransactionBehindAStatementEndsTheSession) {
+  connect();
+  is_lost(bound() + complete("INSERT 0 1") + inside(), kInside,
+          [&] { connection_.exec("insert into t values (1)"); });
+}
+TEST_F(UnaskedAnswer, ATransactionBehindRowsOneByOneEndsTheSession) {
+  connect();
+  is_lost(bound() + complete("UPDATE 0") + inside(), kInside,
+          [&] { connection_.each("update t set a = 1 returning a", [](const Row&) {}); });
+}
+TEST_F(UnaskedAnswer, ATransactionBehindABatchEndsTheSession) {
+  connect();
+  is_lost(bound() + complete("INSERT 0 1") + bound() + complete("INSERT 0 1") + inside(), kInside,
+          [&] { run_batch(); });
+}
+TEST_F(UnaskedAnswer, ATransactionBehindAPreparationEndsTheSession) {
+  connect(8);
+  is_lost(message('1', "") + message('t', int16(0)) + message('n', "") + inside(), kInside,
+          [&] { connection_.exec("insert into t values (1)"); });
+}
+TEST_F(UnaskedAnswer, ATransactionThatAStatementHasBegunIsItsOwn) {
+  connect();
+  for (const char* tag : {"BEGIN", "START TRANSACTION"}) {
+    std::jthread server = answer(bound() + complete(tag) + inside());
+    connection_.exec("start transaction");
+    server.request_stop();
+    server.join();
+    server = answer(bound() + complete("INSERT 0 1") + inside());
+    connection_.exec("insert into t values (1)");
+    server.request_stop();
+    server.join();
+    server = answer(bound() + complete("COMMIT") + ready());
+    connection_.exec("commit");
+  }
+  const std::jthread server =
+      answer(bound() + complete("BEGIN") + bound() + complete("INSERT 0 1") + inside());
+  run_batch();
+  EXPECT_TRUE(connection_.is_open());
+}
+
 // ---- an end that comes too early -------------------------------------------------------------
 
 TEST_F(UnaskedAnswer, APipelineThatIsOverBeforeItsAnswersEndsTheSession) {
