@@ -27,13 +27,13 @@ constexpr int kServerConnections = 8;
 
 // `kind` is one of tests/support/other_pooler.py. In front of `server`, "server=FOLDER:PORT"; of
 // the tests' own without it.
-std::vector<std::string> command(const std::string& kind, const std::string& server = {}) {
+std::vector<std::string> pooler_command(const std::string& kind, const std::string& server = {}) {
   std::vector<std::string> words{(repository() / "tests/support/other_pooler.py").string(), kind,
                                  std::to_string(kServerConnections)};
   if (!server.empty()) words.push_back(server);
   return words;
 }
-std::string conninfo(const Companion& pooler) {
+std::string pooler_conninfo(const Companion& pooler) {
   return "host=127.0.0.1 port=" + pooler.said(0) +
          " user=postgres dbname=postgres pool_name=pooled ";
 }
@@ -46,14 +46,14 @@ class OtherPooler : public testing::TestWithParam<const char*> {
   }
   void lead_to(const std::string& server) {
     pooler_.reset();
-    pooler_.emplace(command(GetParam(), server));
+    pooler_.emplace(pooler_command(GetParam(), server));
   }
   static bool is(const char* name) { return std::string(GetParam()).rfind(name, 0) == 0; }
   PoolConfig config(const std::string& rest) const {
-    return PoolConfig::parse(conninfo(*pooler_) + rest);
+    return PoolConfig::parse(pooler_conninfo(*pooler_) + rest);
   }
 
-  std::optional<Companion> pooler_{std::in_place, command(GetParam())};
+  std::optional<Companion> pooler_{std::in_place, pooler_command(GetParam())};
   Pool direct_{"pool_max_conns=1"};
 };
 
@@ -229,7 +229,7 @@ TEST_P(OtherPooler, APoolForPrimariesTakesNoStandby) {
   }));
 }
 
-class Told : public tidegate::Observer {
+class HearsOfDropped : public tidegate::Observer {
  public:
   void parameter_dropped(const ParameterDropped& event) override {
     const std::lock_guard lock(mutex_);
@@ -250,7 +250,7 @@ TEST_P(OtherPooler, WhatItDropsOfTheConninfoIsTold) {
   const bool drops = is("pgagroal");
   Pool{config("pool_max_conns=1")}.exec("select 1");  // a session that is there already
   const std::string asked = "pool_max_conns=1 client_encoding=LATIN1 ";
-  const auto told = std::make_shared<Told>();
+  const auto told = std::make_shared<HearsOfDropped>();
   PoolConfig loose = config(asked);
   loose.observer = told;
   Pool pool{std::move(loose)};
@@ -274,12 +274,12 @@ TEST_P(OtherPooler, WhatItDropsOfTheConninfoIsTold) {
 // run in a transaction that Pgpool-II begins and leaves open. Seen failing: an INSERT that was
 // answered for, and was undone when its lease ended.
 TEST(PgpoolRaw, AWriteIsStoredOrAnError) {
-  const Companion pgpool(command("pgpool-raw"));
+  const Companion pgpool(pooler_command("pgpool-raw"));
   if (is_missing(pgpool)) GTEST_SKIP() << "Pgpool-II is not installed";
   Pool direct{"pool_max_conns=1"};
   direct.exec_script("drop table if exists tally; create table tally (n int)");
   for (const char* cache : {"pool_statement_cache=0", "pool_statement_cache=16"}) {
-    Pool pool{conninfo(pgpool) + "pool_max_conns=1 " + cache};
+    Pool pool{pooler_conninfo(pgpool) + "pool_max_conns=1 " + cache};
     const auto stored = [&](const std::function<void()>& write) {
       bool done = true;
       try {
