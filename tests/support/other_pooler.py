@@ -69,7 +69,7 @@ backend_clustering_mode = '{mode}'
 sr_check_period = 0
 listen_addresses = '127.0.0.1'
 port = {port}
-unix_socket_directories = '{folder}'
+{sockets_in} = '{folder}'
 pcp_listen_addresses = ''
 pcp_port = {other_port}
 pcp_socket_dir = '{folder}'
@@ -91,7 +91,7 @@ class Odyssey:
     program = "odyssey"
     ends_by = signal.SIGINT
 
-    def configure(self, folder, settings):
+    def configure(self, folder, settings, version):
         names = settings["mode"] == "transaction"
         text = ODYSSEY.format(**settings, prepared="pool_reserve_prepared_statement yes" if names else "")
         (folder / "conf").write_text(text)
@@ -102,7 +102,7 @@ class Pgagroal:
     program = "pgagroal"
     ends_by = signal.SIGINT
 
-    def configure(self, folder, settings):
+    def configure(self, folder, settings, version):
         # By TCP 2.1 has no room for a server's port of five digits; to the name of its socket it adds its own.
         name = f".s.PGSQL.{settings['server_port']}"
         for each in (name, f"{name}.{settings['port']}"):
@@ -116,9 +116,10 @@ class Pgpool:
     program = "pgpool"
     ends_by = signal.SIGINT
 
-    def configure(self, folder, settings):
+    def configure(self, folder, settings, version):
         # One process a client, and a connection for each cancel that is on its way.
-        text = PGPOOL.format(**settings, other_port=free_port(), children=settings["connections"] + 16)
+        text = PGPOOL.format(**settings, other_port=free_port(), children=settings["connections"] + 16,
+                             sockets_in="unix_socket_directories" if version >= (4, 4) else "socket_dir")
         (folder / "conf").write_text(text)
         return ["-n", "-f", folder / "conf"]
 
@@ -128,8 +129,7 @@ KINDS = {"odyssey": Odyssey, "pgagroal": Pgagroal, "pgpool": Pgpool}
 
 def version_of(program):
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
-    return found.group() if found else "unknown"
+    return re.search(r"\d+(\.\d+)+", said.stdout + said.stderr).group()
 
 
 def main():
@@ -147,10 +147,11 @@ def main():
         port = free_port()
         settings = {"folder": folder, "port": port, "sockets": sockets, "server_port": server_port, "mode": mode,
                     "user": os.environ["PGUSER"], "connections": int(sys.argv[2])}
-        words = kind.configure(folder, settings)
+        version = version_of(program)
+        words = kind.configure(folder, settings, tuple(map(int, version.split("."))))
         command = [*unprivileged(folder), program, *words]
         with start(command, folder, port, ends_by=kind.ends_by):
-            print(port, version_of(program), flush=True)
+            print(port, version, flush=True)
             sys.stdin.read()
 
 
