@@ -2,9 +2,9 @@
 //
 // Eight threads on eight connections. Every fourth statement takes 200 ms and has a deadline of 10
 // ms, so that it is canceled; one in sixteen takes as long as its deadline, so that the request may
-// come too late; the rest is short. `direct` is the server over TCP, `pgbouncer` in transaction
-// mode with as many server connections (left out where there is none), `pooler` whatever the
-// connection string in TIDEGATE_BENCH_POOLER leads to.
+// come too late; the rest is short. `direct` is the server over TCP, `pooler` whatever the
+// connection string in TIDEGATE_BENCH_POOLER leads to, and the others are poolers with as many
+// server connections, left out where they are not installed (scripts/setup --poolers).
 //
 // items_per_second  statements, canceled ones included
 // canceled          of those, per second
@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -84,17 +85,34 @@ void add(const char* way, Conninfo conninfo) {
       ->UseRealTime();
 }
 
+bool is_installed(const std::string& program) {
+  return ::access(("/usr/sbin/" + program).c_str(), X_OK) == 0 ||
+         ::access(("/usr/bin/" + program).c_str(), X_OK) == 0;
+}
+
+// `command`: a script of tests/support, and its words.
+void add_pooler(const std::string& program, const std::string& way,
+                std::vector<std::string> command) {
+  if (!is_installed(program)) return;
+  command.front() = (tidegate::test::repository() / "tests/support" / command.front()).string();
+  add(way.c_str(), [command] {
+    static std::map<std::string, tidegate::test::Companion> running;
+    const auto [pooler, _] = running.try_emplace(command.at(command.size() - 2), command);
+    return "host=127.0.0.1 user=postgres dbname=postgres port=" + pooler->second.said(0);
+  });
+}
+
 }  // namespace
 
 void add_deadline_rows() {
   add("direct", tcp_conninfo);
-  if (::access("/usr/sbin/pgbouncer", X_OK) == 0) {
-    add("pgbouncer", [] {
-      static const tidegate::test::Companion bouncer(
-          {(tidegate::test::repository() / "tests/support/pgbouncer.py").string(),
-           std::to_string(kThreads)});
-      return "host=127.0.0.1 port=" + bouncer.said(0);
-    });
+  const std::string connections = std::to_string(kThreads);
+  add_pooler("pgbouncer", "pgbouncer", {"pgbouncer.py", connections});
+  for (const char* kind : {"odyssey-transaction", "pgagroal-session", "pgagroal-performance",
+                           "pgpool-streaming_replication"}) {
+    const std::string name = kind;
+    add_pooler(name.substr(0, name.find('-')), name.substr(0, name.find('_')),
+               {"other_pooler.py", name, connections});
   }
   if (const char* const pooler = std::getenv("TIDEGATE_BENCH_POOLER")) {
     add("pooler", [pooler] { return std::string(pooler); });
