@@ -1,6 +1,9 @@
 #include <tidegate/core/policy.hpp>
 
+#include <algorithm>
 #include <limits>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -189,6 +192,36 @@ TEST(Backoff, TheCeilingDoublesUpToItsMost) {
     const nanoseconds step = backoff(r.failures, 100ms, 10s, almost_one);
     EXPECT_LE(step, r.ceiling) << r.failures;
     EXPECT_GT(step, r.ceiling - 10us) << r.failures;
+  }
+}
+
+// What was away is missed until the step is over that began while it was: an Odyssey away for 5 s
+// once for up to 11 s more, its logins included. The rows are those of docs/guarantees.md.
+TEST(Backoff, AnOutageIsMissedForOneStepAtMost) {
+  struct Row {
+    nanoseconds outage, mean, p99;  // beyond its end
+  };
+  constexpr std::size_t kOutages = 20'000;
+  std::minstd_rand random(1);
+  std::uniform_real_distribution<double> draw;
+  for (const Row& r : std::vector<Row>{
+           {100ms, 70ms, 180ms}, {1s, 690ms, 3s}, {5s, 2900ms, 9s}, {60s, 3300ms, 9s}}) {
+    std::vector<nanoseconds> missed(kOutages);
+    for (nanoseconds& each : missed) {
+      nanoseconds now{};
+      for (std::uint32_t failures = 1; now < r.outage; ++failures) {
+        now += backoff(failures, 100ms, 10s, draw(random));
+      }
+      each = now - r.outage;
+      ASSERT_LE(each, 10s);
+    }
+    std::sort(missed.begin(), missed.end());
+    const nanoseconds mean = std::accumulate(missed.begin(), missed.end(), 0ns) / kOutages;
+    const auto near = [](nanoseconds seen, nanoseconds said) {
+      return seen > said * 9 / 10 && seen < said * 11 / 10;
+    };
+    EXPECT_TRUE(near(mean, r.mean)) << r.outage / 1ms << " ms: " << mean / 1ms;
+    EXPECT_TRUE(near(missed[kOutages * 99 / 100], r.p99)) << r.outage / 1ms << " ms";
   }
 }
 
