@@ -9,26 +9,30 @@
 #include <gtest/gtest.h>
 
 #include "postgres/pool_support.hpp"
-#include "support/companion.hpp"
+#include "support/pgbouncer.hpp"
 
 namespace tidegate::test {
 namespace {
 
-class PgBouncer : public testing::Test {
+// With the statement cache off, and, where PgBouncer knows prepared statements (from 1.21 on), on.
+class PgBouncer : public testing::TestWithParam<int> {
  protected:
   static constexpr int kServerConnections = 2;
 
-  // Before 1.21 PgBouncer knows no prepared statements.
+  void SetUp() override {
+    if (GetParam() > 0 && bouncer_.version() < 121) {
+      GTEST_SKIP() << "PgBouncer maps the names of prepared statements from 1.21 on";
+    }
+  }
   std::string conninfo(const std::string& rest) const {
-    return "host=127.0.0.1 port=" + bouncer_.said(0) +
-           " pool_name=bounced pool_statement_cache=0 " + rest;
+    return bouncer_.conninfo() +
+           " pool_name=bounced pool_statement_cache=" + std::to_string(GetParam()) + " " + rest;
   }
 
-  Companion bouncer_{
-      {(repository() / "tests/support/pgbouncer.py").string(), std::to_string(kServerConnections)}};
+  Bouncer bouncer_{kServerConnections, {"max_prepared_statements=100"}};
 };
 
-TEST_F(PgBouncer, ManyClientsShareItsFewServerConnections) {
+TEST_P(PgBouncer, ManyClientsShareItsFewServerConnections) {
   constexpr int kThreads = 8;
   constexpr int kRounds = 50;
   Observer observer;
@@ -57,7 +61,7 @@ TEST_F(PgBouncer, ManyClientsShareItsFewServerConnections) {
   direct.exec("drop table tally");
 }
 
-TEST_F(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
+TEST_P(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
   Pool pool{conninfo("pool_max_conns=1")};
   pool.acquire()->exec("begin");
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
@@ -66,7 +70,7 @@ TEST_F(PgBouncer, WhoeverLeavesATransactionOpenHoldsUpNobody) {
 
 // Nothing of a request is left when the statement was canceled. Seen failing: each timeout cost a
 // connection.
-TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsUsedAgain) {
+TEST_P(PgBouncer, AConnectionWhoseStatementWasCanceledIsUsedAgain) {
   Pool pool{conninfo("pool_max_conns=1")};
   pool.exec("select 1");
   EXPECT_THROW(pool.exec({.by = 50ms}, "select pg_sleep(600)"), QueryTimeout);
@@ -76,7 +80,7 @@ TEST_F(PgBouncer, AConnectionWhoseStatementWasCanceledIsUsedAgain) {
 
 // It ignores the cancel of a statement that waits in its queue. Only the end of the connection
 // takes the statement out of there; nothing is gained by a wait for drain_bound, 1 s, before that.
-TEST_F(PgBouncer, AStatementInItsQueueIsGivenUpSoonAndNeverRun) {
+TEST_P(PgBouncer, AStatementInItsQueueIsGivenUpSoonAndNeverRun) {
   Pool direct{"pool_max_conns=1"};
   direct.exec_script("drop table if exists tally; create table tally (n int)");
   Pool pool{conninfo("pool_max_conns=3")};
@@ -102,7 +106,7 @@ TEST_F(PgBouncer, AStatementInItsQueueIsGivenUpSoonAndNeverRun) {
   direct.exec("drop table tally");
 }
 
-TEST_F(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
+TEST_P(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
   Pool pool{conninfo("pool_max_conns=2")};
   pool.exec_script("drop table if exists tally; create table tally (n int)");
   pool.transact([](Transaction& transaction) {
@@ -123,7 +127,7 @@ TEST_F(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
 
 // Deadlines that race their statements: some requests come too late, when nobody knows it yet.
 // Seen failing: of two connections one was set aside after each, and retired at one a second.
-TEST_F(PgBouncer, AStormOfTimeoutsCostsNoConnectionAndStrikesNobodyElse) {
+TEST_P(PgBouncer, AStormOfTimeoutsCostsNoConnectionAndStrikesNobodyElse) {
   constexpr int kRounds = 100;
   Pool pool{conninfo("pool_max_conns=2")};
   std::atomic<int> timed_out{0};
@@ -146,6 +150,8 @@ TEST_F(PgBouncer, AStormOfTimeoutsCostsNoConnectionAndStrikesNobodyElse) {
   EXPECT_EQ(pool.stats().created, 2u);
   EXPECT_EQ(pool.stats().destroyed.reset, 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(StatementCache, PgBouncer, testing::Values(0, 16));
 
 }  // namespace
 }  // namespace tidegate::test
