@@ -1,6 +1,6 @@
 #include "pg/load.hpp"
 
-#include <time.h>
+#include <sys/resource.h>
 
 #include <atomic>
 
@@ -38,17 +38,23 @@ void under_load(const Run& run, PgPool& pool, const Load& load,
   under_load(run, act, meanwhile);
 }
 
-double share_of_a_core(std::chrono::milliseconds time) {
+Use use_in(std::chrono::milliseconds time) {
   const auto used = [] {
-    timespec t{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+    rusage all{};
+    ::getrusage(RUSAGE_SELF, &all);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
+    return Use{.of_a_core = seconds(all.ru_utime) + seconds(all.ru_stime),
+               .wakes = static_cast<double>(all.ru_nvcsw)};
   };
   const auto began = std::chrono::steady_clock::now();
-  const auto before = used();
+  const Use before = used();
   pause(time);
+  const Use after = used();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  return std::chrono::duration<double>(used() - before) / took;
+  return {.of_a_core = (after.of_a_core - before.of_a_core) / took.count(),
+          .wakes = (after.wakes - before.wakes) / took.count()};
 }
 
 }  // namespace tidegate::stress

@@ -33,8 +33,12 @@ void under_load(const Run& run, PgPool& pool, const Load& load,
 void under_load(const Run& run, const std::function<void(Actor&)>& act,
                 const std::function<void()>& meanwhile);
 
-// The processor time of this process in `time`, in which the calling thread does nothing: a share
-// of one core (I12).
-double share_of_a_core(std::chrono::milliseconds time);
+// What this process does in `time`, in which the calling thread does nothing (I12). Time of a
+// processor alone would not do: a connect takes several times as much beside other programs.
+struct Use {
+  double of_a_core;  // processor time, a share of one core
+  double wakes;      // how often a thread has slept, a second
+};
+Use use_in(std::chrono::milliseconds time);
 
 }  // namespace tidegate::stress
