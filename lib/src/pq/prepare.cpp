@@ -206,6 +206,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   if (struck_ != Limit::none) throw_not_run();
   // It may have struck what made room. Where earlier ones are in doubt that is not known.
   if (target().asked() && !in_doubt_) {
+    target().note_canceled(false);
     throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
   }
   return added;

@@ -8,6 +8,7 @@
 
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>
+#include <tidegate/pq/session_monitor.hpp>
 
 #include "unit/pq/scripted_server.hpp"
 
@@ -58,6 +59,16 @@ TEST_F(CanceledPreparation, IsNotRunWhereTheCancelCameTooLateToStrikeIt) {
   const std::string said = canceled_with(prepared(), outcome.connection);
   EXPECT_FALSE(is_run(said));
   EXPECT_EQ(error_, "the statement was canceled before it was run");
+}
+
+// The report of a close asks for that: it said of a statement that its user saw canceled that it
+// was not. Seen once in thirty runs of LateLease.IsCanceledAndReported.
+TEST_F(CanceledPreparation, CountsAsCanceledWhereItIsNotRun) {
+  pq::ConnectOutcome outcome =
+      server_.connect("disable", {.statement_cache = 1, .drain_bound = 30s});
+  const pq::SessionMonitor monitor = outcome.connection.monitor();
+  canceled_with(prepared(), outcome.connection);
+  EXPECT_EQ(monitor.cancels().canceled, 1u);
 }
 
 TEST_F(CanceledPreparation, IsNotRunWhereTheCancelStruck) {

@@ -34,7 +34,7 @@ struct CancelTally {
   std::uint32_t sent = 0;      // requests
   std::uint32_t answered = 0;  // of those: the server has closed their connection, its part is done
   std::uint32_t reset = 0;     // of those: their connection ended otherwise; the outcome is unknown
-  std::uint32_t canceled = 0;  // statements that the server says it has canceled
+  std::uint32_t canceled = 0;  // statements: the server says so, or they were not run after all
 };
 
 // One small word of flags, so that a lease that runs no statement costs one load here, at its
