@@ -93,6 +93,7 @@ pool_with() {
   } >"$temp/pgbouncer.ini"
   "${as_nobody[@]}" "$root/usr/sbin/pgbouncer" -q "$temp/pgbouncer.ini" >"$temp/pgbouncer.log" 2>&1 &
   pids+=($!)
+  # shellcheck disable=SC2034  # read by those who source this
   pooler="host=$temp/socket port=6432 user=$PGUSER dbname=$PGDATABASE"
   local tries=0
   until [ -S "$temp/socket/.s.PGSQL.6432" ]; do

@@ -1,5 +1,6 @@
 # What the bash scripts share. Sourced, never run.
 
+# shellcheck disable=SC2034  # read by those who source this
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 script=${0##*/}
 
