@@ -52,7 +52,7 @@ host = 127.0.0.1
 port = {port}
 log_type = file
 log_path = {folder}/pgagroal.log
-max_connections = {connections}
+max_connections = {room}
 idle_timeout = 0
 validation = off
 pipeline = {mode}
@@ -80,7 +80,7 @@ work_dir = '{folder}'
 backend_hostname0 = '127.0.0.1'
 backend_port0 = {server_port}
 backend_data_directory0 = '{folder}'
-num_init_children = {children}
+num_init_children = {room}
 max_pool = 1
 enable_pool_hba = off
 pool_passwd = ''
@@ -117,8 +117,7 @@ class Pgpool:
     ends_by = signal.SIGINT
 
     def configure(self, folder, settings, version):
-        # One process a client, and a connection for each cancel that is on its way.
-        text = PGPOOL.format(**settings, other_port=free_port(), children=settings["connections"] + 16,
+        text = PGPOOL.format(**settings, other_port=free_port(),
                              sockets_in="unix_socket_directories" if version >= (4, 4) else "socket_dir")
         (folder / "conf").write_text(text)
         return ["-n", "-f", folder / "conf"]
@@ -146,7 +145,8 @@ def main():
     with temporary_folder("tidegate-pooler-") as folder:
         port = free_port()
         settings = {"folder": folder, "port": port, "sockets": sockets, "server_port": server_port, "mode": mode,
-                    "user": os.environ["PGUSER"], "connections": int(sys.argv[2])}
+                    "user": os.environ["PGUSER"], "connections": int(sys.argv[2]),
+                    "room": int(sys.argv[2]) + 16}  # for the connections of cancels
         version = version_of(program)
         words = kind.configure(folder, settings, tuple(map(int, version.split("."))))
         command = [*unprivileged(folder), program, *words]

@@ -47,7 +47,10 @@ SessionAttrs::Look SessionAttrs::look(PGconn* connection, int wake_fd, Deadline 
   if (!pooler_of(connection).between) {
     const std::optional<bool> standby = flag_of(connection, "in_hot_standby");
     const std::optional<bool> read_only = flag_of(connection, "default_transaction_read_only");
-    if (standby && (!of_writes || read_only)) return judge(*standby || (of_writes && *read_only));
+    if (standby && (!of_writes || read_only)) {
+      const Look told = judge(*standby || (of_writes && *read_only));
+      if (told.verdict == Verdict::fits) return told;
+    }
   }
   const char* const question =
       of_writes ? "SHOW transaction_read_only" : "SELECT pg_catalog.pg_is_in_recovery()";

@@ -14,8 +14,9 @@ namespace tidegate::pq {
 
 // A pooler greets each client with what a server said when it was first met, which may be a standby
 // by now, or none any more. So libpq is told "any", and this looks: at what a server reports
-// (PostgreSQL 14 and later), which costs nothing; behind a pooler, and where nothing is reported,
-// by a query.
+// (PostgreSQL 14 and later), which costs nothing; behind a pooler, where nothing is reported, and
+// before a session is refused, by a query: not every pooler is known to be one, and a session that
+// one keeps (pgagroal) is greeted for as what it was when it began.
 class SessionAttrs {
  public:
   // A value of target_session_attrs for one attempt. All but these four are libpq's to judge.

@@ -69,13 +69,24 @@ TEST(SessionAttrsOfAScript, AServersOwnReportIs) {
     const bool wants_standby = each.fits[0] == 't' || each.fits == std::string("on");
     ScriptedServer fits({greeting(kServer, wants_standby ? "on" : "off", "off")});
     EXPECT_EQ(outcome(fits.port(), each.attributes), "") << each.attributes;
-    ScriptedServer not_so({greeting(kServer, wants_standby ? "off" : "on", "off")});
-    EXPECT_EQ(outcome(not_so.port(), each.attributes), each.text) << each.attributes;
   }
-  ScriptedServer read_only({greeting(kServer, "off", "on")});
-  EXPECT_EQ(outcome(read_only.port(), "read-write"), "session is read-only");
   ScriptedServer primary({greeting(kServer, "off", "on")});
   EXPECT_EQ(outcome(primary.port(), "primary"), "");
+}
+
+// A session that pgagroal keeps, which gives out the server's own number, is greeted for as what
+// the server was when it began: after a failover a pool for the primary never came to it.
+TEST(SessionAttrsOfAScript, NobodyIsRefusedForAReportAlone) {
+  for (const Case& each : kCases) {
+    const bool wants_standby = each.fits[0] == 't' || each.fits == std::string("on");
+    const std::string refused = greeting(kServer, wants_standby ? "off" : "on", "off");
+    ScriptedServer fits({refused, one_value(each.fits)});
+    EXPECT_EQ(outcome(fits.port(), each.attributes), "") << each.attributes;
+    ScriptedServer not_so({refused, one_value(each.does_not)});
+    EXPECT_EQ(outcome(not_so.port(), each.attributes), each.text) << each.attributes;
+  }
+  ScriptedServer read_only({greeting(kServer, "off", "on"), one_value("on")});
+  EXPECT_EQ(outcome(read_only.port(), "read-write"), "session is read-only");
 }
 
 TEST(SessionAttrsOfAScript, WhereNothingIsReportedTheServerIsAsked) {
