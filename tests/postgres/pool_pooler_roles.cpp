@@ -99,7 +99,8 @@ TEST_F(PoolerRoles, NoConnectionIsMadeToAStandbyThatIsGreetedForAsAPrimary) {
     try {
       pool.acquire(100ms);
       ADD_FAILURE() << "a connection to a standby";
-    } catch (const Error& error) {  // a timeout where the next attempt is under way: it says so, too
+    } catch (const Error& error) {
+      // A timeout where the next attempt is under way: that says it, too.
       const char* const why = attributes == std::string("primary") ? "server is in hot standby mode"
                                                                    : "session is read-only";
       EXPECT_NE(std::string(error.what()).find(why), std::string::npos) << error.what();
