@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 
-from pooler_process import free_port, start, unprivileged
+from pooler_process import free_port, free_port_of_four_digits, start, unprivileged
 from temporary_folder import temporary_folder
 
 ODYSSEY = """
@@ -143,7 +143,7 @@ def main():
     if sys.argv[3:]:
         sockets, server_port = sys.argv[3].removeprefix("server=").rsplit(":", 1)
     with temporary_folder("tidegate-pooler-") as folder:
-        port = free_port()
+        port = free_port_of_four_digits()
         settings = {"folder": folder, "port": port, "sockets": sockets, "server_port": server_port, "mode": mode,
                     "user": os.environ["PGUSER"], "connections": int(sys.argv[2]),
                     "room": int(sys.argv[2]) + 16}  # for the connections of cancels

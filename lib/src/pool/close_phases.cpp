@@ -83,8 +83,9 @@ bool Closing::await(std::chrono::milliseconds look_every, const std::function<vo
 
 bool Closing::drain() {
   auto& core = parts_.core;
-  const auto fenced = core.slots().close();
+  core.slots().fence();
   result_.leases_at_close = count_leases(core);  // before anybody is told, and gives one back
+  const auto fenced = core.slots().close();
   result_.fence = Clock::now() - began_;
   result_.waiters_rejected = fenced.waiters;
   result_.idle_closed = fenced.idle;
