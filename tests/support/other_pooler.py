@@ -103,7 +103,7 @@ class Pgagroal:
     ends_by = signal.SIGINT
 
     def configure(self, folder, settings, version):
-        # By TCP 2.1 has no room for a server's port of five digits; to the name of its socket it adds its own.
+        # By the server's socket, under either name that it looks for.
         name = f".s.PGSQL.{settings['server_port']}"
         for each in (name, f"{name}.{settings['port']}"):
             (folder / each).symlink_to(f"{settings['sockets']}/{name}")

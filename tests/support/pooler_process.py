@@ -20,7 +20,7 @@ def free_port():
 
 
 def free_port_of_four_digits():
-    """pgagroal 1.6 has no room for more."""
+    """One that every pooler here is well with."""
     for port in random.sample(range(5500, 9999), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
