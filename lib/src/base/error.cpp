@@ -23,6 +23,16 @@ std::string_view to_string(Errc code) noexcept {
   return "unknown";
 }
 
+const char* detail::what_is_handled() noexcept {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
 // What puts a text together keeps foreign newlines out of its layout; nothing else gets by here.
 Error::Error(Errc code, const std::string& text, Location where)
     : std::runtime_error(detail::printable(text, detail::Lines::kept, detail::kShownWhole)),

@@ -59,10 +59,8 @@ void PlanRun::run_stage(std::size_t i, const std::function<void(StageContext&)>&
   try {
     run(context);
     failed = false;
-  } catch (const std::exception& e) {
-    error = e.what();
   } catch (...) {
-    error = "an exception that is no std::exception";
+    error = detail::what_is_handled();
   }
 
   lock.lock();

@@ -17,8 +17,6 @@ using core::Checked;
 using core::Found;
 using core::Retired;
 
-// Idle for longer than this, a connection's socket is looked at before it is handed out.
-constexpr std::chrono::nanoseconds kLookAfter = 20ms;
 // How often a ping looks whether the pool is closed.
 constexpr std::chrono::nanoseconds kLookWhilePinging = 20ms;
 

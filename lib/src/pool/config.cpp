@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include <tidegate/core/ticket.hpp>
 #include <tidegate/pq/conninfo.hpp>
 
 #include "pool/config_check.hpp"
@@ -211,7 +212,7 @@ std::uint32_t PoolConfig::effective_max_connecting() const noexcept {
 }
 
 std::uint32_t PoolConfig::default_max_size() noexcept {
-  return std::clamp(std::thread::hardware_concurrency(), 4U, 65'535U);
+  return std::clamp(std::thread::hardware_concurrency(), 4U, core::kMostSlots);
 }
 
 }  // namespace tidegate

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <tidegate/base/duration.hpp>
+#include <tidegate/core/ticket.hpp>
 
 #include "base/printable.hpp"
 #include "pool/config_check.hpp"
@@ -14,7 +15,7 @@
 namespace tidegate::detail {
 namespace {
 
-constexpr std::int64_t kLimit = 65'535;  // of connections: a gate's count must hold them
+constexpr std::int64_t kLimit = core::kMostSlots;
 constexpr std::int64_t kAnyCount = std::numeric_limits<std::uint32_t>::max();
 // A hundred years, in milliseconds: sums of a few of these and of now stay within the clock.
 constexpr std::int64_t kLong = std::int64_t{876'000} * 3'600'000;

@@ -65,10 +65,8 @@ std::string what_of(const std::exception_ptr& cause) {
   if (!cause) return {};
   try {
     std::rethrow_exception(cause);
-  } catch (const std::exception& error) {
-    return error.what();
   } catch (...) {
-    return "an exception that is no std::exception";
+    return detail::what_is_handled();
   }
 }
 

@@ -111,10 +111,8 @@ void PoolImpl::before_close(Connection& connection, const std::stop_token& stop)
     const InHook scope(*this);
     const Bounded bound(connection, Deadline(config_.ping_timeout), stop);
     config_.hooks.before_close(connection);
-  } catch (const std::exception& error) {
-    tell_failed(error.what());
   } catch (...) {
-    tell_failed("an exception that is no std::exception");
+    tell_failed(what_is_handled());
   }
 }
 

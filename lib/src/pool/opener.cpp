@@ -25,17 +25,6 @@ std::string default_of(std::string_view keyword) {
   return {};
 }
 
-// The text of what is being handled.
-std::string what_is_handled() {
-  try {
-    throw;
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
-}
-
 // Where a connect is, as Doing and the reports say it.
 constexpr const char* kLookingUp = "a connect, at the look-up of a host name";
 constexpr const char* kStarting = "a connect, in PQconnectStartParams()";

@@ -14,10 +14,8 @@ namespace tidegate {
 namespace {
 
 using core::Entry;
+using detail::kLookAfter;
 using detail::PoolCore;
-
-// Tier 2 is due from here on, on the coarse tick: at the latest 30 ms after the last release.
-constexpr core::Tick kRecentlyUsed = 20'000'000;
 
 // With more between two of them the tick has stood still: the keeper writes it every 10 ms.
 constexpr core::Tick kTickIsLate = 15'000'000;
@@ -31,7 +29,7 @@ inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::T
                            Location where) noexcept {
   const std::int32_t thread = core::known_thread_id();
   core::Slot& slot = seen.slots[ticket.slot()];
-  if (thread == 0 || !core.fresh(slot, seen) || seen.now - slot.since() >= kRecentlyUsed)
+  if (thread == 0 || !core.fresh(slot, seen) || seen.now - slot.since() >= kLookAfter.count())
       [[unlikely]] {
     return false;
   }

@@ -29,6 +29,10 @@ namespace tidegate::detail {
 
 class Opener;
 
+// Idle for longer than this, a connection's socket is looked at before it is handed out. The warm
+// path goes by the coarse tick: at the latest 10 ms after that.
+inline constexpr std::chrono::nanoseconds kLookAfter = std::chrono::milliseconds(20);
+
 // What an acquire asks for. No deadline: the configured one, from the moment it has to wait.
 struct AcquireWish {
   std::optional<Deadline> deadline{};

@@ -88,6 +88,14 @@ struct CloseRecord {
   std::string phase{};  // of the close, at the moment this record was taken
 };
 
+namespace detail {
+
+// The text of the exception that is being handled, whatever it is; valid as long as it is handled.
+// Needs: one is.
+TIDEGATE_API const char* what_is_handled() noexcept;
+
+}  // namespace detail
+
 // An error as a value: what Expected holds. Cheap to make and to copy; the text is built when
 // somebody asks for it, so that a storm of refused acquires does not format a storm of texts.
 class TIDEGATE_API ErrorValue {

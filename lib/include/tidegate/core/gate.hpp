@@ -25,6 +25,15 @@ inline constexpr std::uint64_t kLeases = ((std::uint64_t{1} << 30) - 1) << 32;
 inline constexpr std::uint64_t kOrphaned = std::uint64_t{1} << 31;
 inline constexpr std::uint64_t kDock = (std::uint64_t{1} << 17) - 1;
 
+static_assert((kClosed ^ kWaiting ^ kLeases ^ kOrphaned ^ kDock) ==
+                  (kClosed | kWaiting | kLeases | kOrphaned | kDock),
+              "each bit means one thing");
+static_assert(kLeases % kOneLease == 0 && (kLeases & kOneLease) != 0, "the lowest of its bits");
+static_assert(kDock >= kMostSlots, "the dock holds each slot's index, plus 1");
+// Every thread of the largest process (pid_max is 2^22) may be counted at one gate, with every
+// slot.
+static_assert(kLeases / kOneLease >= (std::uint64_t{1} << 22) + kMostSlots);
+
 constexpr bool closed(std::uint64_t w) noexcept { return (w & kClosed) != 0; }
 constexpr bool waiting(std::uint64_t w) noexcept { return (w & kWaiting) != 0; }
 constexpr bool orphaned(std::uint64_t w) noexcept { return (w & kOrphaned) != 0; }

@@ -368,10 +368,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
         throw;
       } catch (const std::bad_alloc&) {
         return out_of_memory_;
-      } catch (const std::exception& e) {
-        return ErrorValue::of(Error(Errc::unavailable, e.what()));
       } catch (...) {
-        return ErrorValue::of(Error(Errc::unavailable, "an exception that is no std::exception"));
+        return ErrorValue::of(Error(Errc::unavailable, tidegate::detail::what_is_handled()));
       }
     } catch (const std::bad_alloc&) {
       return out_of_memory_;

@@ -289,7 +289,7 @@ class ResourcePool {
     };
     const auto none = std::chrono::milliseconds::zero();
     require(config.create != nullptr, "there is no function that creates");
-    require(config.max_size >= 1 && config.max_size <= 65535, "max_size is not in 1..65535");
+    require(config.max_size >= 1 && config.max_size <= kMostSlots, "max_size is not in 1..65535");
     require(config.gates == 0 || (std::has_single_bit(config.gates) && config.gates <= 64),
             "gates is neither 0 nor a power of two up to 64");
     require(config.max_opening >= 1, "max_opening is 0: nothing could ever be made");

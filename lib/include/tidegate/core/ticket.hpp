@@ -5,6 +5,9 @@
 
 namespace tidegate::core {
 
+// The most slots that a pool can have.
+inline constexpr std::uint32_t kMostSlots = 65'535;
+
 // A slot in hand, and the gate on which its lease is counted. One word, because two halves that are
 // written apart and copied together cost a store-forwarding stall on the warm path.
 class Ticket {
