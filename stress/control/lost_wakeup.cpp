@@ -1,5 +1,5 @@
 // Control: a parker that does not wake. The watchdog must end this run with 75.
-#include <tidegate/core/slot_pool_impl.hpp>
+#include <tidegate/core/slot_pool_bodies.hpp>
 
 #include "scenario.hpp"
 #include "support/ledger_pool.hpp"

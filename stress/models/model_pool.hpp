@@ -9,7 +9,7 @@
 
 #include <models/relacy_sync.hpp>
 #include <tidegate/core/slot_pool.hpp>
-#include <tidegate/core/slot_pool_impl.hpp>
+#include <tidegate/core/slot_pool_bodies.hpp>
 
 namespace tidegate::models {
 

@@ -10,9 +10,10 @@ asleep until Run::mutant names it, and lists them in DIRECTORY/models/mutants.in
 import pathlib
 import sys
 
-ACQUIRE, RELEASE, CLOSE, REST = (f"slot_pool_{part}.hpp"
-                                 for part in ("acquire", "release", "close", "impl"))
+ACQUIRE, RELEASE, CLOSE, OPEN, UPKEEP = (
+    f"slot_pool_{part}.hpp" for part in ("acquire", "release", "close", "open", "upkeep"))
 GATE, STATE, POOL, WAITERS = "gate.hpp", "slot_state.hpp", "slot_pool.hpp", "waiters.hpp"
+DRAIN = "drain.hpp"
 
 
 def instead(file, code, mistake):
@@ -73,22 +74,21 @@ MUTANTS = [
              "    states_.move(slot, SlotState::idle, SlotState::checking);\n"
              "    return true;\n  }")),
     ("maintenance-puts-back-without-hand-off", "maintenance random",
-     instead(REST, "  hand_off(slot, SlotState::checking);\n",
+     instead(UPKEEP, "  hand_off(slot, SlotState::checking);\n",
              "  if (!AWAKE) return hand_off(slot, SlotState::checking);\n"
-             "  if (states_.make_idle(slot, SlotState::checking)) enqueue(slot, slot);\n")),
+             "  if (books_.make_idle(slot, SlotState::checking)) enqueue(slot, slot);\n")),
     # Capacity (I3).
     ("scan-ignores-empty", "open-fails random",
      never(ACQUIRE, "const std::uint32_t openings = plan_openings();", "plan_openings()")),
     ("failed-opening-wakes-nobody", "open-fails random",
-     never(REST, "plan_openings(why == OpenFailure::aborted ? For::all : For::waiters)",
+     never(OPEN, "plan_openings(why == OpenFailure::aborted ? For::all : For::waiters)",
            "plan_openings(why == OpenFailure::aborted ? For::all : For::waiters)")),
     ("freed-capacity-wakes-nobody", "capacity random",
-     never(REST, "plan_openings();\n  lock.unlock();\n"
-                 "  tell_openings(openings);\n}\n\n// ---- look", "plan_openings()")),
+     never(UPKEEP, "closed_ ? 0 : plan_openings();", "plan_openings()")),
     ("hand-off-skips-capacity", "growth random",
      never(RELEASE, "plan_openings();  // for those who still wait, and", "plan_openings()")),
     ("rejection-wakes-nobody", "rejected random",
-     instead(REST, "while (Node* node = waiters_.",
+     instead(OPEN, "while (Node* node = waiters_.",
              "while (Node* node = AWAKE ? nullptr : waiters_.")),
     # Close (I3, I4, I5).
     ("no-look-at-the-own-gate", "fence sequential",
@@ -106,11 +106,10 @@ MUTANTS = [
      instead(RELEASE, "gates_[gate].try_leave(gate_word::kClosed)",
              "gates_[gate].try_leave(AWAKE ? 0 : gate_word::kClosed)")),
     ("undo-without-notify", "last-leaver random",
-     never(RELEASE, "if (drained(drain_allowed_)) drain_",
-           "drained(drain_allowed_)")),
+     never(DRAIN, "if (drained(allowed_)) condition_", "drained(allowed_)")),
     ("drain-check-without-its-mutex", "last-leaver random",
-     instead(RELEASE, "std::lock_guard lock(drain_mutex_);",
-             "std::unique_lock lock(drain_mutex_, std::defer_lock);\n"
+     instead(DRAIN, "void look() noexcept {\n    std::lock_guard lock(mutex_);",
+             "void look() noexcept {\n    std::unique_lock lock(mutex_, std::defer_lock);\n"
              "    if (!AWAKE) lock.lock();")),
     ("no-pin", "last-leaver random",
      instead(RELEASE, "  ref();\n", "  if (!AWAKE) ref();\n"),
@@ -120,7 +119,7 @@ MUTANTS = [
              " if (!AWAKE) ref();\n  const std::uint64_t word = gates_[gate].leave_closed();\n"
              "  if (AWAKE) ref();\n")),
     ("abandoned-without-bias", "abandon random",
-     instead(CLOSE, "constexpr std::uint64_t kBias = ",
+     instead(DRAIN, "constexpr std::uint64_t kBias = ",
              "const std::uint64_t kBias = AWAKE ? 0 : ")),
     ("late-leaver-keeps-its-reference", "abandon random",
      instead(RELEASE, "unref(gate_word::orphaned(word)",
@@ -141,7 +140,7 @@ MUTANTS = [
      relaxed(GATE, "std::uint64_t load() const noexcept { return word_.load("
                    "std::memory_order_acquire")),
     ("last-reference-relaxed", "last-leaver random",
-     relaxed(CLOSE, "refs_.fetch_sub(count, std::memory_order_acq_rel")),
+     relaxed(DRAIN, "refs_.fetch_sub(count, std::memory_order_acq_rel")),
 ]
 
 

@@ -17,7 +17,7 @@
 #include <support/manual_sync.hpp>
 #include <support/rendezvous.hpp>
 #include <tidegate/core/slot_pool.hpp>
-#include <tidegate/core/slot_pool_impl.hpp>
+#include <tidegate/core/slot_pool_bodies.hpp>
 
 namespace tidegate::test {
 

@@ -1,4 +1,4 @@
-#include <tidegate/core/slot_pool_impl.hpp>
+#include <tidegate/core/slot_pool_bodies.hpp>
 
 namespace tidegate::core {
 

@@ -9,7 +9,7 @@
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/policy.hpp>
 #include <tidegate/core/resource_core.hpp>
-#include <tidegate/core/slot_pool_impl.hpp>
+#include <tidegate/core/slot_pool_bodies.hpp>
 
 #include "events.hpp"
 #include "hook_scope.hpp"

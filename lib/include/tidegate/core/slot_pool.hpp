@@ -14,9 +14,11 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/error.hpp>
 #include <tidegate/core/counts.hpp>
+#include <tidegate/core/drain.hpp>
 #include <tidegate/core/gate.hpp>
 #include <tidegate/core/idle_queue.hpp>
 #include <tidegate/core/slot.hpp>
+#include <tidegate/core/slot_books.hpp>
 #include <tidegate/core/slot_state.hpp>
 #include <tidegate/core/sync.hpp>
 #include <tidegate/core/ticket.hpp>
@@ -90,8 +92,8 @@ class SlotOwner {
 // The gates, the idle queue, the slot states and the waiters, joined as docs/core.md tells.
 //
 // Invariants kept here: I1 counts, I2 place, I3 wake, I4 fence, I8 outcome. Lock-free: enter(),
-// release() and look() while no strict waiter sleeps. The wait mutex guards the waiters, the lists
-// of empty, opening and retiring slots, and closing; it is held for short, I/O-free steps.
+// release() and look() while no strict waiter sleeps. The wait mutex guards the waiters, the books
+// and closing; it is held for short, I/O-free steps.
 template <class Sync = StdSync>
 class SlotPool {
  public:
@@ -224,19 +226,21 @@ class SlotPool {
   void fence() noexcept;
   bool closed() const noexcept { return gate_word::closed(gates_[0].load()); }
   // Waits until no admission is left: spins briefly, yields, parks. False: the deadline came first.
-  bool await_drained(Deadline deadline) noexcept;
+  bool await_drained(Deadline deadline) noexcept {
+    return await_drained([deadline] { return deadline; }, 0);
+  }
   // The same with a deadline that others may move: `until` is asked again after poke_drain(), under
   // the drain mutex, and must not throw. Content with `allowed` admissions that stay.
   bool await_drained(const std::function<Deadline()>& until, std::uint32_t allowed) noexcept;
-  void poke_drain() noexcept;
-  bool drained(std::uint32_t allowed = 0) const noexcept;
+  void poke_drain() noexcept { drain_.poke(); }
+  bool drained(std::uint32_t allowed = 0) const noexcept { return drain_.drained(allowed); }
   // Gives up on the leases that are still out: each of them keeps the core alive until it is back.
   // Returns how many admissions that were. Needs: closed; at most once.
   std::uint32_t abandon() noexcept;
   // The owner lets go; the last reference calls free_core().
   void unref() noexcept { unref(1); }
   // Keeps the core alive for a thread that close leaves behind.
-  void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void ref() noexcept { drain_.ref(); }
 
   // ---- looking -------------------------------------------------------------------------------
 
@@ -323,30 +327,8 @@ class SlotPool {
   enum class For : std::uint8_t { all, waiters };
   std::uint32_t plan_openings(For whom = For::all, std::uint32_t more_demand = 0) noexcept;
   std::uint32_t coming_back() const noexcept;
-  std::uint32_t open_count() const noexcept {
-    return limits_.max_size - empty_.size - opening_ - retiring_;
-  }
   void tell_openings(std::uint32_t count) noexcept {
     if (count > 0) owner_.on_open_wanted(count);
-  }
-
-  // An intrusive list of slots through links_: a slot is on at most one (I2). Wait mutex.
-  struct SlotList {
-    static constexpr std::uint32_t kEnd = ~std::uint32_t{0};
-    std::uint32_t head = kEnd;
-    std::uint32_t size = 0;
-  };
-  void push(SlotList& list, std::uint32_t slot) noexcept {
-    links_[slot] = list.head;
-    list.head = slot;
-    ++list.size;
-  }
-  std::optional<std::uint32_t> pop(SlotList& list) noexcept {
-    if (list.head == SlotList::kEnd) return std::nullopt;
-    const std::uint32_t slot = list.head;
-    list.head = links_[slot];
-    --list.size;
-    return slot;
   }
 
   // Fixed after construction.
@@ -369,14 +351,7 @@ class SlotPool {
   bool armed_ = false;   // `waiting` is set on all gates
   bool closed_ = false;  // close() has been here
   bool abandoned_ = false;
-  std::unique_ptr<std::uint32_t[]> links_;
-  SlotList empty_;
-  SlotList to_open_;
-  SlotList to_retire_;
-  SlotList to_check_;
-  SlotList chores_;
-  std::uint32_t opening_ = 0;   // slots in `opening`, taken or not
-  std::uint32_t retiring_ = 0;  // slots in `retiring`, taken or not
+  SlotBooks<Sync> books_;
   std::uint32_t floor_ = 0;
   bool keeps_floor_ = true;
   OpenFailure last_failure_ = OpenFailure::none;
@@ -390,12 +365,7 @@ class SlotPool {
 
   // Close.
   Mutex sweep_mutex_;
-  Mutex drain_mutex_;
-  typename Sync::Condition drain_;
-  std::uint64_t pokes_ = 0;  // drain_mutex_
-  std::uint32_t drain_allowed_ =
-      0;  // drain_mutex_; the most that anybody who waits is content with
-  typename Sync::template Atomic<std::uint64_t> refs_{1};
+  Drain<Sync> drain_;
 };
 
 extern template class SlotPool<StdSync>;

@@ -165,7 +165,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
 template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   if (closed_) return Errc::closed;
-  if (open_count() == 0 && last_failure_ == OpenFailure::rejected && Sync::now() < next_attempt_) {
+  if (books_.open() == 0 && last_failure_ == OpenFailure::rejected && Sync::now() < next_attempt_) {
     return Errc::rejected;
   }
   const bool waits = !search.deadline.passed();
@@ -193,7 +193,7 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
                                     std::unique_lock<Mutex>& lock) noexcept {
   const auto now = Sync::now();
   const policy::Window window{.window = limits_.barge_window,
-                              .growing = empty_.size > 0 || opening_ > 0,
+                              .growing = books_.can_grow(),
                               .somebody_strict = waiters_.strict() > 0,
                               .oldest_wait = now - waiters_.oldest()->since};
   if (!search.resumed && policy::grants_window(window)) {
@@ -277,11 +277,10 @@ void SlotPool<Sync>::disarm() noexcept {
 template <class Sync>
 Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
   std::lock_guard lock(mutex_);
-  const bool could_grow = empty_.size > 0 || opening_ > 0;
   const bool all_failed = last_failure_ == OpenFailure::unavailable &&
                           openings() == search.openings_before &&
                           (failures() > search.failures_before || Sync::now() < next_attempt_);
-  return could_grow && all_failed ? Errc::unavailable : Errc::timeout;
+  return books_.can_grow() && all_failed ? Errc::unavailable : Errc::timeout;
 }
 
 template <class Sync>

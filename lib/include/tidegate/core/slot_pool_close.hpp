@@ -1,9 +1,7 @@
 // SlotPool's bodies, last part: the fence, the drain, and what outlives them.
 #pragma once
 
-#include <algorithm>
 #include <mutex>
-#include <thread>
 
 #include <tidegate/base/assert.hpp>
 #include <tidegate/base/test_point.hpp>
@@ -28,11 +26,7 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
       node->parker.wake();
       ++fenced.waiters;
     }
-    while (const auto slot = pop(to_open_)) {  // nobody has begun on these
-      --opening_;
-      states_.move(*slot, SlotState::opening, SlotState::empty);
-      push(empty_, *slot);
-    }
+    books_.drop_wanted();
   }
   fenced.idle = sweep();
   return fenced;
@@ -52,80 +46,26 @@ std::uint32_t SlotPool<Sync>::sweep() noexcept {
   return count;
 }
 
-// After `closed` a gate's count only falls, so what is read one after the other is not less than
-// what is out when the last has been read: zero once on each proves zero on all.
-template <class Sync>
-bool SlotPool<Sync>::drained(std::uint32_t allowed) const noexcept {
-  std::uint64_t out = 0;
-  for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
-    const std::uint64_t word = gates_[g].load();
-    if (!gate_word::closed(word)) return false;
-    out += gate_word::leases(word);
-  }
-  return out <= allowed;
-}
-
-template <class Sync>
-bool SlotPool<Sync>::await_drained(Deadline deadline) noexcept {
-  return await_drained([deadline] { return deadline; }, 0);
-}
-
 template <class Sync>
 bool SlotPool<Sync>::await_drained(const std::function<Deadline()>& until,
                                    std::uint32_t allowed) noexcept {
-  for (int i = 0; i < Sync::kSpins + Sync::kYields && !drained(allowed); ++i) {
-    if (i >= Sync::kSpins) {
-      std::this_thread::yield();
-    } else {
-      Sync::relax();
-    }
-  }
-  {
-    std::unique_lock lock(drain_mutex_);
-    drain_allowed_ = std::max(drain_allowed_, allowed);
-    while (!drained(allowed)) {
-      const Deadline deadline = until();
-      const auto changed = [&, seen = pokes_] { return drained(allowed) || pokes_ != seen; };
-      if (deadline.is_never()) {
-        drain_.wait(lock, changed);
-      } else if (!drain_.wait_until(lock, deadline.at(), changed)) {
-        return false;
-      }
-    }
-  }
+  if (!drain_.await(until, allowed)) return false;
   sweep();
   return true;
 }
 
 template <class Sync>
-void SlotPool<Sync>::poke_drain() noexcept {
-  std::lock_guard lock(drain_mutex_);
-  ++pokes_;
-  drain_.notify_all();
-}
-
-// The bias keeps refs_ above zero while leavers that saw `orphaned` already give theirs back.
-template <class Sync>
 std::uint32_t SlotPool<Sync>::abandon() noexcept {
-  constexpr std::uint64_t kBias = std::uint64_t{1} << 40;
   {
     std::lock_guard lock(mutex_);
     abandoned_ = true;  // from here whoever brings a slot back destroys its resource (finish_late)
   }
-  refs_.fetch_add(kBias, std::memory_order_relaxed);
-  std::uint64_t out = 0;
-  for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
-    out += gate_word::leases(gates_[g].set(gate_word::kOrphaned));
-  }
-  TIDEGATE_TEST_POINT("abandon.before_unbias");
-  refs_.fetch_sub(kBias - out, std::memory_order_acq_rel);
-  return static_cast<std::uint32_t>(out);
+  return drain_.abandon([this](std::uint32_t g) { return gates_[g].set(gate_word::kOrphaned); });
 }
 
 template <class Sync>
 void SlotPool<Sync>::unref(std::uint64_t count) noexcept {
-  // Release: all that this thread did to the core; acquire: all that the others did.
-  if (refs_.fetch_sub(count, std::memory_order_acq_rel) == count) owner_.free_core();
+  if (drain_.unref(count)) owner_.free_core();
 }
 
 }  // namespace tidegate::core

@@ -1,11 +1,68 @@
-// SlotPool's bodies: what it looks like inside, for people.
+// SlotPool's bodies: what it looks like inside, as numbers and as text for people.
 #pragma once
 
+#include <algorithm>
+#include <mutex>
 #include <string>
 
 #include <tidegate/core/slot_pool.hpp>
 
 namespace tidegate::core {
+
+template <class Sync>
+PoolCounts SlotPool<Sync>::places() const noexcept {
+  PoolCounts counts{.max = limits_.max_size};
+  std::uint32_t out = 0;
+  for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
+    switch (states_.get(i)) {
+      case SlotState::idle: ++counts.idle; break;
+      case SlotState::out: ++out; break;
+      case SlotState::opening: ++counts.connecting; break;
+      case SlotState::checking: ++counts.checking; break;
+      case SlotState::retiring: ++counts.retiring; break;
+      case SlotState::empty: break;
+    }
+  }
+  std::uint32_t docked = 0;
+  for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
+    if (gate_word::has_dock(gates_[g].load())) ++docked;
+  }
+  docked = std::min(docked, out);  // the two were not read in one instant
+  counts.leased = out - docked;
+  counts.idle += docked;
+  counts.waiting = waiters_.size();
+  return counts;
+}
+
+template <class Sync>
+PoolCounts SlotPool<Sync>::counts() const noexcept {
+  PoolCounts counts = places();
+  std::lock_guard lock(mutex_);
+  counts.waiting = waiters_.size();
+  if (const Node* oldest = waiters_.oldest()) counts.oldest_wait = Sync::now() - oldest->since;
+  return counts;
+}
+
+// Under the wait mutex no slot comes into or out of these three states, and each is looked at once.
+template <class Sync>
+typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
+  std::lock_guard lock(mutex_);
+  const PoolCounts now = places();
+  return {.by_state = now.idle + now.leased + now.checking, .by_books = books_.open()};
+}
+
+template <class Sync>
+bool SlotPool<Sync>::rejected_since(std::uint64_t failures_before) const noexcept {
+  std::lock_guard lock(mutex_);
+  return last_failure_ == OpenFailure::rejected &&
+         (failures() > failures_before || Sync::now() < next_attempt_);
+}
+
+template <class Sync>
+std::uint32_t SlotPool<Sync>::retiring() const noexcept {
+  std::lock_guard lock(mutex_);
+  return books_.retiring();
+}
 
 // gate 0: open, waiting, leases 18, slot 3 docked
 // slot 0: out, thread 4711

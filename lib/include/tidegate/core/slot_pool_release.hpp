@@ -75,7 +75,6 @@ template <class Sync>
 void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
   std::unique_lock lock(mutex_);
   if (from == SlotState::opening) {
-    --opening_;
     openings_.fetch_add(1, std::memory_order_relaxed);
     last_failure_ = OpenFailure::none;
   }
@@ -85,11 +84,11 @@ void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
   }
   Node* served = nullptr;
   if (!waiters_.empty()) {
-    states_.move(slot, from, SlotState::out);
+    books_.hand_out(slot, from);
     from = SlotState::out;
     served = waiters_.decide_oldest(wait_word::grant(slot));
   }
-  const bool must_enqueue = served == nullptr && states_.make_idle(slot, from);
+  const bool must_enqueue = served == nullptr && books_.make_idle(slot, from);
   const std::uint32_t openings = plan_openings();  // for those who still wait, and the floor
   lock.unlock();
   if (served != nullptr) served->parker.wake();  // the node may be gone: see Parker
@@ -101,10 +100,9 @@ template <class Sync>
 void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   TIDEGATE_DEBUG_ASSERT(I6, !slots_[slot].leased());
   std::unique_lock lock(mutex_);
-  states_.move(slot, from, SlotState::retiring);
-  ++retiring_;
+  books_.begin_retiring(slot, from);
   if (abandoned_) return finish_abandoned(slot, lock);
-  push(to_retire_, slot);
+  books_.want_end(slot);
   owner_.on_retire_wanted();
 }
 
@@ -114,9 +112,7 @@ void SlotPool<Sync>::finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex
   lock.unlock();
   owner_.finish_late(slot);
   lock.lock();
-  --retiring_;
-  states_.move(slot, SlotState::retiring, SlotState::empty);
-  push(empty_, slot);
+  books_.end_retiring(slot);
 }
 
 // As retire(), for no other reason than that the pool is closed.
@@ -144,8 +140,7 @@ void SlotPool<Sync>::hand_over(Ticket ticket) noexcept {
     lock.unlock();
     shut_down(ticket.slot(), SlotState::out);
   } else {
-    states_.move(ticket.slot(), SlotState::out, SlotState::checking);
-    push(to_check_, ticket.slot());
+    books_.hand_over(ticket.slot());
     owner_.on_retire_wanted();
     lock.unlock();
   }
@@ -155,8 +150,7 @@ void SlotPool<Sync>::hand_over(Ticket ticket) noexcept {
 template <class Sync>
 void SlotPool<Sync>::forget(Ticket ticket) noexcept {
   std::unique_lock lock(mutex_);
-  states_.move(ticket.slot(), SlotState::out, SlotState::empty);
-  push(empty_, ticket.slot());
+  books_.forget(ticket.slot());
   const std::uint32_t openings = closed_ ? 0 : plan_openings();
   lock.unlock();
   tell_openings(openings);
@@ -171,12 +165,7 @@ void SlotPool<Sync>::leave(std::uint32_t gate) noexcept {
   ref();
   const std::uint64_t word = gates_[gate].leave_closed();
   TIDEGATE_TEST_POINT("leave.before_drain_check");
-  {
-    // Under the mutex the checks of several leavers come one after another, each seeing all
-    // decrements before it: the last one sees zero everywhere (or what somebody is content with).
-    std::lock_guard lock(drain_mutex_);
-    if (drained(drain_allowed_)) drain_.notify_all();
-  }
+  drain_.look();
   unref(gate_word::orphaned(word) ? 2 : 1);
 }
 

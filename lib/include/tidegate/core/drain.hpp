@@ -1,0 +1,117 @@
+// Drain: who waits until the leases are back, and who frees the core.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/base/test_point.hpp>
+#include <tidegate/core/gate.hpp>
+
+namespace tidegate::core {
+
+// The end of a core, as far as its gates tell it.
+//
+// Why no end of a drain is missed. A leaver on a closed gate first takes its admission back, then
+// looks at all gates under the drain mutex; whoever waits looks under it, too:
+//     leaver A                        leaver B                        waiter
+//     one less at its gate
+//                                     one less at its gate
+//                                                                     looks: not zero yet; sleeps
+//     mutex: looks, not zero yet
+//                                     mutex: looks, zero: wakes
+// Under the mutex the looks come one after another, each seeing all decrements before it ([leave]),
+// so the last leaver sees zero everywhere, or what somebody is content with.
+//
+// Why the core outlives the last leaver's look: that pins the core first (ref()), and lets go of it
+// as its very last touch. An orphaned lease holds a reference of its own, from abandon() on.
+template <class Sync>
+class Drain {
+ public:
+  // `gates`, `count` of them, outlive it.
+  Drain(const Gate<Sync>* gates, std::uint32_t count) noexcept : gates_(gates), count_(count) {}
+
+  // No more than `allowed` admissions are left, and none can come: after `closed` a gate's count
+  // only falls, so what is read one after the other is not less than what is out when the last has
+  // been read: zero once on each proves zero on all.
+  bool drained(std::uint32_t allowed = 0) const noexcept {
+    std::uint64_t out = 0;
+    for (std::uint32_t g = 0; g < count_; ++g) {
+      const std::uint64_t word = gates_[g].load();
+      if (!gate_word::closed(word)) return false;
+      out += gate_word::leases(word);
+    }
+    return out <= allowed;
+  }
+
+  // Waits until drained(allowed): spins briefly, yields, parks. False: the deadline came first.
+  // `until` is asked again after poke(), under the drain mutex, and must not throw.
+  bool await(const std::function<Deadline()>& until, std::uint32_t allowed) noexcept {
+    for (int i = 0; i < Sync::kSpins + Sync::kYields && !drained(allowed); ++i) {
+      if (i >= Sync::kSpins) {
+        std::this_thread::yield();
+      } else {
+        Sync::relax();
+      }
+    }
+    std::unique_lock lock(mutex_);
+    allowed_ = std::max(allowed_, allowed);
+    while (!drained(allowed)) {
+      const Deadline deadline = until();
+      const auto changed = [&, seen = pokes_] { return drained(allowed) || pokes_ != seen; };
+      if (deadline.is_never()) {
+        condition_.wait(lock, changed);
+      } else if (!condition_.wait_until(lock, deadline.at(), changed)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  void poke() noexcept {
+    std::lock_guard lock(mutex_);
+    ++pokes_;
+    condition_.notify_all();
+  }
+  // An admission was taken back from a closed gate. Needs: a reference.
+  void look() noexcept {
+    std::lock_guard lock(mutex_);
+    if (drained(allowed_)) condition_.notify_all();
+  }
+
+  // ---- references ----------------------------------------------------------------------------
+
+  void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  // True: that was the last; whoever gave it frees the core, and nobody else touches it.
+  [[nodiscard]] bool unref(std::uint64_t count) noexcept {
+    // Release: all that this thread did to the core; acquire: all that the others did.
+    return refs_.fetch_sub(count, std::memory_order_acq_rel) == count;
+  }
+  // Every admission that is still out becomes a reference; how many those are. `orphan(g)` marks
+  // gate g and returns its word. The bias keeps the count above zero while leavers that saw the
+  // mark already give theirs back. Needs: a reference; at most once.
+  template <class Orphan>
+  std::uint32_t abandon(Orphan&& orphan) noexcept {
+    constexpr std::uint64_t kBias = std::uint64_t{1} << 40;
+    refs_.fetch_add(kBias, std::memory_order_relaxed);
+    std::uint64_t out = 0;
+    for (std::uint32_t g = 0; g < count_; ++g) out += gate_word::leases(orphan(g));
+    TIDEGATE_TEST_POINT("abandon.before_unbias");
+    refs_.fetch_sub(kBias - out, std::memory_order_acq_rel);
+    return static_cast<std::uint32_t>(out);
+  }
+
+ private:
+  const Gate<Sync>* const gates_;
+  const std::uint32_t count_;
+  typename Sync::Mutex mutex_;
+  typename Sync::Condition condition_;
+  std::uint64_t pokes_ = 0;    // mutex_
+  std::uint32_t allowed_ = 0;  // mutex_: the most that anybody who waits is content with
+  typename Sync::template Atomic<std::uint64_t> refs_{1};
+};
+
+}  // namespace tidegate::core

@@ -1,0 +1,81 @@
+// SlotPool's bodies: what maintenance does with a slot.
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include <tidegate/core/slot_pool.hpp>
+
+namespace tidegate::core {
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::try_check_docked(std::uint32_t gate) noexcept {
+  std::uint32_t slot = 0;
+  if (!gates_[gate].take_dock(slot)) return std::nullopt;
+  states_.move(slot, SlotState::out, SlotState::checking);
+  return slot;
+}
+
+template <class Sync>
+void SlotPool<Sync>::want_check(std::uint32_t slot) noexcept {
+  std::unique_lock lock(mutex_);
+  if (abandoned_) {  // nobody will look
+    lock.unlock();
+    return shut_down(slot, SlotState::checking);
+  }
+  books_.want_check(slot);
+  owner_.on_retire_wanted();
+}
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::take_to_check() noexcept {
+  std::lock_guard lock(mutex_);
+  return books_.take_to_check();
+}
+
+template <class Sync>
+void SlotPool<Sync>::want_chore(std::uint32_t slot) noexcept {
+  std::lock_guard lock(mutex_);
+  books_.want_chore(slot);
+}
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::take_chore() noexcept {
+  std::lock_guard lock(mutex_);
+  return books_.take_chore();
+}
+
+template <class Sync>
+void SlotPool<Sync>::put_back(std::uint32_t slot) noexcept {
+  hand_off(slot, SlotState::checking);
+}
+
+template <class Sync>
+void SlotPool<Sync>::retire_checked(std::uint32_t slot) noexcept {
+  retire(slot, SlotState::checking);
+}
+
+template <class Sync>
+std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
+  std::lock_guard lock(mutex_);
+  return books_.take_to_retire();
+}
+
+template <class Sync>
+void SlotPool<Sync>::retire_again(std::uint32_t slot) noexcept {
+  std::unique_lock lock(mutex_);
+  if (abandoned_) return finish_abandoned(slot, lock);
+  books_.want_end(slot);
+  owner_.on_retire_wanted();
+}
+
+template <class Sync>
+void SlotPool<Sync>::retired(std::uint32_t slot) noexcept {
+  std::unique_lock lock(mutex_);
+  books_.end_retiring(slot);
+  const std::uint32_t openings = closed_ ? 0 : plan_openings();
+  lock.unlock();
+  tell_openings(openings);
+}
+
+}  // namespace tidegate::core
