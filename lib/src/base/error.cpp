@@ -1,5 +1,7 @@
 #include <tidegate/base/error.hpp>
 
+#include <exception>
+
 #include "base/printable.hpp"
 
 namespace tidegate {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include <tidegate/base/error.hpp>
 #include <tidegate/base/thread.hpp>
 
 #include "base/wait.hpp"
