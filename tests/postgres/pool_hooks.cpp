@@ -399,6 +399,7 @@ TEST(AfterRelease, RunsOnAnOpenerAndNobodyGetsTheConnectionBefore) {
   const int pid = pid_of(pool);
   ASSERT_TRUE(eventually([&] { return inside.load(); }));
   EXPECT_EQ(pool.stats().checking, 1);
+  EXPECT_EQ(pool.stats().in_hooks, 1u);
   EXPECT_EQ(pool.stats().idle, 0);
   EXPECT_FALSE(pool.try_acquire());
   go_on = true;

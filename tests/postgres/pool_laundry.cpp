@@ -219,6 +219,7 @@ TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
     lease.release();  // does not wait
     const Stats stats = pool.stats();
     EXPECT_EQ(stats.checking, 1);
+    EXPECT_EQ(stats.resetting, 1u);
     EXPECT_EQ(stats.idle, 0);
     EXPECT_EQ(stats.leased, 0);
     EXPECT_EQ(stats.released, 2);

@@ -74,6 +74,7 @@ TEST_F(SilentNetwork, AFreshConnectBeginsBesideASlowPing) {
   EXPECT_LT(time_of_select(pool), 30s);
   EXPECT_EQ(pool.stats().destroyed.ping, 0u) << "their time is not over";
   EXPECT_EQ(pool.stats().checking, 4u);
+  EXPECT_EQ(pool.stats().pinging, 4u);
   EXPECT_LE(old_way_.live() + new_way_.live(), 5u);
 }
 

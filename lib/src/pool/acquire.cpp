@@ -221,7 +221,7 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
       return replace(Retired::broken);
     }
     if (connection.role() != pq::Role::primary) {
-      set_aside(ticket, Task::wash);
+      set_aside(ticket, core::Errand::reset);
       return Checked::next;
     }
   }
@@ -289,7 +289,7 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   if (answered) {
     // A server says what has become of it only with an answer.
     if (connection.role() == pq::Role::primary) return Checked::use;
-    set_aside(ticket, Task::wash);
+    set_aside(ticket, core::Errand::reset);
     return Checked::next;
   }
   if (connection.is_open()) {
@@ -309,11 +309,11 @@ void PoolImpl::leave_ping_to_maintenance(core::Ticket ticket, Search& search,
       std::chrono::steady_clock::now() - since);
   core_->resource(ticket.slot()).pinged_for_ms =
       static_cast<std::uint16_t>(std::min<std::chrono::milliseconds::rep>(waited.count(), 65535));
-  set_aside(ticket, Task::ping);
+  set_aside(ticket, core::Errand::ping);
 }
 
-void PoolImpl::set_aside(core::Ticket ticket, Task task) noexcept {
-  core_->resource(ticket.slot()).task = task;
+void PoolImpl::set_aside(core::Ticket ticket, core::Errand errand) noexcept {
+  core_->slots().slot(ticket.slot()).set_errand(errand);
   core_->slots().set_aside(ticket);
   core_->slots().want_check(ticket.slot());
 }

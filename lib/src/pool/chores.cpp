@@ -164,7 +164,6 @@ void Maintenance::go_on_with_round() noexcept {
     const std::uint32_t slot = round_.back();
     round_.pop_back();
     if (!core_.slots().try_check(slot)) continue;  // somebody has it: proof enough
-    core_.resource(slot).task = Task::ping;
     begin_ping(slot, true, Clock::now());
     ++under_way;
   }

@@ -67,7 +67,7 @@ void PoolImpl::give_back_unleased(core::Ticket ticket) noexcept {
   }
   switch (release.how) {
     case How::give_back: return core_->give_back_unleased(ticket);
-    case How::hand_over: return core_->hand_over(ticket);
+    case How::hand_over: return core_->hand_over(ticket, release.errand);
     case How::discard: return core_->discard_unleased(ticket, release.reason);
   }
 }

@@ -18,6 +18,7 @@ Laundry::Laundry(const PoolConfig& config, PoolCore& core)
 
 void Laundry::take(std::uint32_t slot) noexcept {
   const PooledConnection& pooled = core_.resource(slot);
+  core_.slots().slot(slot).set_errand(core::Errand::reset);
   tell(pooled.rules->observer,
        [&](Observer& o) { o.reset_started(pooled.connection.backend_pid()); });
   loads_.push_back({.slot = slot,

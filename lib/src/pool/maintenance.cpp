@@ -20,6 +20,7 @@ namespace tidegate::detail {
 namespace {
 
 using namespace std::chrono_literals;
+using core::Errand;
 using core::Retired;
 
 constexpr auto kTickPeriod = 10ms;
@@ -192,11 +193,10 @@ void Maintenance::take_work() noexcept {
     begin_farewell(*slot);
   }
   while (const auto slot = core_.slots().take_to_check()) {
-    switch (core_.resource(*slot).task) {
-      case Task::wash: laundry_.take(*slot); break;
-      case Task::after_release: core_.want_chore(*slot); break;
-      case Task::ping:
-      case Task::farewell: {
+    switch (core_.slots().slot(*slot).errand()) {
+      case Errand::reset: laundry_.take(*slot); break;
+      case Errand::after_release: core_.want_chore(*slot); break;
+      default: {
         const auto asked = std::exchange(core_.resource(*slot).pinged_for_ms, std::uint16_t{0});
         begin_ping(*slot, false, Clock::now() - std::chrono::milliseconds(asked));
         break;
@@ -250,10 +250,13 @@ bool Maintenance::wait() noexcept {
 void Maintenance::begin_farewell(std::uint32_t slot) noexcept {
   PooledConnection& pooled = core_.resource(slot);
   // Before a connection that works is closed, an opener lets the hook have it; then it comes back.
-  if (config_.hooks.before_close && pooled.task != Task::farewell && pooled.connection.usable()) {
-    pooled.task = Task::farewell;
+  core::Slot& record = core_.slots().slot(slot);
+  const bool had_hook = record.errand() == Errand::before_close;
+  if (config_.hooks.before_close && !had_hook && pooled.connection.usable()) {
+    record.set_errand(Errand::before_close);
     return core_.want_chore(slot);
   }
+  record.set_errand(Errand::termination);
   tell(config_.observer, [&](Observer& o) {
     o.retired({.reason = to_string(core_.why_retired(slot)),
                .backend_pid = pooled.connection.backend_pid()});
@@ -278,6 +281,7 @@ void Maintenance::step_farewells() noexcept {
 
 // The slot is in `checking`, and ours.
 void Maintenance::begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept {
+  core_.slots().slot(slot).set_errand(Errand::ping);
   pings_.fetch_add(1, std::memory_order_relaxed);
   tell(config_.observer,
        [&](Observer& o) { o.ping_started(core_.resource(slot).connection.backend_pid()); });
@@ -317,7 +321,7 @@ void Maintenance::step_laundry() noexcept {
     if (result != pq::Wash::Result::clean) return retire(slot, Retired::reset);
     if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
     if (pooled.rules->after_release) {
-      pooled.task = Task::after_release;
+      core_.slots().slot(slot).set_errand(Errand::after_release);
       return core_.want_chore(slot);
     }
     core_.slots().put_back(slot);

@@ -151,6 +151,9 @@ Stats PoolImpl::stats() const {
   stats.leased = counts.leased;
   stats.connecting = counts.connecting;
   stats.checking = counts.checking;
+  stats.pinging = counts.pinging;
+  stats.resetting = counts.resetting;
+  stats.in_hooks = counts.in_hooks;
   // Read at another instant than the rest: a slot that was leased then may retire now.
   TIDEGATE_TEST_POINT("stats.before_retiring");
   stats.retiring = std::min(slots.retiring(), counts.max - counts.idle - counts.leased -

@@ -131,7 +131,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   void leave_ping_to_maintenance(core::Ticket ticket, Search& search,
                                  std::chrono::steady_clock::time_point since) noexcept;
   core::Checked check_by_ping(core::Ticket ticket, Search& search);
-  void set_aside(core::Ticket ticket, Task task) noexcept;
+  void set_aside(core::Ticket ticket, core::Errand errand) noexcept;
   // hook_calls.cpp
   core::Checked prepare(core::Ticket ticket, Search& search);
   Verdict ask_prepare(Connection& connection, const Search& search) const;

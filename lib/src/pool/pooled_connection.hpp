@@ -32,9 +32,6 @@ struct ReleaseRules {
   }
 };
 
-// What a connection in `checking` is there for; in `retiring`: whether before_close has had it.
-enum class Task : std::uint8_t { ping, wash, after_release, farewell };
-
 // Only `monitor`, `duplicate` and `stack` are for others than the slot's owner
 // (ResourceCore::visit()): they stay as they are from the opening to the end, whatever becomes of
 // the connection. With the flag of its std::optional it fills 64 bytes, as a Slot does: the warm
@@ -45,7 +42,6 @@ struct PooledConnection {
   // and its number cannot be reused behind our back, whatever libpq closes.
   pq::FileDescriptor duplicate{};
   bool rules_concern_clean = false;
-  Task task = Task::ping;
   // For how long an acquirer has waited for the answer to the ping that maintenance takes over. As
   // far as it goes: one that was longer has no long time left, or a long one anyhow.
   std::uint16_t pinged_for_ms = 0;
@@ -54,11 +50,12 @@ struct PooledConnection {
   std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured
 };
 
-// What becomes of a connection whose lease ends; its task is set when it is handed over.
+// What becomes of a connection whose lease ends.
 struct Release {
   enum class How : std::uint8_t { give_back, hand_over, discard };
   How how = How::give_back;
   core::Retired reason{};  // of a discard
+  core::Errand errand{};   // of one that is handed over
   bool clean = false;
 };
 Release plan_release(PooledConnection& pooled) noexcept;

@@ -18,8 +18,8 @@ Release plan_release(PooledConnection& pooled) noexcept {
     if (!wash) return {.how = How::discard, .reason = core::Retired::dirty};
   }
   if (!wash && !rules.after_release) return {.clean = clean};
-  pooled.task = wash ? Task::wash : Task::after_release;
-  return {.how = How::hand_over, .clean = clean};
+  const core::Errand errand = wash ? core::Errand::reset : core::Errand::after_release;
+  return {.how = How::hand_over, .errand = errand, .clean = clean};
 }
 
 }  // namespace tidegate::detail

@@ -7,7 +7,8 @@ namespace tidegate {
 std::string to_string(const Stats& s) {
   std::ostringstream out;
   out << "used=" << s.leased << '/' << s.max << " idle=" << s.idle << " connecting=" << s.connecting
-      << " checking=" << s.checking << " retiring=" << s.retiring << " waiting=" << s.waiting
+      << " checking=" << s.checking << " retiring=" << s.retiring << " pinging=" << s.pinging
+      << " resetting=" << s.resetting << " in_hooks=" << s.in_hooks << " waiting=" << s.waiting
       << " acquired=" << s.acquired() << " waited=" << s.outcomes.waited
       << " failed=" << s.attempts() - s.acquired() << " created=" << s.created
       << " create_errors=" << s.create_errors;

@@ -1,5 +1,6 @@
 // Slots that are handed over for a longer look, and slots that somebody has a chore for.
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -105,6 +106,37 @@ TEST(SlotPoolChores, AChoreIsTakenOnceAndItsSlotGoesOnToRetirement) {
   EXPECT_FALSE(pool->take_to_retire());
   pool->retire_again(*slot);
   EXPECT_EQ(pool.retire_all(), std::vector{*slot});
+}
+
+// Why a slot is in `checking` or `retiring` is seen without a lock.
+TEST(SlotPoolChores, WhatASlotIsThereForIsDescribedAndCounted) {
+  Pool pool({.max_size = 2, .gates = 1});
+  pool.open(2);
+  const Ticket held = pool.take();
+  const std::uint32_t slot = held.slot();
+  const std::string is = "slot " + std::to_string(slot) + ": ";
+  const auto says = [&](const std::string& what) {
+    return pool->describe().find(is + what + "\n") != std::string::npos;
+  };
+  pool->slot(slot).set_errand(core::Errand::reset);
+  EXPECT_FALSE(says("out, reset")) << "it is not in such a state yet";
+  pool->hand_over(held);
+  EXPECT_TRUE(says("checking, reset")) << pool->describe();
+  EXPECT_EQ(pool->counts().resetting, 1u);
+  EXPECT_EQ(pool->take_to_check(), slot);
+  pool->slot(slot).set_errand(core::Errand::after_release);
+  EXPECT_TRUE(says("checking, after_release")) << pool->describe();
+  EXPECT_EQ(pool->counts().in_hooks, 1u);
+  EXPECT_EQ(pool->counts().resetting, 0u);
+  pool->slot(slot).set_errand(core::Errand::ping);
+  EXPECT_EQ(pool->counts().pinging, 1u);
+  pool->retire_checked(slot);
+  EXPECT_TRUE(says("retiring")) << "nobody has it yet: " << pool->describe();
+  EXPECT_EQ(pool->counts().pinging, 0u);
+  pool->slot(slot).set_errand(core::Errand::before_close);
+  EXPECT_EQ(pool->counts().in_hooks, 1u);
+  EXPECT_EQ(pool->counts().retiring, 1u);
+  pool.retire_all();
 }
 
 TEST(SlotPoolChores, AnAdmissionThatIsGivenUpIsNoLeaseAnyMore) {

@@ -17,6 +17,10 @@ struct PoolCounts {
   std::uint32_t waiting = 0;   // acquires that wait
   std::chrono::nanoseconds oldest_wait{};
   std::uint32_t retiring = 0;  // being closed: the place is free when the server has ended it, too
+  // What those in `checking` and `retiring` are there for; the others wait for their turn.
+  std::uint32_t pinging = 0;
+  std::uint32_t resetting = 0;
+  std::uint32_t in_hooks = 0;  // after_release, before_close
 };
 
 }  // namespace tidegate

@@ -203,8 +203,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
   // As give_back, but somebody has to look at it before it is idle (slots().take_to_check()).
-  void hand_over(Ticket ticket) noexcept {
+  void hand_over(Ticket ticket, Errand errand) noexcept {
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
+    slots_.slot(ticket.slot()).set_errand(errand);
     slots_.hand_over(ticket);
   }
   // The resource moves out for good; the slot is free at once.

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
 #include <tidegate/base/assert.hpp>
 #include <tidegate/base/location.hpp>
@@ -17,6 +18,29 @@ namespace tidegate::core {
 // while a resource is open). The warm path reads this and no clock.
 using Tick = std::int64_t;
 inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
+
+// What a slot in `checking` or `retiring` is there for. Whoever moves it there, or goes on with it,
+// says so; in any other state it means nothing.
+enum class Errand : std::uint8_t {
+  none,           // to be ended, by whoever takes it next
+  ping,           // the server is asked whether it is there
+  reset,          // the session is cleaned of what a lease has left
+  after_release,  // the hook has it, or will
+  before_close,   // the same, on the way to its end
+  termination,    // the connection is closed; its server process is awaited
+};
+
+constexpr std::string_view to_string(Errand errand) noexcept {
+  switch (errand) {
+    case Errand::none: return "none";
+    case Errand::ping: return "ping";
+    case Errand::reset: return "reset";
+    case Errand::after_release: return "after_release";
+    case Errand::before_close: return "before_close";
+    case Errand::termination: return "termination";
+  }
+  return "?";
+}
 
 // Only the slot's owner (lessee, opener, keeper: I2) writes here; anybody may read. Hence relaxed
 // loads and stores, never a read-modify-write; what a new owner must see is carried by the edge
@@ -73,11 +97,15 @@ class alignas(kCacheLine) Slot {
   }
   // It has been made.
   void born(Tick now, Tick expires) noexcept {
+    set_errand(Errand::none);
     since_.store(now, std::memory_order_relaxed);
     expires_.store(expires, std::memory_order_relaxed);
   }
   Tick expires() const noexcept { return expires_.load(std::memory_order_relaxed); }
   std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_relaxed); }
+
+  Errand errand() const noexcept { return errand_.load(std::memory_order_relaxed); }
+  void set_errand(Errand errand) noexcept { errand_.store(errand, std::memory_order_relaxed); }
 
   // Leases begun here (I7). One after the other, so all but the one that is out have ended.
   std::uint64_t acquired() const noexcept { return acquired_.load(std::memory_order_relaxed); }
@@ -111,7 +139,7 @@ class alignas(kCacheLine) Slot {
   // times as long where both have the same place in their pages, as one line in 64 has with that of
   // a gate. See LineLayout.
   std::atomic<std::uint32_t> generation_{0};
-  [[maybe_unused]] std::uint32_t rest_of_that_word_ = 0;
+  std::atomic<Errand> errand_{Errand::none};
   std::atomic<std::int32_t> holder_{0};  // negative: of the thread whose call the lease lives in
   std::atomic<Tick> since_{0};
   std::atomic<Tick> expires_{kNeverExpires};

@@ -13,13 +13,24 @@ template <class Sync>
 PoolCounts SlotPool<Sync>::places() const noexcept {
   PoolCounts counts{.max = limits_.max_size};
   std::uint32_t out = 0;
+  const auto add_errand = [&counts](Errand errand) {
+    if (errand == Errand::ping) ++counts.pinging;
+    if (errand == Errand::reset) ++counts.resetting;
+    if (errand == Errand::after_release || errand == Errand::before_close) ++counts.in_hooks;
+  };
   for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
     switch (states_.get(i)) {
       case SlotState::idle: ++counts.idle; break;
       case SlotState::out: ++out; break;
       case SlotState::opening: ++counts.connecting; break;
-      case SlotState::checking: ++counts.checking; break;
-      case SlotState::retiring: ++counts.retiring; break;
+      case SlotState::checking:
+        ++counts.checking;
+        add_errand(slots_[i].errand());
+        break;
+      case SlotState::retiring:
+        ++counts.retiring;
+        add_errand(slots_[i].errand());
+        break;
       case SlotState::empty: break;
     }
   }
@@ -66,6 +77,7 @@ std::uint32_t SlotPool<Sync>::retiring() const noexcept {
 
 // gate 0: open, waiting, leases 18, slot 3 docked
 // slot 0: out, thread 4711
+// slot 1: checking, reset
 // waiters 16, of which strict 16; openings 4, failed 0
 template <class Sync>
 std::string SlotPool<Sync>::describe() const {
@@ -83,7 +95,12 @@ std::string SlotPool<Sync>::describe() const {
   }
   for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
     text += "slot " + std::to_string(i) + ": ";
-    text += to_string(states_.get(i));
+    const SlotState state = states_.get(i);
+    text += to_string(state);
+    if ((state == SlotState::checking || state == SlotState::retiring) &&
+        slots_[i].errand() != Errand::none) {
+      text += ", " + std::string(to_string(slots_[i].errand()));
+    }
     if (states_.queued(i)) text += ", queued";
     if (const std::int32_t holder = slots_[i].holder()) {
       text += ", thread " + std::to_string(holder);

@@ -99,6 +99,7 @@ void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
 template <class Sync>
 void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   TIDEGATE_DEBUG_ASSERT(I6, !slots_[slot].leased());
+  slots_[slot].set_errand(Errand::none);
   std::unique_lock lock(mutex_);
   books_.begin_retiring(slot, from);
   if (abandoned_) return finish_abandoned(slot, lock);
