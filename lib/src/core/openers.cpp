@@ -26,7 +26,7 @@ struct Here {
 };
 thread_local Here opener_here;
 
-// Relaxed: each is for somebody who looks on.
+// Relaxed: only diagnostics read them.
 void do_now(const char* what) noexcept {
   since_here->store(std::chrono::steady_clock::now().time_since_epoch().count(),
                     std::memory_order_relaxed);

@@ -20,7 +20,7 @@
 
 namespace tidegate::core {
 
-// What an opener does at the moment, for who looks on. As long as it lives the calling thread is in
+// What an opener does at the moment, for diagnostics. As long as it lives the calling thread is in
 // `what`, a literal; does nothing on other threads.
 class TIDEGATE_API Doing {
  public:
@@ -174,7 +174,7 @@ class TIDEGATE_API Openers {
     Attempt attempt{};     // of those that are watched: not one on somebody else's thread
     long thread_id = 0;
     std::atomic<const char*> doing{nullptr};
-    std::atomic<std::int64_t> since{0};  // steady ns; relaxed, as `doing`: for who looks on
+    std::atomic<std::int64_t> since{0};  // steady ns; relaxed, as `doing`: diagnostics
   };
   friend class Doing;
 

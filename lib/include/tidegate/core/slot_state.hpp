@@ -49,7 +49,7 @@ class SlotStates {
     return state_of(cells_[slot].load(std::memory_order_acquire));
   }
 
-  // Does the idle queue hold an entry for it? For who looks on.
+  // Does the idle queue hold an entry for it? For diagnostics.
   bool queued(std::uint32_t slot) const noexcept {
     return (cells_[slot].load(std::memory_order_relaxed) & kQueued) != 0;
   }

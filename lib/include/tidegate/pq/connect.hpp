@@ -50,7 +50,7 @@ struct ConnectOptions {
   // Gets the notices from the login on, until Connection::set_notice_handler() names another, or
   // the pool has it: the server may warn of a password that expires. Unset: they are dropped.
   NoticeHandler on_notice{};
-  // Told before each step, on the connecting thread, for who looks on; must not throw.
+  // Told before each step, on the connecting thread, for diagnostics; must not throw.
   std::function<void(ConnectStep)> on_step{};
 };
 

@@ -207,8 +207,8 @@ class TIDEGATE_API Connection {
 
   // The login is over: ConnectOptions::on_notice gets no more, unless it has been replaced.
   void end_login() noexcept;
-  // From here on leases begin and end, which needs no word here: a lease begins as the last one
-  // ended (reusable() said true).
+  // From here on the connection is leased. A lease begins with the state in which the last one
+  // ended (reusable() was true then), so its begin is not told.
   void join_pool() noexcept {
     if (state_ != nullptr) state_->join_pool();
   }
