@@ -140,6 +140,8 @@ class alignas(kCacheLine) Slot {
   // a gate. See LineLayout.
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<Errand> errand_{Errand::none};
+  // Not left to the compiler: LineLayout looks at each byte, and padding keeps what was there.
+  [[maybe_unused]] std::array<std::uint8_t, 3> rest_of_that_word_{};
   std::atomic<std::int32_t> holder_{0};  // negative: of the thread whose call the lease lives in
   std::atomic<Tick> since_{0};
   std::atomic<Tick> expires_{kNeverExpires};
