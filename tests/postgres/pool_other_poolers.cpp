@@ -16,6 +16,7 @@
 #include <gmock/gmock.h>
 
 #include "postgres/pool_support.hpp"
+#include "postgres/pooler_support.hpp"
 #include "support/companion.hpp"
 
 namespace tidegate::test {
@@ -61,24 +62,7 @@ class OtherPooler : public testing::TestWithParam<const char*> {
 
 TEST_P(OtherPooler, TransactionsBatchesAndCopiesPassThrough) {
   Pool pool{config("pool_max_conns=2")};
-  pool.exec_script("drop table if exists tally; create table tally (n int)");
-  pool.transact([](Transaction& transaction) {
-    transaction.exec("insert into tally values (1)");
-    Transaction inner = transaction.begin();
-    inner.exec("insert into tally values (2)");
-    inner.rollback();
-  });
-  Batch batch;
-  for (int i = 0; i < 100; ++i) batch.add("insert into tally values ($1)", i);
-  EXPECT_FALSE(pool.run(batch).failed());
-  pool.copy_in({.table = "tally"}, std::vector<std::tuple<int>>{{1}, {2}, {3}});
-  int sum = 0;
-  pool.copy_out("select n from tally", [&sum](const Row& row) { sum += row.get<int>(0); });
-  EXPECT_EQ(sum, 1 + 99 * 100 / 2 + 6);
-  int rows = 0;
-  pool.acquire()->each("select n from tally", [&rows](const Row&) { ++rows; });
-  EXPECT_EQ(rows, 104);
-  pool.exec("drop table tally");
+  expect_all_passes_through(pool);
 }
 
 // Seen failing with pool_cancel_quiet=0 behind pgagroal: it hands out the server's own keys, and

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "postgres/pool_support.hpp"
+#include "postgres/pooler_support.hpp"
 #include "support/pgbouncer.hpp"
 
 namespace tidegate::test {
@@ -108,21 +109,7 @@ TEST_P(PgBouncer, AStatementInItsQueueIsGivenUpSoonAndNeverRun) {
 
 TEST_P(PgBouncer, TransactionsBatchesAndCopiesPassThrough) {
   Pool pool{conninfo("pool_max_conns=2")};
-  pool.exec_script("drop table if exists tally; create table tally (n int)");
-  pool.transact([](Transaction& transaction) {
-    transaction.exec("insert into tally values (1)");
-    Transaction inner = transaction.begin();
-    inner.exec("insert into tally values (2)");
-    inner.rollback();
-  });
-  Batch batch;
-  for (int i = 0; i < 100; ++i) batch.add("insert into tally values ($1)", i);
-  EXPECT_FALSE(pool.run(batch).failed());
-  pool.copy_in({.table = "tally"}, std::vector<std::tuple<int>>{{1}, {2}, {3}});
-  int rows = 0;
-  pool.copy_out("select n from tally", [&rows](const Row&) { ++rows; });
-  EXPECT_EQ(rows, 104);
-  pool.exec("drop table tally");
+  expect_all_passes_through(pool);
 }
 
 // Deadlines that race their statements: some requests come too late, when nobody knows it yet.
