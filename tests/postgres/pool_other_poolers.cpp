@@ -43,7 +43,8 @@ bool is_missing(const Companion& pooler) { return pooler.said(0) == "missing"; }
 class OtherPooler : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (is_missing(*pooler_)) GTEST_SKIP() << "it is not installed";
+    if (is_missing(*pooler_))
+      GTEST_SKIP() << GetParam() << " is not installed (scripts/setup --poolers)";
   }
   void lead_to(const std::string& server) {
     pooler_.reset();
@@ -259,7 +260,7 @@ TEST_P(OtherPooler, WhatItDropsOfTheConninfoIsTold) {
 // answered for, and was undone when its lease ended.
 TEST(PgpoolRaw, AWriteIsStoredOrAnError) {
   const Companion pgpool(pooler_command("pgpool-raw"));
-  if (is_missing(pgpool)) GTEST_SKIP() << "Pgpool-II is not installed";
+  if (is_missing(pgpool)) GTEST_SKIP() << "Pgpool-II is not installed (scripts/setup --poolers)";
   Pool direct{"pool_max_conns=1"};
   direct.exec_script("drop table if exists tally; create table tally (n int)");
   for (const char* cache : {"pool_statement_cache=0", "pool_statement_cache=16"}) {
