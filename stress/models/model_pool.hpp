@@ -64,9 +64,9 @@ class ModelPool final : private core::SlotOwner {
     end_lease(ticket);
     core_->discard(ticket);
   }
-  void hand_over(Ticket ticket) {
+  void give_to_maintenance(Ticket ticket) {
     end_lease(ticket);
-    core_->hand_over(ticket);
+    core_->give_to_maintenance(ticket);
   }
   // Takes what is idle at once, if anything is, and gives it back.
   void try_lease() {
@@ -95,7 +95,7 @@ class ModelPool final : private core::SlotOwner {
 
   // ---- what the pool's own threads do --------------------------------------------------------
 
-  // Opens, looks at and ends what is to be, until no client is left: an opener and a keeper. The
+  // Opens, looks at and ends what is to be, until no client is left: an opener and maintenance. The
   // first openings fail as `failures` says.
   template <std::size_t N = 0>
   void serve(const std::array<OpenFailure, N>& failures = {},
@@ -155,7 +155,7 @@ class ModelPool final : private core::SlotOwner {
     if (drained) {
       for (auto& footprint : footprints_) static_cast<void>(footprint(RL_INFO).load());
     } else {
-      core_->abandon();
+      core_->orphan_leases();
     }
     return drained;
   }
@@ -223,7 +223,7 @@ class ModelPool final : private core::SlotOwner {
 
   void on_open_wanted(std::uint32_t) noexcept override { ring(); }
   void on_retire_wanted() noexcept override { ring(); }
-  void finish_late(std::uint32_t slot) noexcept override { end(slot); }
+  void finish_orphan(std::uint32_t slot) noexcept override { end(slot); }
   void free_core() noexcept override {
     ++frees_;
     Run::core_freed = true;

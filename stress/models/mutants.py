@@ -73,9 +73,9 @@ MUTANTS = [
              "    if (states_.get(slot) != SlotState::idle) return false;\n"
              "    states_.move(slot, SlotState::idle, SlotState::checking);\n"
              "    return true;\n  }")),
-    ("maintenance-puts-back-without-hand-off", "maintenance random",
-     instead(UPKEEP, "  hand_off(slot, SlotState::checking);\n",
-             "  if (!AWAKE) return hand_off(slot, SlotState::checking);\n"
+    ("maintenance-puts-back-without-make-available", "maintenance random",
+     instead(UPKEEP, "  make_available(slot, SlotState::checking);\n",
+             "  if (!AWAKE) return make_available(slot, SlotState::checking);\n"
              "  if (books_.make_idle(slot, SlotState::checking)) enqueue(slot, slot);\n")),
     # Capacity (I3).
     ("scan-ignores-empty", "open-fails random",
@@ -85,7 +85,7 @@ MUTANTS = [
            "plan_openings(why == OpenFailure::aborted ? For::all : For::waiters)")),
     ("freed-capacity-wakes-nobody", "capacity random",
      never(UPKEEP, "closed_ ? 0 : plan_openings();", "plan_openings()")),
-    ("hand-off-skips-capacity", "growth random",
+    ("make-available-skips-capacity", "growth random",
      never(RELEASE, "plan_openings();  // for those who still wait, and", "plan_openings()")),
     ("rejection-wakes-nobody", "rejected random",
      instead(OPEN, "while (Node* node = waiters_.",

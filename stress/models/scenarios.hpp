@@ -224,7 +224,7 @@ inline const std::array kScenarios = {
              1,
              [](ModelPool& pool, int thread, Ticket mine) {
                if (thread == 2) return pool.serve();
-               thread == 0 ? pool.hand_over(mine) : expect_served(pool.lease(kNever));
+               thread == 0 ? pool.give_to_maintenance(mine) : expect_served(pool.lease(kNever));
                pool.client_done();
              }},
     // An opening ends while the pool closes: nothing is published after the fence. I3, I4, I5.

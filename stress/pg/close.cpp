@@ -183,7 +183,7 @@ void signal_while_awake(const Run& run, MainActor& self) {
   static std::atomic<bool> go_on;
   go_on = false;
   const auto hook = detail::test_point_hook.exchange([](const char* name) noexcept {
-    if (std::string_view(name) != "maintenance.turn") return;
+    if (std::string_view(name) != "maintenance.pass") return;
     // relaxed: it must not order what it is to show
     while (!go_on.load(std::memory_order_relaxed)) std::this_thread::yield();
   });

@@ -74,14 +74,14 @@ void expect_settings(Connection& connection, bool left) {
 }
 
 // Seen failing, but for discard_all: with leases that end without a look at what they did (I10).
-// That one: with a wash that ends at its look at the transaction. none and rollback: with a wash
+// That one: with a reset that ends at its look at the transaction. none and rollback: with a reset
 // that leaves the transaction as it is, and without any; destroy: with one.
 void dirty_releases(Run& run, ResetPolicy policy) {
   while (run.next_pass()) {
     MainActor self(run);
     PoolConfig config = PgPool::quick("dirty", run.pool());
     config.reset = policy;
-    config.ping_timeout = 3s;  // the laundry's bound, and the machine is loaded
+    config.ping_timeout = 3s;  // the reset's bound, and the machine is loaded
     PgPool pool(std::move(config), {});
     // Those that promise that nothing is left: of anybody, or of a session that came back dirty.
     const bool discards = policy == ResetPolicy::discard_all;
@@ -105,7 +105,7 @@ void dirty_releases(Run& run, ResetPolicy policy) {
     } else {
       require(stats.resets.clean > 0 && stats.resets.failed == 0, "I10", to_string(stats));
       require(stats.created <= run.pool(), "I10",
-              "what can be washed was replaced: ", to_string(stats));
+              "what can be reset was replaced: ", to_string(stats));
     }
     pool.audit_at_rest(self);
     pool.audit_and_close(self);
@@ -114,8 +114,8 @@ void dirty_releases(Run& run, ResetPolicy policy) {
 
 // What each policy leaves of a session's settings, to the letter: only discard_all takes them all
 // back; destroy ends the sessions that come back dirty, and no other; none and rollback keep what
-// was set outside a transaction. Seen failing: with a wash that leaves out DISCARD ALL, with none
-// and rollback that end what is dirty, and with destroy that washes it (I10).
+// was set outside a transaction. Seen failing: with a reset that leaves out DISCARD ALL, with none
+// and rollback that end what is dirty, and with destroy that resets it (I10).
 void settings(Run& run) {
   struct Case {
     ResetPolicy policy;
@@ -132,7 +132,7 @@ void settings(Run& run) {
       for (const bool dirty : {false, true}) {
         PoolConfig config = PgPool::quick("settings", 1);
         config.reset = c.policy;
-        config.ping_timeout = 3s;  // the laundry's bound, and the machine is loaded
+        config.ping_timeout = 3s;  // the reset's bound, and the machine is loaded
         PgPool pool(std::move(config), {});
         auto held = pool.acquire(self, Deadline(8s));
         plant_settings(*held->lease);

@@ -90,7 +90,7 @@ void black_hole_leased(Run& run) {
 }
 
 // Takes all there is, runs a statement on each, and lets `fault` befall them before they come back:
-// the laundry gives them up `in_time`, and keeps none of them.
+// the reset gives them up `in_time`, and keeps none of them.
 void release_all(const Run& run, PgPool& pool, Actor& self, const char* sql,
                  std::chrono::seconds in_time, const std::function<void()>& fault) {
   std::vector<PgPool::Held> all;
@@ -100,15 +100,15 @@ void release_all(const Run& run, PgPool& pool, Actor& self, const char* sql,
   }
   fault();
   for (PgPool::Held& held : all) pool.release(self, std::move(held));
-  const bool washed = comes_true(in_time, [&] { return pool.pool().stats().checking == 0; });
-  require(washed, "I8", "the laundry does not give up: ", to_string(pool.pool().stats()));
+  const bool reset = comes_true(in_time, [&] { return pool.pool().stats().checking == 0; });
+  require(reset, "I8", "the reset does not give up: ", to_string(pool.pool().stats()));
   const bool retired =
       comes_true(in_time, [&] { return pool.pool().stats().destroyed.reset == run.pool(); });
-  require(retired, "I10", "what could not be washed was kept: ", to_string(pool.pool().stats()));
+  require(retired, "I10", "what could not be reset was kept: ", to_string(pool.pool().stats()));
 }
 
-// Released dirty: the laundry waits for each no longer than for a ping, and for all at once. Seen
-// failing: with a laundry that waits without end (I8), and with one that takes for clean what has
+// Released dirty: the reset waits for each no longer than for a ping, and for all at once. Seen
+// failing: with a reset that waits without end (I8), and with one that takes for clean what has
 // not answered (I10).
 void black_hole_released(Run& run) {
   Proxy proxy = proxy_of(Server::instance());
@@ -121,9 +121,9 @@ void black_hole_released(Run& run) {
   }
 }
 
-// In the middle of DISCARD ALL: the laundry's empty statement before it is answered, the server
+// In the middle of DISCARD ALL: the reset's empty statement before it is answered, the server
 // does as it is asked, and the word of that does not come back. Seen failing: as the one above,
-// with a wash that leaves out DISCARD ALL (I10), and with a hole that swallows the first answer,
+// with a reset that leaves out DISCARD ALL (I10), and with a hole that swallows the first answer,
 // too.
 void black_hole_discarding(Run& run) {
   // Messages with a string of so many characters (documentation: 55.7, Query); and what answers the
@@ -136,7 +136,7 @@ void black_hole_discarding(Run& run) {
     MainActor self(run);
     PoolConfig config = impatient("black-hole-discarding", run, proxy);
     config.reset = ResetPolicy::discard_all;
-    config.ping_timeout = 3s;  // the laundry's bound, and the machine is loaded
+    config.ping_timeout = 3s;  // the reset's bound, and the machine is loaded
     PgPool pool(std::move(config), {}, &proxy);
     release_all(run, pool, self, "listen gossip", 3s + 3s, [&] {
       // Nothing more, not the goodbye either: the sessions stay as they are.
@@ -157,7 +157,7 @@ void black_hole_discarding(Run& run) {
 }
 
 // Resetting: sessions whose end cannot be told are given up after a second, and counted. Seen
-// failing: with farewells that wait without end, and with sessions that are given up and not
+// failing: with terminations that wait without end, and with sessions that are given up and not
 // counted (I1).
 void black_hole_resetting(Run& run) {
   Proxy proxy = proxy_of(Server::instance());

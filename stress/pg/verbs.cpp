@@ -179,7 +179,7 @@ void verbs(Run& run) {
     PoolConfig config = PgPool::quick("verbs", 1);
     config.statement_cache = 8;  // fewer than there are texts
     config.cancel_rate = 10'000;
-    config.ping_timeout = 3s;  // the laundry's bound, and the machine is loaded
+    config.ping_timeout = 3s;  // the reset's bound, and the machine is loaded
     PgPool pool(std::move(config), {});
     Verbs verbs(run, self, pool, side);
     verbs.play_pairs(true);

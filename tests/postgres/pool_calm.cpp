@@ -90,7 +90,7 @@ TEST(Calm, AWarmUpInVainUsesLessThanFivePercentOfACore) {
             0.05);
 }
 
-// Seen failing with a maintenance that waits for chores that are due and not done any more.
+// Seen failing with a maintenance that waits for housekeeping that is due and not done any more.
 TEST(Calm, ACloseThatWaitsForAHookUsesLessThanOnePercentOfACore) {
   EXPECT_LT(least_of_three([] {
               PoolConfig config{.max_size = 2, .min_size = 2};

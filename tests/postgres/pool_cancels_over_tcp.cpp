@@ -1,5 +1,5 @@
 // Over TCP nothing says by itself that the peer is the server. Within a lease a cancel that is over
-// is over all the same; what is left to wait for, the wash waits for.
+// is over all the same; what is left to wait for, the reset waits for.
 #include <string>
 
 #include <gtest/gtest.h>

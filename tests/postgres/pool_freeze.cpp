@@ -31,8 +31,8 @@ class StoppedTick : public testing::TestWithParam<std::uint32_t> {
     config.observer = observer_;
     pool_.emplace(config);
     pid_ = pid_of(*pool_);
-    keeper_.emplace("maintenance.turn");
-    keeper_->await();
+    maintenance_.emplace("maintenance.pass");
+    maintenance_->await();
   }
   void end_the_connection_meanwhile() {
     Observer().terminate(pid_);
@@ -41,7 +41,7 @@ class StoppedTick : public testing::TestWithParam<std::uint32_t> {
 
   std::shared_ptr<tidegate::Observer> observer_{};
   std::optional<Pool> pool_;
-  std::optional<Hold> keeper_;
+  std::optional<Hold> maintenance_;
   int pid_ = 0;
 };
 
@@ -73,11 +73,11 @@ TEST_P(StoppedTick, DoesNotHideItFromOneWhoMayNotWait) {
 // leaves the tick standing.
 TEST_P(StoppedTick, DoesNotHideItOfTheNextConnection) {
   for (const std::size_t dead : {0u, 1u}) {
-    keeper_.reset();
+    maintenance_.reset();
     auto leases = lease_all(*pool_);
     const int pid = leases[dead]->backend_pid();
-    keeper_.emplace("maintenance.turn");
-    keeper_->await();
+    maintenance_.emplace("maintenance.pass");
+    maintenance_->await();
     leases.clear();
     Observer().terminate(pid);
     stand_still();

@@ -40,7 +40,7 @@ std::string nested_text(const HookError& error) {
 }
 
 // A thread that works by itself needs one connection. A machine may stand still for longer than a
-// hook or a wash may take (20 ms), but not in each of ten pools.
+// hook or a reset may take (20 ms), but not in each of ten pools.
 void expect_one_connection(const PoolConfig& config) {
   std::uint64_t created = 0;
   for (int tries = 0; tries < 10 && created != 1; ++tries) {
@@ -427,7 +427,7 @@ TEST(AfterRelease, FalseOrAThrowClosesTheConnection) {
   EXPECT_EQ(pool.stats().destroyed.hook, 2);
 }
 
-TEST(AfterRelease, ADirtyConnectionIsWashedFirst) {
+TEST(AfterRelease, ADirtyConnectionIsResetFirst) {
   PoolConfig config = one();
   std::atomic<int> clean{0};
   config.hooks.after_release = [&](Connection& c) {
@@ -463,8 +463,8 @@ TEST(AfterRelease, OfAThreadByItselfMakesNoSecondConnection) {
   expect_one_connection(config);
 }
 
-// The same where each lease is washed.
-TEST(AfterRelease, NorDoesAWash) {
+// The same where each lease is reset.
+TEST(AfterRelease, NorDoesAReset) {
   expect_one_connection({.max_size = 4, .reset = ResetPolicy::discard_all});
 }
 

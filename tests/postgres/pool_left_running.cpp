@@ -68,7 +68,7 @@ TEST(LeftRunning, AnOpenTransactionIsRolledBackAfterTheCancel) {
   EXPECT_EQ(next->transaction_status(), TransactionStatus::idle);
 }
 
-// What is not washed is closed, and the process that would go on is told, too: else it would be one
+// What is not reset is closed, and the process that would go on is told, too: else it would be one
 // more than the pool may have.
 TEST(LeftRunning, AStatementOfAConnectionThatIsNotKeptEndsToo) {
   for (const bool doomed : {true, false}) {

@@ -409,7 +409,7 @@ TEST(WarmUp, SaysWhatStoppedItAtItsDeadline) {
   pool.announce_shutdown("deploy");
 }
 
-// Found once under load, and not again: a connection that is washed, pinged or has a hook at each
+// Found once under load, and not again: a connection that is reset, pinged or has a hook at each
 // moment at which it is looked at was none. Seen failing where `checking` does not count.
 TEST(WarmUp, CountsAConnectionThatIsBeingChecked) {
   std::latch inside(1);

@@ -67,7 +67,7 @@ class Recorder : public tidegate::Observer {
   void reset_started(int) override { note("reset started"); }
   void reset_ended(const ConnectionReset& event) override {
     note("reset ended");
-    note(event.clean ? "washed" : "not washed");
+    note(event.clean ? "reset" : "not reset");
     EXPECT_EQ(event.acquired.file(), "postgres/pool_observer.cpp");
   }
   void retired(const ConnectionRetired& event) override {
@@ -157,7 +157,7 @@ TEST_F(Observed, WhoWantsNoLeasesIsToldOfAllElse) {
     EXPECT_TRUE(pool.try_acquire());
     EXPECT_FALSE(pool.acquire_all_idle().empty());
     pool.acquire()->exec("begin");
-    EXPECT_TRUE(eventually([&] { return recorder->count("washed") == 1; }));
+    EXPECT_TRUE(eventually([&] { return recorder->count("reset") == 1; }));
     pool.acquire().discard();
   }
   for (const char* event :
@@ -268,7 +268,7 @@ TEST_F(Observed, ResetsWithTheAcquireWhoseLeaseCameBackDirty) {
   {
     pool.acquire()->exec("begin");
   }
-  EXPECT_TRUE(comes("washed"));
+  EXPECT_TRUE(comes("reset"));
   EXPECT_EQ(count("released dirty"), 1);
   EXPECT_TRUE(recorder_->balanced());
 }
@@ -283,7 +283,7 @@ TEST_F(Observed, AResetThatIsCutShortByCloseHasItsEnd) {
   lease.release();
   ASSERT_TRUE(comes("reset started"));
   pool.close();
-  EXPECT_EQ(count("not washed"), 1);
+  EXPECT_EQ(count("not reset"), 1);
   EXPECT_TRUE(recorder_->balanced());
 }
 

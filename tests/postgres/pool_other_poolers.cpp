@@ -70,7 +70,7 @@ TEST_P(OtherPooler, TransactionsBatchesAndCopiesPassThrough) {
 // whoever comes next; longer than the default here, for a machine that has other things to do. This
 // sees that the quiet is kept to with the real ones; that it is needed, it does not: with
 // pool_cancel_quiet=0 it passes with pgagroal 1.6, too, where a request takes most of a second.
-// Without the quiet LaundryOfACancel.* fails.
+// Without the quiet ResetsOfACancel.* fails.
 TEST_P(OtherPooler, ACancelThatComesLateStrikesNobodyElse) {
   constexpr int kRounds = 2;
   Pool pool{config("pool_max_conns=8 pool_cancel_quiet=1500ms")};

@@ -78,7 +78,7 @@ class PoolerNames : public testing::Test {
   }
   static int right(int n) { return n % 3 == 0 ? n : n + 1000000; }
   // What the pooler's server sessions hold: both of them, each held by a transaction meanwhile.
-  int left_behind() {
+  int detached() {
     Pool pool(config("pool_statement_cache=0 pool_max_conns=2"));
     std::vector<Lease> held;
     int statements = 0;
@@ -109,7 +109,7 @@ TEST_F(PoolerNames, ByDefaultStatementsHaveNoneThere) {
   EXPECT_EQ(seen.failed, 0);
   EXPECT_EQ(told->times, 1) << "once a pool";
   EXPECT_FALSE(told->named);
-  EXPECT_EQ(left_behind(), 0);
+  EXPECT_EQ(detached(), 0);
 }
 
 TEST_F(PoolerNames, WhoeverAsksForThemGetsNamesThatAreNobodyElses) {
@@ -127,7 +127,7 @@ TEST_F(PoolerNames, WhoeverAsksForThemGetsNamesThatAreNobodyElses) {
   EXPECT_EQ(told->times, 1);
   EXPECT_TRUE(told->named);
   // A connection that a name was not found on stops using them: two pools, two texts.
-  EXPECT_LE(left_behind(), 2 * kThreads * 2);
+  EXPECT_LE(detached(), 2 * kThreads * 2);
 }
 
 TEST_F(PoolerNames, RowsOneByOneAndBatchesGetTheirOwnToo) {

@@ -1,5 +1,5 @@
 // Pools of servers that say what the test tells them to: what becomes of their answers in the
-// laundry, and of roles that change.
+// resets, and of roles that change.
 #include <libpq-fe.h>
 
 #include <atomic>
@@ -35,10 +35,10 @@ std::string command(const char* tag, bool idle) {
 }
 std::string nothing(bool idle) { return message('I', "") + message('Z', idle ? "I" : "T"); }
 
-// ---- the laundry -----------------------------------------------------------------------------
+// ---- the reset -----------------------------------------------------------------------------
 
 // Whether the pool keeps a connection that is left in a transaction, of a server that gives these
-// answers to what the laundry sends.
+// answers to what the reset sends.
 bool is_kept(ResetPolicy policy, std::vector<std::string> answers) {
   answers.insert(answers.begin(), {welcome(), command("BEGIN", false)});
   ScriptedServer server(std::move(answers));
@@ -58,16 +58,16 @@ bool is_kept(ResetPolicy policy, std::vector<std::string> answers) {
   return stats.idle == 1;
 }
 
-// Seen failing: a laundry that verifies nothing, and one that does so with reset = none, too.
-TEST(LaundryOfAScript, VerifiesARollbackUnlessResetIsNone) {
+// Seen failing: a reset that verifies nothing, and one that does so with reset = none, too.
+TEST(ResetsOfAScript, VerifiesARollbackUnlessResetIsNone) {
   const std::string rolled_back = command("ROLLBACK", true);
   EXPECT_TRUE(is_kept(ResetPolicy::none, {rolled_back}));
   EXPECT_TRUE(is_kept(ResetPolicy::rollback, {rolled_back, nothing(true)}));
   EXPECT_FALSE(is_kept(ResetPolicy::rollback, {rolled_back, nothing(false)}));
 }
 
-// Seen failing: a laundry that does not look at the answer to its DISCARD ALL.
-TEST(LaundryOfAScript, RetiresAConnectionWhoseDiscardAllIsRefused) {
+// Seen failing: a reset that does not look at the answer to its DISCARD ALL.
+TEST(ResetsOfAScript, RetiresAConnectionWhoseDiscardAllIsRefused) {
   const std::string rolled_back = command("ROLLBACK", true);
   EXPECT_TRUE(is_kept(ResetPolicy::discard_all,
                       {rolled_back, nothing(true), command("DISCARD ALL", true)}));
@@ -76,7 +76,7 @@ TEST(LaundryOfAScript, RetiresAConnectionWhoseDiscardAllIsRefused) {
 }
 
 // Seen failing with a maintenance thread that reads for as long as there is something to read.
-TEST(LaundryOfAScript, GivesUpAServerThatNeverStopsTalkingAtThePingTimeout) {
+TEST(ResetsOfAScript, GivesUpAServerThatNeverStopsTalkingAtThePingTimeout) {
   ScriptedServer server({welcome()});
   PoolConfig config = of_scripted(server.port());
   config.max_size = 1;

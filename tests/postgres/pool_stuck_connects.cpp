@@ -153,7 +153,7 @@ TEST(StuckConnect, InAfterConnectLeavesThePoolAlive) {
 
 // Every connect is stuck: four threads are left behind, or as many as connect at once. Then an
 // acquire is told why there is no connection, and when one returns the pool goes on by itself.
-TEST(StuckConnect, NoMoreThanFourAreLeftBehindAndWhenOneReturnsThePoolGoesOn) {
+TEST(StuckConnect, NoMoreThanFourAreDetachedAndWhenOneReturnsThePoolGoesOn) {
   PoolConfig config = impatient(8);
   config.max_connecting = 2;
   config.conninfo = "host=127.0.0.1 port=1";  // refused, when it is asked
@@ -178,7 +178,7 @@ TEST(StuckConnect, NoMoreThanFourAreLeftBehindAndWhenOneReturnsThePoolGoesOn) {
   EXPECT_TRUE(eventually([&] { return pool.stats().connects_stuck == 0; }));
 }
 
-TEST(StuckConnect, WhoseThreadIsLeftBehindIsNamedByTheClose) {
+TEST(StuckConnect, WhoseThreadIsDetachedIsNamedByTheClose) {
   StuckCalls stuck(LibpqCall::connect_start, 1);
   {
     PoolConfig config = impatient();

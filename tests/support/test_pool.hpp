@@ -77,7 +77,7 @@ class TestPool : private core::SlotOwner {
     if (slot) pool_->open_failed(*slot, why, until);
     return slot.has_value();
   }
-  // Does what the keeper does; returns the slots whose resources it ended.
+  // Does what maintenance does; returns the slots whose resources it ended.
   std::vector<std::uint32_t> retire_all() {
     std::vector<std::uint32_t> slots;
     while (const auto slot = pool_->take_to_retire()) {
@@ -129,7 +129,7 @@ class TestPool : private core::SlotOwner {
   int retires_wanted() const { return retires_wanted_; }
   std::vector<std::pair<std::uint32_t, std::thread::id>> finished_late() const {
     std::lock_guard lock(mutex_);
-    return finished_late_;
+    return finished_orphans_;
   }
   int freed() const { return freed_; }
 
@@ -166,10 +166,10 @@ class TestPool : private core::SlotOwner {
     opens_wanted_ += static_cast<int>(count);
   }
   void on_retire_wanted() noexcept override { ++retires_wanted_; }
-  void finish_late(std::uint32_t slot) noexcept override {
+  void finish_orphan(std::uint32_t slot) noexcept override {
     ++lives_[slot].ended;
     std::lock_guard lock(mutex_);
-    finished_late_.emplace_back(slot, std::this_thread::get_id());
+    finished_orphans_.emplace_back(slot, std::this_thread::get_id());
   }
   void free_core() noexcept override {
     delete pool_;
@@ -182,7 +182,7 @@ class TestPool : private core::SlotOwner {
   std::atomic<int> retires_wanted_{0};
   std::atomic<int> freed_{0};
   mutable std::mutex mutex_;
-  std::vector<std::pair<std::uint32_t, std::thread::id>> finished_late_;
+  std::vector<std::pair<std::uint32_t, std::thread::id>> finished_orphans_;
   bool let_go_ = false;
   Pool* pool_;
 };

@@ -52,7 +52,7 @@ void Doing::now(const char* what) noexcept {
 Openers::Openers(const OpenersConfig& config, OpenerClient& client)
     : config_(config),
       client_(client),
-      workers_(config.max_threads + config.max_left_behind + config.chore_threads) {
+      workers_(config.max_threads + config.max_detached + config.hook_threads) {
   std::random_device seed;
   random_.seed(seed());
   fired_.request_stop();
@@ -78,29 +78,29 @@ void Openers::want(std::uint32_t count) noexcept {
   }
 }
 
-void Openers::want_chore() noexcept {
+void Openers::want_hook_job() noexcept {
   {
     std::lock_guard lock(mutex_);
     try {
       if (!stopped_) return start_worker();
     } catch (const std::exception&) {  // as in want()
       // A worker that runs takes it before it ends; without one it would be left behind.
-      if (chores_ > 0) return;
+      if (hook_jobs_ > 0) return;
     }
   }
-  end_chores();
+  end_hook_jobs();
 }
 
 // On the calling thread, and none of them blocks.
-void Openers::end_chores() noexcept {
-  while (const auto slot = client_.take_chore()) client_.do_chore(*slot, fired_.get_token());
+void Openers::end_hook_jobs() noexcept {
+  while (const auto slot = client_.take_hook_job()) client_.run_hook_job(*slot, fired_.get_token());
 }
 
 // Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
 void Openers::start_worker() {
   const auto running = static_cast<std::uint32_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.running; }));
-  if (running - left_ >= config_.max_threads + config_.chore_threads) return;
+  if (running - detached_ >= config_.max_threads + config_.hook_threads) return;
   for (Worker& worker : workers_) {
     if (worker.running) continue;
     if (worker.thread.joinable()) worker.thread.join();  // past its last touch of mutex_
@@ -117,30 +117,30 @@ void Openers::run(Worker& self) noexcept {
   do_now("between two tasks");
   std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
   for (;;) {
-    std::optional<std::uint32_t> chore;
+    std::optional<std::uint32_t> hook_job;
     std::optional<std::uint32_t> slot;
     {
       // Taking and ending are one step, so that a want() in between cannot be missed.
       std::lock_guard lock(mutex_);
       self.thread_id = current_thread_id();
-      if (chores_ < config_.chore_threads) chore = client_.take_chore();
-      if (!chore && opening_ < config_.max_threads) slot = client_.take_to_open();
-      if (!chore && !slot) {
+      if (hook_jobs_ < config_.hook_threads) hook_job = client_.take_hook_job();
+      if (!hook_job && opening_ < config_.max_threads) slot = client_.take_to_open();
+      if (!hook_job && !slot) {
         self.running = false;
         ended_.notify_all();
         if (!any_runs()) keep = std::move(keep_);
         return;
       }
-      ++(chore ? chores_ : opening_);
+      ++(hook_job ? hook_jobs_ : opening_);
     }
     Ended ended = Ended::opened;
-    if (chore) {
-      client_.do_chore(*chore, stop_chores_.get_token());
+    if (hook_job) {
+      client_.run_hook_job(*hook_job, stop_hook_jobs_.get_token());
     } else {
       ended = attempt(*slot, stop_.get_token(), Deadline::never(), &self);
     }
     std::lock_guard lock(mutex_);
-    --(ended == Ended::given_up ? left_ : chore ? chores_ : opening_);
+    --(ended == Ended::given_up ? detached_ : hook_job ? hook_jobs_ : opening_);
     self.attempt.stage = Stage::none;
     turn_.notify_all();
   }
@@ -162,7 +162,7 @@ Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop,
   {
     std::unique_lock lock(mutex_);
     mine.turn = await_turn(lock, stop, deadline);
-    mine.resets = resets_;
+    mine.forgotten = forgotten_;
     if (mine.turn != Turn::none && self != nullptr) refusal = refused();
     deadline = earlier(deadline, Deadline(config_.open_timeout));
     mine.began = std::chrono::steady_clock::now();
@@ -199,7 +199,8 @@ Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop,
 std::chrono::steady_clock::time_point Openers::end_attempt(const Attempt& attempt,
                                                            OpenFailure failure) noexcept {
   auto next_attempt = std::chrono::steady_clock::now();
-  const bool outdated = attempt.resets != resets_;  // how it failed has been forgotten in advance
+  const bool outdated =
+      attempt.forgotten != forgotten_;  // how it failed has been forgotten in advance
   // Not one that began before the first failure.
   if (attempt.turn == Turn::probe && !outdated) probing_ = false;
   if (failure == OpenFailure::none) {
@@ -234,7 +235,7 @@ void Openers::give_up_overdue(std::chrono::steady_clock::time_point now) noexcep
       found->attempt.stage = Stage::given_up;
       given_up = found->attempt;
       --opening_;
-      ++left_;
+      ++detached_;
       how = overdue(*found);
       next_attempt = end_attempt(given_up, OpenFailure::unavailable);
     }
@@ -247,12 +248,12 @@ Overdue Openers::overdue(const Worker& worker) const noexcept {
   return {.in = worker.doing.load(std::memory_order_relaxed),
           .took = std::chrono::steady_clock::now() - worker.attempt.began,
           .thread_id = worker.thread_id,
-          .left_behind = left_};
+          .detached = detached_};
 }
 
 // Why no opening may begin now, if so.
 std::optional<Overdue> Openers::refused() const noexcept {
-  if (left_ < config_.max_left_behind) return std::nullopt;
+  if (detached_ < config_.max_detached) return std::nullopt;
   const Worker* longest = nullptr;
   for (const Worker& worker : workers_) {
     if (worker.attempt.stage != Stage::given_up) continue;
@@ -264,9 +265,9 @@ std::optional<Overdue> Openers::refused() const noexcept {
   return how;
 }
 
-std::uint32_t Openers::left_behind() const noexcept {
+std::uint32_t Openers::detached() const noexcept {
   std::lock_guard lock(mutex_);
-  return left_;
+  return detached_;
 }
 
 bool Openers::settle() noexcept {
@@ -312,12 +313,12 @@ Openers::Turn Openers::await_turn(std::unique_lock<std::mutex>& lock, const std:
   return stop.stop_requested() ? Turn::none : Turn::free;
 }
 
-void Openers::reset_backoff() noexcept {
+void Openers::forget_failures() noexcept {
   std::lock_guard lock(mutex_);
   backoff_ = {};
   steps_ = 0;
   probing_ = false;
-  ++resets_;
+  ++forgotten_;
   turn_.notify_all();
 }
 
@@ -344,7 +345,7 @@ bool Openers::any_runs() const noexcept {
 
 bool Openers::stop(Deadline deadline) noexcept {
   stop_.request_stop();
-  stop_chores_.request_stop();
+  stop_hook_jobs_.request_stop();
   {
     std::unique_lock lock(mutex_);
     stopped_ = true;
@@ -359,7 +360,7 @@ bool Openers::stop(Deadline deadline) noexcept {
   for (Worker& worker : workers_) {
     if (worker.thread.joinable()) worker.thread.join();
   }
-  end_chores();
+  end_hook_jobs();
   return true;
 }
 
@@ -376,7 +377,7 @@ std::vector<Openers::Stuck> Openers::running() const {
   return all;
 }
 
-void Openers::leave_behind(std::shared_ptr<void> keep) noexcept {
+void Openers::detach(std::shared_ptr<void> keep) noexcept {
   std::lock_guard joining(join_mutex_);
   {
     std::lock_guard lock(mutex_);
@@ -385,7 +386,7 @@ void Openers::leave_behind(std::shared_ptr<void> keep) noexcept {
     }
     if (any_runs()) keep_ = std::move(keep);
   }
-  end_chores();
+  end_hook_jobs();
 }
 
 }  // namespace tidegate::core

@@ -257,9 +257,9 @@ bool Closing::force() {
 }
 
 // The short way, for a last lease that is waited for: this thread is awake, the maintenance thread
-// is not, and the server process that ends needs a processor, too. Says the goodbyes that are due;
-// true when nothing is left to be done, so that maintenance, which only has to end, is not waited
-// for.
+// is not, and the server process that ends needs a processor, too. Carries out the terminations
+// that are due; true when nothing is left to be done, so that maintenance, which only has to end,
+// is not waited for.
 bool Closing::end_by_itself(Deadline deadline) {
   auto& core = parts_.core;
   takes_the_last_.store(false, std::memory_order_relaxed);
@@ -270,7 +270,7 @@ bool Closing::end_by_itself(Deadline deadline) {
   return true;
 }
 
-// What is not a lease: connections that say goodbye, hooks, connects that are being aborted. They
+// What is not a lease: connections that terminate, hooks, connects that are being aborted. They
 // have as long as the leases had. A thread that does not end by then is left behind, with all that
 // it may touch.
 void Closing::end_rest(const std::weak_ptr<void>& keep) {
@@ -287,7 +287,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   }
   if (result_.outcome == Outcome::orphaned || own_ > 0) {
     if (result_.outcome == Outcome::orphaned) note_left();
-    result_.leases_orphaned = abandon();
+    result_.leases_orphaned = orphan_leases();
     if (result_.leases_orphaned > 0) {
       result_.outcome = Outcome::orphaned;
     } else {  // the last one came back just now
@@ -312,7 +312,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
                                      .in = "an observer",
                                      .stuck = now - began_,
                                      .thread_id = parts_.maintenance.thread_id()});
-    parts_.maintenance.leave_behind(keep.lock());
+    parts_.maintenance.detach(keep.lock());
   }
   if (!openers_ended) {
     for (const auto& stuck : core.openers().running()) {
@@ -321,7 +321,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
                                        .stuck = now - stuck.since,
                                        .thread_id = stuck.thread_id});
     }
-    core.openers().leave_behind(keep.lock());
+    core.openers().detach(keep.lock());
   }
   if (maintenance_ended && openers_ended) {
     // A connect that was too far to be aborted has ended after maintenance did.

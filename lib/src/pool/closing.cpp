@@ -210,8 +210,8 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
 }
 
 // At most once, whoever comes.
-std::uint32_t Closing::abandon() noexcept {
-  if (!orphaned_) orphaned_ = parts_.core.slots().abandon();
+std::uint32_t Closing::orphan_leases() noexcept {
+  if (!orphaned_) orphaned_ = parts_.core.slots().orphan_leases();
   return *orphaned_;
 }
 
@@ -221,10 +221,10 @@ void Closing::end_without_report(const std::shared_ptr<void>& keep) noexcept {
   core.openers().stop_opening();
   core.closing().request_stop();
   core.announced().request_stop();
-  abandon();
+  orphan_leases();
   const Deadline give_up = Deadline(Clock::now()) + std::chrono::seconds(1);
-  if (!parts_.maintenance.stop(Deadline::now(), give_up)) parts_.maintenance.leave_behind(keep);
-  if (!core.openers().stop(give_up)) core.openers().leave_behind(keep);
+  if (!parts_.maintenance.stop(Deadline::now(), give_up)) parts_.maintenance.detach(keep);
+  if (!core.openers().stop(give_up)) core.openers().detach(keep);
 }
 
 CloseReport Closing::finish() {

@@ -77,7 +77,7 @@ class Closing {
   void end_without_report(const std::shared_ptr<void>& keep) noexcept;
 
   // A connection is to be retired, and that of the last lease: the closing thread, which this lease
-  // is about to wake, says goodbye to it by itself. For the thread that retires it, which is still
+  // is about to wake, terminates it by itself. For the thread that retires it, which is still
   // admitted; if it was not the last, maintenance finds the connection at its next tick.
   bool takes_the_last() const noexcept;
 
@@ -128,7 +128,7 @@ class Closing {
   bool end_by_itself(Deadline deadline);
   void end_rest(const std::weak_ptr<void>& keep);
   CloseReport finish();
-  std::uint32_t abandon() noexcept;
+  std::uint32_t orphan_leases() noexcept;
 
   const Parts parts_;
 

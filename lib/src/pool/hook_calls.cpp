@@ -67,14 +67,14 @@ void PoolImpl::give_back_unleased(core::Ticket ticket) noexcept {
   }
   switch (release.how) {
     case How::give_back: return core_->give_back_unleased(ticket);
-    case How::hand_over: return core_->hand_over(ticket, release.errand);
+    case How::give_to_maintenance: return core_->give_to_maintenance(ticket, release.errand);
     case How::discard: return core_->discard_unleased(ticket, release.reason);
   }
 }
 
 // ---- on openers ------------------------------------------------------------------------------
 
-void PoolImpl::do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept {
+void PoolImpl::run_hook_job(std::uint32_t slot, const std::stop_token& stop) noexcept {
   const InHook scope(*this);  // for the observer, too
   auto& slots = core_->slots();
   Connection& connection = core_->resource(slot).connection;

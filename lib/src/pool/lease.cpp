@@ -120,7 +120,7 @@ void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noex
   if (release.how == How::discard) return core.discard(ticket, release.reason);
   if (release.how == How::give_back) return core.give_back(ticket);
   if (!core.fresh(ticket.slot())) return core.discard_stale(ticket);
-  core.hand_over(ticket, release.errand);
+  core.give_to_maintenance(ticket, release.errand);
 }
 
 void Lease::discard() noexcept {

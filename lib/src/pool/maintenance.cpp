@@ -26,11 +26,11 @@ using core::Retired;
 constexpr auto kTickPeriod = 10ms;
 // Once the pool is closed nobody acquires any more: what the tick is for then can wait.
 constexpr auto kTickOfClosed = 100ms;
-// How long the place of a connection that did not answer a ping waits for the server's goodbye.
+// How long the place of a connection that did not answer a ping waits for the server's end.
 std::chrono::nanoseconds patience_with_silent(const PoolConfig& config) {
-  return std::min<std::chrono::nanoseconds>(Farewell::kPatience, config.ping_timeout / 20);
+  return std::min<std::chrono::nanoseconds>(Termination::kPatience, config.ping_timeout / 20);
 }
-// Steady churn must not make the chores permanent, nor the looks at all that is idle.
+// Steady churn must not make the housekeeping permanent, nor the looks at all that is idle.
 constexpr auto kAtMostEvery = 100ms;
 
 }  // namespace
@@ -42,11 +42,11 @@ Maintenance::Maintenance(const PoolConfig& config, PoolCore& core, const PoolImp
       pool_(pool),
       on_close_wanted_(std::move(on_close_wanted)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      laundry_(config, core),
+      resets_(config, core),
       leaks_(config, core),
       answered_(config.max_size) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
-  farewells_.reserve(config_.max_size);
+  terminations_.reserve(config_.max_size);
   pinging_.reserve(config_.max_size);
   idle_.reserve(config_.max_size);
   round_.reserve(config_.max_size);
@@ -86,13 +86,13 @@ void Maintenance::suspect() noexcept {
   wake();
 }
 
-void Maintenance::await_turn(Deadline deadline) noexcept {
-  std::unique_lock lock(turn_mutex_);
-  const std::uint64_t seen = turns_;
-  ++awaiting_turn_;
-  const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread turns no more
-  turn_.wait_until(lock, until.at(), [&] { return turns_ != seen; });
-  --awaiting_turn_;
+void Maintenance::await_pass(Deadline deadline) noexcept {
+  std::unique_lock lock(pass_mutex_);
+  const std::uint64_t seen = passes_;
+  ++awaiting_pass_;
+  const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread makes none
+  passed_.wait_until(lock, until.at(), [&] { return passes_ != seen; });
+  --awaiting_pass_;
 }
 
 void Maintenance::want_close() noexcept {
@@ -109,8 +109,8 @@ void Maintenance::stop_soon(Deadline deadline) noexcept {
 
 bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
   stop_soon(deadline);
-  std::unique_lock lock(turn_mutex_);
-  return turn_.wait_until(lock, give_up.at(), [this] { return ended_; });
+  std::unique_lock lock(pass_mutex_);
+  return passed_.wait_until(lock, give_up.at(), [this] { return ended_; });
 }
 
 void Maintenance::join() noexcept {
@@ -123,8 +123,8 @@ void Maintenance::join() noexcept {
   thread_.join();
 }
 
-void Maintenance::leave_behind(std::shared_ptr<void> keep) noexcept {
-  std::lock_guard lock(turn_mutex_);
+void Maintenance::detach(std::shared_ptr<void> keep) noexcept {
+  std::lock_guard lock(pass_mutex_);
   if (!thread_.joinable()) return;
   if (!ended_) keep_ = std::move(keep);
   thread_.detach();
@@ -140,31 +140,31 @@ void Maintenance::run() noexcept {
     const InHook scope(pool_);  // an observer that closes the pool here would wait for itself
     loop();
   }
-  std::lock_guard lock(turn_mutex_);
+  std::lock_guard lock(pass_mutex_);
   ended_ = true;
-  turn_.notify_all();
+  passed_.notify_all();
   keep = std::move(keep_);
 }
 
 void Maintenance::loop() noexcept {
   TIDEGATE_TEST_POINT("maintenance.begin");
-  window_began_ = next_chores_ = next_round_ = Clock::now();
+  window_began_ = next_housekeeping_ = next_round_ = Clock::now();
   for (;;) {
     const auto now = Clock::now();
     keep_time(now);
     take_work();
-    step_farewells();
+    step_terminations();
     step_pings();
-    step_laundry();
+    step_resets();
     leaks_.look(now);
-    TIDEGATE_TEST_POINT("maintenance.turn");  // of the pool's words it has read what it will
+    TIDEGATE_TEST_POINT("maintenance.pass");  // of the pool's words it has read what it will
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
-      // Everybody has been told goodbye. Whether a server process is slow to go is its own affair
-      // now: close does not wait for it.
+      // Everybody has been told to terminate. Whether a server process is slow to go is its own
+      // affair now: close does not wait for it.
       const bool done =
-          core_.slots().retiring() == farewells_.size() && core_.slots().places().checking == 0;
+          core_.slots().retiring() == terminations_.size() && core_.slots().places().checking == 0;
       if (done || until.passed()) return finish_rest();
     } else {
       // acquire: pairs with want_close()
@@ -173,16 +173,17 @@ void Maintenance::loop() noexcept {
         next_look_ = now + kAtMostEvery;
         look_at_all_idle();
       }
-      if (now >= next_chores_ || hurry_.exchange(false, std::memory_order_relaxed)) do_chores(now);
+      if (now >= next_housekeeping_ || hurry_.exchange(false, std::memory_order_relaxed))
+        do_housekeeping(now);
       keep_floor(now);
       refill_after_backoff();
       if (now >= next_round_) plan_round(now);
       go_on_with_round();
     }
     {
-      std::lock_guard lock(turn_mutex_);
-      ++turns_;
-      if (awaiting_turn_ > 0) turn_.notify_all();
+      std::lock_guard lock(pass_mutex_);
+      ++passes_;
+      if (awaiting_pass_ > 0) passed_.notify_all();
     }
     if (!wait()) return finish_rest();
   }
@@ -190,12 +191,12 @@ void Maintenance::loop() noexcept {
 
 void Maintenance::take_work() noexcept {
   while (const auto slot = core_.slots().take_to_retire()) {
-    begin_farewell(*slot);
+    begin_termination(*slot);
   }
   while (const auto slot = core_.slots().take_to_check()) {
     switch (core_.slots().slot(*slot).errand()) {
-      case Errand::reset: laundry_.take(*slot); break;
-      case Errand::after_release: core_.want_chore(*slot); break;
+      case Errand::reset: resets_.take(*slot); break;
+      case Errand::after_release: core_.want_hook_job(*slot); break;
       default: {
         const auto asked = std::exchange(core_.resource(*slot).pinged_for_ms, std::uint16_t{0});
         begin_ping(*slot, false, Clock::now() - std::chrono::milliseconds(asked));
@@ -211,7 +212,8 @@ void Maintenance::refill_after_backoff() noexcept {
   const Clock::rep at = refill_at_.exchange(0, std::memory_order_relaxed);
   if (at == 0) return;
   const Clock::time_point next_attempt{Clock::duration(at)};
-  next_chores_ = std::min(next_chores_, std::max(next_attempt, last_chores_ + kAtMostEvery));
+  next_housekeeping_ =
+      std::min(next_housekeeping_, std::max(next_attempt, last_housekeeping_ + kAtMostEvery));
 }
 
 // Sleeps until a server says something, somebody wakes us, or the next thing is due. False: polling
@@ -219,20 +221,20 @@ void Maintenance::refill_after_backoff() noexcept {
 bool Maintenance::wait() noexcept {
   polled_.clear();
   polled_.push_back({wake_.get(), POLLIN, 0});
-  const Deadline idle_until = earlier(Deadline(next_chores_), Deadline(next_round_));
+  const Deadline idle_until = earlier(Deadline(next_housekeeping_), Deadline(next_round_));
   const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
   Deadline next = anything_open_ ? Deadline(period) : idle_until;
-  // The chores are not done any more: what is due of them must keep nobody awake.
+  // The housekeeping is not done any more: what is due of them must keep nobody awake.
   if (stopping_.load(std::memory_order_relaxed)) next = Deadline(kTickPeriod);
-  for (const Farewell& farewell : farewells_) {
-    polled_.push_back({farewell.socket(), POLLIN, 0});  // a negative one is passed over
-    next = earlier(next, farewell.deadline());
+  for (const Termination& termination : terminations_) {
+    polled_.push_back({termination.socket(), POLLIN, 0});  // a negative one is passed over
+    next = earlier(next, termination.deadline());
   }
   for (const Ping& ping : pinging_) {
     polled_.push_back({core_.resource(ping.slot).connection.socket(), POLLIN, 0});
     next = earlier(next, ping.deadline);
   }
-  next = earlier(next, laundry_.add_polled(polled_));
+  next = earlier(next, resets_.add_polled(polled_));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next.remaining());
   const int timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
   if (::poll(polled_.data(), polled_.size(), timeout) < 0 && errno != EINTR && errno != ENOMEM) {
@@ -247,14 +249,14 @@ bool Maintenance::wait() noexcept {
 
 // ---- state machines --------------------------------------------------------------------------
 
-void Maintenance::begin_farewell(std::uint32_t slot) noexcept {
+void Maintenance::begin_termination(std::uint32_t slot) noexcept {
   PooledConnection& pooled = core_.resource(slot);
   // Before a connection that works is closed, an opener lets the hook have it; then it comes back.
   core::Slot& record = core_.slots().slot(slot);
   const bool had_hook = record.errand() == Errand::before_close;
   if (config_.hooks.before_close && !had_hook && pooled.connection.usable()) {
     record.set_errand(Errand::before_close);
-    return core_.want_chore(slot);
+    return core_.want_hook_job(slot);
   }
   record.set_errand(Errand::termination);
   tell(config_.observer, [&](Observer& o) {
@@ -262,19 +264,19 @@ void Maintenance::begin_farewell(std::uint32_t slot) noexcept {
                .backend_pid = pooled.connection.backend_pid()});
   });
   // Whoever waits for the place is not to wait for that, too: a network that has forgotten the
-  // connection brings no goodbye.
+  // connection brings no end of the session.
   const bool silent = core_.why_retired(slot) == Retired::ping && pooled.connection.is_open();
-  farewells_.emplace_back(slot, pooled,
-                          Deadline(silent ? patience_with_silent(config_) : Farewell::kPatience));
+  terminations_.emplace_back(
+      slot, pooled, Deadline(silent ? patience_with_silent(config_) : Termination::kPatience));
 }
 
-void Maintenance::step_farewells() noexcept {
-  std::erase_if(farewells_, [this](const Farewell& farewell) {
-    const Farewell::Progress progress = farewell.step();
-    if (progress == Farewell::Progress::pending) return false;
-    if (progress == Farewell::Progress::abandoned)
+void Maintenance::step_terminations() noexcept {
+  std::erase_if(terminations_, [this](const Termination& termination) {
+    const Termination::Progress progress = termination.step();
+    if (progress == Termination::Progress::pending) return false;
+    if (progress == Termination::Progress::abandoned)
       abandoned_.fetch_add(1, std::memory_order_relaxed);
-    core_.finish(farewell.slot());
+    core_.finish(termination.slot());
     return true;
   });
 }
@@ -310,19 +312,19 @@ void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
     return retire(ping.slot, Retired::ping);
   }
   if (connection.role() == pq::Role::standby) return demoted(ping.slot);
-  if (connection.role() == pq::Role::doubtful) return laundry_.take(ping.slot);
+  if (connection.role() == pq::Role::doubtful) return resets_.take(ping.slot);
   core_.slots().put_back(ping.slot);
 }
 
-void Maintenance::step_laundry() noexcept {
-  laundry_.step([this](std::uint32_t slot, pq::Wash::Result result) {
+void Maintenance::step_resets() noexcept {
+  resets_.step([this](std::uint32_t slot, pq::SessionReset::Result result) {
     PooledConnection& pooled = core_.resource(slot);
-    if (result == pq::Wash::Result::demoted) return demoted(slot);
-    if (result != pq::Wash::Result::clean) return retire(slot, Retired::reset);
+    if (result == pq::SessionReset::Result::demoted) return demoted(slot);
+    if (result != pq::SessionReset::Result::clean) return retire(slot, Retired::reset);
     if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
     if (pooled.rules->after_release) {
       core_.slots().slot(slot).set_errand(Errand::after_release);
-      return core_.want_chore(slot);
+      return core_.want_hook_job(slot);
     }
     core_.slots().put_back(slot);
   });
@@ -356,13 +358,13 @@ void Maintenance::demoted(std::uint32_t slot) noexcept {
 
 // At the end: nothing is waited for any more.
 void Maintenance::finish_rest() noexcept {
-  for (const Farewell& farewell : farewells_) {
-    if (farewell.step() == Farewell::Progress::pending) {
+  for (const Termination& termination : terminations_) {
+    if (termination.step() == Termination::Progress::pending) {
       abandoned_.fetch_add(1, std::memory_order_relaxed);
     }
-    core_.finish(farewell.slot());
+    core_.finish(termination.slot());
   }
-  farewells_.clear();
+  terminations_.clear();
 }
 
 }  // namespace tidegate::detail

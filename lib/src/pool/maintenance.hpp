@@ -16,20 +16,21 @@
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "farewell.hpp"
-#include "laundry.hpp"
 #include "leak_watch.hpp"
 #include "pooled_connection.hpp"
 #include "pq/forked_descriptors.hpp"
+#include "resets.hpp"
+#include "termination.hpp"
 
 namespace tidegate::detail {
 
 class PoolImpl;
 
 // One poll loop over small state machines, each with a deadline of its own: connections that are on
-// the way out (Farewell), that are being pinged, and that came back dirty (Laundry). Beside them
+// the way out (Termination), that are being pinged, and that came back dirty (Resets). Beside them
 // the coarse tick every 10 ms while a connection is open, with it the floor and the connects that
-// are past their time, and the chores, every health_period: expire, reap, ping (chores.cpp).
+// are past their time, and the housekeeping, every health_period: expire, reap, ping
+// (housekeeping.cpp).
 class Maintenance {
  public:
   using Clock = std::chrono::steady_clock;
@@ -49,7 +50,7 @@ class Maintenance {
   void no_thread() noexcept;
   // An acquirer pings by itself.
   void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
-  // Does the chores at the next turn, whatever the health_period.
+  // Does the housekeeping at the next pass, whatever the health_period.
   void hurry() noexcept;
   // An opening has failed: what is missing is asked for again when the next attempt may begin.
   void refill_at(Clock::time_point next_attempt) noexcept;
@@ -57,8 +58,8 @@ class Maintenance {
   void suspect() noexcept;
   // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
   Clock::time_point answered(std::uint32_t slot) const noexcept { return answered_[slot]; }
-  // Returns after the next turn of the loop, or at the deadline.
-  void await_turn(Deadline deadline) noexcept;
+  // Returns after the next pass of the loop, or at the deadline.
+  void await_pass(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
   void stop_refilling() noexcept;
   bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
@@ -67,16 +68,16 @@ class Maintenance {
   // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
   // be on its way out then. False: it had not ended at `give_up`, because an observer has it.
   // Idempotent.
-  // Needs: the core is closed, and drained or abandoned, so that nothing new comes.
+  // Needs: the core is closed, and drained or its leases orphaned, so that nothing new comes.
   bool stop(Deadline deadline, Deadline give_up) noexcept;
   // As stop(), but does not wait. Needs, too: nothing is retiring or checked any more, and there is
   // no observer that the thread might be in.
   void stop_soon(Deadline deadline) noexcept;
-  // Ends the thread, if it is not left behind, and waits for that. Idempotent.
+  // Ends the thread, if it is not detached, and waits for that. Idempotent.
   void join() noexcept;
   // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs
   // to.
-  void leave_behind(std::shared_ptr<void> keep) noexcept;
+  void detach(std::shared_ptr<void> keep) noexcept;
   long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 
   // For a ForkHook: nothing that is done in the child wakes the parent's thread.
@@ -88,7 +89,7 @@ class Maintenance {
     return role_changes_.load(std::memory_order_relaxed);
   }
   std::uint32_t peak_leased() const noexcept { return peak_.load(std::memory_order_relaxed); }
-  const Laundry& laundry() const noexcept { return laundry_; }
+  const Resets& resets() const noexcept { return resets_; }
   const LeakWatch& leaks() const noexcept { return leaks_; }
 
  private:
@@ -110,21 +111,21 @@ class Maintenance {
   void take_work() noexcept;
   bool wait() noexcept;
   void refill_after_backoff() noexcept;
-  void step_farewells() noexcept;
+  void step_terminations() noexcept;
   void step_pings() noexcept;
-  void step_laundry() noexcept;
-  void begin_farewell(std::uint32_t slot) noexcept;
+  void step_resets() noexcept;
+  void begin_termination(std::uint32_t slot) noexcept;
   void begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept;
   void end_ping(const Ping& ping, bool answered) noexcept;
   void retire(std::uint32_t slot, core::Retired reason) noexcept;
   void demoted(std::uint32_t slot) noexcept;
   void finish_rest() noexcept;
 
-  // chores.cpp
+  // housekeeping.cpp
   void keep_time(Clock::time_point now) noexcept;
   std::uint32_t floor_with(std::uint32_t leased) const noexcept;
   void keep_floor(Clock::time_point now) noexcept;
-  void do_chores(Clock::time_point now) noexcept;
+  void do_housekeeping(Clock::time_point now) noexcept;
   void empty_docks() noexcept;
   template <class Look>
   void for_each_idle(Look&& look) noexcept;
@@ -142,9 +143,9 @@ class Maintenance {
   const std::function<void()> on_close_wanted_;
   pq::FileDescriptor wake_;
   // Maintenance thread only. The vectors are reserved for max_size, so nothing here allocates.
-  std::vector<Farewell> farewells_;
+  std::vector<Termination> terminations_;
   std::vector<Ping> pinging_;
-  Laundry laundry_;
+  Resets resets_;
   LeakWatch leaks_;
   std::vector<Idle> idle_;
   std::vector<std::uint32_t> round_;  // still to be pinged in this round
@@ -152,8 +153,8 @@ class Maintenance {
   // By slot, for its owner, who may be an acquirer: when its last ping was answered. Written here
   // only.
   std::vector<Clock::time_point> answered_;
-  Clock::time_point next_chores_{};
-  Clock::time_point last_chores_{};
+  Clock::time_point next_housekeeping_{};
+  Clock::time_point last_housekeeping_{};
   Clock::time_point next_round_{};
   Clock::time_point next_look_{};
   Clock::time_point window_began_{};
@@ -175,12 +176,12 @@ class Maintenance {
   std::atomic<std::uint64_t> abandoned_{0};
   std::atomic<std::uint64_t> role_changes_{0};
   std::atomic<std::uint32_t> peak_{0};
-  std::mutex turn_mutex_;
-  std::condition_variable turn_;
-  std::uint64_t turns_ = 0;          // turn_mutex_
-  std::uint32_t awaiting_turn_ = 0;  // turn_mutex_
-  bool ended_ = false;               // turn_mutex_
-  std::shared_ptr<void> keep_;       // turn_mutex_; see leave_behind()
+  std::mutex pass_mutex_;
+  std::condition_variable passed_;
+  std::uint64_t passes_ = 0;         // pass_mutex_
+  std::uint32_t awaiting_pass_ = 0;  // pass_mutex_
+  bool ended_ = false;               // pass_mutex_
+  std::shared_ptr<void> keep_;       // pass_mutex_; see detach()
   std::thread thread_;
 };
 

@@ -17,7 +17,7 @@ using core::Entry;
 using detail::kLookAfter;
 using detail::PoolCore;
 
-// With more between two of them the tick has stood still: the keeper writes it every 10 ms.
+// With more between two of them the tick has stood still: maintenance writes it every 10 ms.
 constexpr core::Tick kTickIsLate = 15'000'000;
 
 // The warm path: begins the lease if the docked connection needs no more than a look at what is
@@ -38,7 +38,7 @@ inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::T
 }
 
 // The same by a clock, for a thread that has not: the whole process may have stood still since the
-// keeper last wrote the tick. Every lease after a query that had to wait for its answer begins
+// maintenance last wrote the tick. Every lease after a query that had to wait for its answer begins
 // here.
 [[gnu::noinline]] bool begin_by_clock(PoolCore& core, core::Ticket ticket,
                                       Location where) noexcept {
@@ -200,7 +200,7 @@ Expected<void> Pool::try_warm_up(Deadline deadline, Location where) {
 
 void Pool::reset() {
   impl_->refuse_if_inherited({});
-  impl_->reset();
+  impl_->begin_generation();
 }
 
 CloseReport Pool::close(const CloseOptions& options, Location where) {

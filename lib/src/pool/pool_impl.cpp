@@ -11,9 +11,9 @@
 #include <tidegate/core/resource_core.hpp>
 #include <tidegate/core/slot_pool_bodies.hpp>
 
+#include "connector.hpp"
 #include "events.hpp"
 #include "hook_scope.hpp"
-#include "opener.hpp"
 #include "pq/forked_descriptors.hpp"
 
 namespace tidegate::core {
@@ -41,12 +41,12 @@ std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
 }
 
 // A pool of one connection goes on, too.
-std::uint32_t max_left_behind(const PoolConfig& config) {
-  return std::max(config.effective_max_connecting(), core::OpenersConfig{}.max_left_behind);
+std::uint32_t max_detached(const PoolConfig& config) {
+  return std::max(config.effective_max_connecting(), core::OpenersConfig{}.max_detached);
 }
 
 // As many as may connect at once, where there is a hook for them to run.
-std::uint32_t chore_threads(const PoolConfig& config) {
+std::uint32_t hook_threads(const PoolConfig& config) {
   const bool any = config.hooks.after_release || config.hooks.before_close;
   return any ? config.effective_max_connecting() : 0;
 }
@@ -57,54 +57,54 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
       cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate, config_.cancel_quiet)),
-      opener_(std::make_shared<const Opener>(*this, config_, cancels_)),
-      core_(PoolCore::make({.max_size = config_.max_size,
-                            .gates = config_.gates.value_or(0),
-                            .max_waiters = config_.max_waiters,
-                            .max_opening = config_.effective_max_connecting(),
-                            .barge_window = config_.barge_window},
-                           {.max_threads = config_.effective_max_connecting(),
-                            .chore_threads = chore_threads(config_),
-                            .max_left_behind = max_left_behind(config_),
-                            .open_timeout = config_.connect_timeout,
-                            .backoff_min = config_.connect_backoff_min,
-                            .backoff_max = config_.connect_backoff_max},
-                           {.create =
-                                [this](std::stop_token stop, Deadline deadline) {
-                                  const InHook scope(*this);  // for the observer
-                                  maintenance_.wake();        // to look whether this takes too long
-                                  auto opened = opener_->open(stop, deadline);
-                                  // The coarse tick stands still while nothing is open. Maintenance
-                                  // may be late to set it going, and a lease that ended before that
-                                  // would leave a connection which looks as if it had been idle
-                                  // since the tick stopped.
-                                  core_->slots().set_tick(
-                                      std::chrono::steady_clock::now().time_since_epoch().count());
-                                  maintenance_.wake();
-                                  return opened;
-                                },
-                            .expires = expiry(config_),
-                            .retire_wanted =
-                                [this] {
-                                  if (!closing_.takes_the_last()) maintenance_.wake();
-                                },
-                            .no_thread = [this] { maintenance_.no_thread(); },
-                            // Called for late leases, too: it must not refer to the pool.
-                            .destroy = [](PooledConnection&& connection) { end_now(connection); },
-                            .chore = [this](std::uint32_t slot,
-                                            const std::stop_token& stop) { do_chore(slot, stop); },
-                            .overdue = std::bind_front(&Opener::overdue, opener_),
-                            .backing_off =
-                                [this](std::chrono::steady_clock::time_point next) {
-                                  const InHook scope(*this);  // for the observer
-                                  maintenance_.refill_at(next);
-                                  tell(config_.observer, [&](Observer& o) {
-                                    const auto now = std::chrono::steady_clock::now();
-                                    o.backing_off(
-                                        core_->openers().backoff().failures,
-                                        std::max<std::chrono::nanoseconds>(next - now, {}));
-                                  });
-                                }})),
+      connector_(std::make_shared<const Connector>(*this, config_, cancels_)),
+      core_(PoolCore::make(
+          {.max_size = config_.max_size,
+           .gates = config_.gates.value_or(0),
+           .max_waiters = config_.max_waiters,
+           .max_opening = config_.effective_max_connecting(),
+           .barge_window = config_.barge_window},
+          {.max_threads = config_.effective_max_connecting(),
+           .hook_threads = hook_threads(config_),
+           .max_detached = max_detached(config_),
+           .open_timeout = config_.connect_timeout,
+           .backoff_min = config_.connect_backoff_min,
+           .backoff_max = config_.connect_backoff_max},
+          {.create =
+               [this](std::stop_token stop, Deadline deadline) {
+                 const InHook scope(*this);  // for the observer
+                 maintenance_.wake();        // to look whether this takes too long
+                 auto opened = connector_->open(stop, deadline);
+                 // The coarse tick stands still while nothing is open. Maintenance
+                 // may be late to set it going, and a lease that ended before that
+                 // would leave a connection which looks as if it had been idle
+                 // since the tick stopped.
+                 core_->slots().set_tick(
+                     std::chrono::steady_clock::now().time_since_epoch().count());
+                 maintenance_.wake();
+                 return opened;
+               },
+           .expires = expiry(config_),
+           .retire_wanted =
+               [this] {
+                 if (!closing_.takes_the_last()) maintenance_.wake();
+               },
+           .no_thread = [this] { maintenance_.no_thread(); },
+           // Called for late leases, too: it must not refer to the pool.
+           .destroy = [](PooledConnection&& connection) { end_now(connection); },
+           .hook_job = [this](std::uint32_t slot,
+                              const std::stop_token& stop) { run_hook_job(slot, stop); },
+           .overdue = std::bind_front(&Connector::overdue, connector_),
+           .backing_off =
+               [this](std::chrono::steady_clock::time_point next) {
+                 const InHook scope(*this);  // for the observer
+                 maintenance_.refill_at(next);
+                 tell(config_.observer, [&](Observer& o) {
+                   const auto now = std::chrono::steady_clock::now();
+                   o.backing_off(core_->openers().backoff().failures,
+                                 std::max<std::chrono::nanoseconds>(next - now, {}));
+                 });
+               }})),
       maintenance_(config_, *core_, *this, [this] { start_closer(); }),
       closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
 
@@ -129,10 +129,10 @@ ErrorValue PoolImpl::inherited_error(Location where) const {
       where));
 }
 
-void PoolImpl::reset() noexcept {
+void PoolImpl::begin_generation() noexcept {
   core_->slots().next_generation();
   core_->slots().clear_rejection();
-  core_->openers().reset_backoff();
+  core_->openers().forget_failures();
   maintenance_.hurry();
 }
 
@@ -196,14 +196,13 @@ Stats PoolImpl::stats() const {
                      .generation = core_->retired(Retired::generation),
                      .shutdown = slots.shut_down() + core_->retired(Retired::shutdown)};
   stats.backends_abandoned = maintenance_.abandoned() + given_up_.load(std::memory_order_relaxed);
-  stats.connects_stuck = core_->openers().left_behind();
+  stats.connects_stuck = core_->openers().detached();
   stats.pings = maintenance_.pings();
   stats.cancels = {.sent = cancels_->sent(),
                    .failed = cancels_->failed(),
                    .unsent = cancels_->unsent(),
                    .stuck = cancels_->stuck()};
-  stats.resets = {.clean = maintenance_.laundry().washed(),
-                  .failed = maintenance_.laundry().failed()};
+  stats.resets = {.clean = maintenance_.resets().clean(), .failed = maintenance_.resets().failed()};
   stats.leaks_suspected = maintenance_.leaks().suspected();
   stats.leaks_returned = maintenance_.leaks().returned();
   stats.nested_acquires = nested_acquires_.load(std::memory_order_relaxed);
@@ -212,7 +211,7 @@ Stats PoolImpl::stats() const {
   return stats;
 }
 
-// The refill is maintenance's; here it is only waited for. What is being washed or pinged, or has a
+// The refill is maintenance's; here it is only waited for. What is being reset or pinged, or has a
 // hook, is open all the same: under load a connection may be so at each look.
 Expected<void> PoolImpl::warm_up(Deadline deadline, Location where) {
   Search search;
@@ -245,7 +244,7 @@ Expected<void> PoolImpl::warm_up(Deadline deadline, Location where) {
       maintenance_.hurry();
       hurry_again = Deadline(kHurryEvery);
     }
-    maintenance_.await_turn(deadline);
+    maintenance_.await_pass(deadline);
   }
 }
 

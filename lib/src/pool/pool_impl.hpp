@@ -27,7 +27,7 @@
 
 namespace tidegate::detail {
 
-class Opener;
+class Connector;
 
 // Idle for longer than this, a connection's socket is looked at before it is handed out. The warm
 // path goes by the coarse tick: at the latest 10 ms after that.
@@ -93,7 +93,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   void request_close(const char* reason, Location where) noexcept;
   // The end of Pool: closes it, on whatever thread and whatever that holds, and lets go.
   static void end(std::shared_ptr<PoolImpl> impl) noexcept;
-  void reset() noexcept;
+  void begin_generation() noexcept;
   UserToken attach(std::string_view user_name, Location where);
   // Who says that it uses the pool: "http-server (src/main.cpp:12)", in the order in which they
   // came.
@@ -137,7 +137,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Verdict ask_prepare(Connection& connection, const Search& search) const;
   void give_back_unleased(core::Ticket ticket) noexcept;
   void start_closer() noexcept;
-  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept;
+  void run_hook_job(std::uint32_t slot, const std::stop_token& stop) noexcept;
   bool after_release(Connection& connection, const std::stop_token& stop) noexcept;
   void before_close(Connection& connection, const std::stop_token& stop) noexcept;
 
@@ -163,7 +163,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   const std::uint32_t forks_ = ForkHook::forks();
   mutable std::atomic<std::uint64_t> given_up_{0};
   const std::shared_ptr<pq::CancelGroup> cancels_;
-  const std::shared_ptr<const Opener> opener_;
+  const std::shared_ptr<const Connector> connector_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();
   const std::unique_ptr<PoolCore, Unref> core_;
   Maintenance maintenance_;

@@ -52,10 +52,10 @@ struct PooledConnection {
 
 // What becomes of a connection whose lease ends.
 struct Release {
-  enum class How : std::uint8_t { give_back, hand_over, discard };
+  enum class How : std::uint8_t { give_back, give_to_maintenance, discard };
   How how = How::give_back;
   core::Retired reason{};  // of a discard
-  core::Errand errand{};   // of one that is handed over
+  core::Errand errand{};   // of one that maintenance gets
   bool clean = false;
 };
 Release plan_release(PooledConnection& pooled) noexcept;

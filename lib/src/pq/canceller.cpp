@@ -22,7 +22,7 @@ using Progress = CancelCall::Progress;
 using namespace std::chrono_literals;
 
 // How long the end waits for requests that are under way, and then for the thread.
-constexpr auto kFarewell = 100ms;
+constexpr auto kTermination = 100ms;
 constexpr auto kStuck = 5s;
 
 // When there is no room for a request, here or at the server: how long until it is tried again.
@@ -60,7 +60,7 @@ struct Canceller::State {
   FileDescriptor wake{};         // an eventfd: a request has come, or the end
   std::thread thread{};
   long thread_id = 0;
-  Deadline farewell{};  // when it is stopping: until then
+  Deadline termination{};  // when it is stopping: until then
   bool stopping = false;
   bool ended = false;
 
@@ -136,8 +136,8 @@ class Canceller::Loop {
     for (;;) {
       Deadline next = state_->launch();
       if (state_->stopping) {
-        if (state_->farewell.passed() || nobody_is_waited_for()) break;
-        next = earlier(next, state_->farewell);
+        if (state_->termination.passed() || nobody_is_waited_for()) break;
+        next = earlier(next, state_->termination);
       }
       lock.unlock();
       for (Flight& flight : state_->flights) {
@@ -298,14 +298,14 @@ Canceller::~Canceller() {
   {
     std::unique_lock lock(state_->mutex);
     state_->stopping = true;
-    state_->farewell = Deadline(kFarewell);
+    state_->termination = Deadline(kTermination);
     for (const auto& target : state_->queue) target->word_.fetch_and(~CancelTarget::kQueued);
     state_->queue.clear();
     state_->ring();
     if (!state_->thread.joinable()) return;
     // Only libpq could keep it longer (LibpqCall).
     const bool in_time =
-        state_->done.wait_for(lock, kFarewell + kStuck, [this] { return state_->ended; });
+        state_->done.wait_for(lock, kTermination + kStuck, [this] { return state_->ended; });
     in_time ? static_cast<void>(ended = std::move(state_->thread)) : state_->thread.detach();
   }
   if (ended.joinable()) ended.join();

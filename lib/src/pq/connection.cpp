@@ -25,8 +25,8 @@ Connection& Connection::operator=(Connection&& other) noexcept {
 
 void Connection::close() noexcept {
   auto* const session = static_cast<pq::Session*>(std::exchange(state_, nullptr));
-  // libpq would say goodbye to a server that still talks with our parent, and what another thread
-  // of that was changing is not whole here: the session is left as it is.
+  // libpq would send Terminate to a server that still talks with our parent, and what another
+  // thread of that was changing is not whole here: the session is left as it is.
   if (session == nullptr || session->inherited()) return;
   if (session->verb() != nullptr) return session->close_behind_verb();
   delete session;

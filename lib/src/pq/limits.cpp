@@ -127,7 +127,7 @@ void Session::ask_to_cancel() noexcept {
 }
 
 // libpq finds the session ended at once, and so does whoever waits for its socket. The server is
-// told that we say no more. When it ends its side still shows on a duplicate (Farewell): the
+// told that we say no more. When it ends its side still shows on a duplicate (Termination): the
 // process that has not answered may live on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
   given_up_ = true;
@@ -209,8 +209,8 @@ void Session::settle_ping() {
 
 // A cancel that was sent for an earlier statement must not strike this one: it is over when the
 // server has closed its connection and then answered an empty statement. Where that does not tell,
-// it is settled at the end of the lease (Wash), and where nothing does the connection ends with the
-// lease; until then it goes on, since whoever has it asked for the cancel.
+// it is settled at the end of the lease (SessionReset), and where nothing does the connection ends
+// with the lease; until then it goes on, since whoever has it asked for the cancel.
 void Session::settle_cancels() {
   try {
     const bool used_up = cancels_used_up();
@@ -230,7 +230,7 @@ void Session::settle_cancels() {
   const CancelTrace trace = cancel_trace();
   const bool over = trace == CancelTrace::delivered || trace == CancelTrace::taken;
   if (over && !cancels_used_up() && cancel_quiet() != std::chrono::milliseconds(0)) {
-    owes_quiet_ = true;  // for the rest of the lease it is over; the wash waits
+    owes_quiet_ = true;  // for the rest of the lease it is over; the reset waits
   }
   if (!over && cancels_used_up()) {
     forget_cancels();

@@ -148,7 +148,7 @@ class Session final : public SessionState {
   friend class CopyOut;
   friend class Pipeline;
   friend class Verb;
-  friend class Wash;
+  friend class SessionReset;
 
   // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
   // the connection in blocking mode.

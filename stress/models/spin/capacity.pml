@@ -1,6 +1,6 @@
 /* Capacity: empty -> opening -> idle or failed, and back through retiring.
  *
- * Two slots, two acquirers, an opener, a keeper that ends what is retired, a closer or none; one
+ * Two slots, two acquirers, an opener, maintenance that ends what is retired, a closer or none; one
  * opening at a time. Openings may fail as unavailable (once; twice in full) and be rejected (once).
  * All of it happens under the wait mutex, so what is done in one hold of it is one step here;
  * telling the owner (on_open_wanted) comes after it, as in the core. A release is short here: a
@@ -67,11 +67,11 @@ inline decide_oldest(what, result) {
   fi
 }
 
-/* SlotPool::hand_off, its hold of the mutex when the pool is open; slot s is ours. */
-inline hand_off(s, n, w) {
+/* SlotPool::make_available, its hold of the mutex when the pool is open; slot s is ours. */
+inline make_available(s, n, w) {
   decide_oldest(granted, w);
   if :: w != NOBODY -> state[s] = out; slot_of[w] = s :: else -> state[s] = idle fi;
-#ifdef MUTANT_HAND_OFF_SKIPS_CAPACITY
+#ifdef MUTANT_MAKE_AVAILABLE_SKIPS_CAPACITY
   n = 0
 #else
   plan(n)
@@ -149,7 +149,7 @@ settle:
   :: atomic { retire(s); consistent }  /* SlotPool::discard */
   :: atomic {
        true ->
-       if :: closed -> retire(s) :: else -> hand_off(s, n, w) fi;
+       if :: closed -> retire(s) :: else -> make_available(s, n, w) fi;
        consistent
      }
      wanted = wanted + n
@@ -163,7 +163,7 @@ gone:
   skip
 }
 
-proctype Opener() {
+proctype Connector() {
   byte n, w, s = NOBODY;
 end:
   do
@@ -189,7 +189,7 @@ end:
 #else
              :: closed -> retire(s)
 #endif
-             :: else -> hand_off(s, n, w)
+             :: else -> make_available(s, n, w)
              fi;
              consistent
            }
@@ -224,7 +224,7 @@ end:
   od
 }
 
-proctype Keeper() {
+proctype MaintenanceLoop() {
   byte n, s;
 end:
   do
@@ -281,6 +281,6 @@ init {
     :: state[0] = idle; alive[0] = 1; empties--        /* one is idle */
     :: state[0] = retiring; alive[0] = 1; empties--; retirings++; to_retire[0] = true
     fi;
-    run Acquirer(0); run Acquirer(1); run Opener(); run Keeper(); run Closer()
+    run Acquirer(0); run Acquirer(1); run Connector(); run MaintenanceLoop(); run Closer()
   }
 }

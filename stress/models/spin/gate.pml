@@ -207,7 +207,7 @@ proctype Closer() {
      od;
      assert(ended[0] == 1 && ended[1] == 1)
   :: else ->
-     /* SlotPool::abandon */
+     /* SlotPool::orphan_leases */
 #ifndef MUTANT_NO_BIAS
      atomic { touch; refs = refs + BIAS };
 #endif

@@ -240,7 +240,7 @@ proctype Stop() {
   fi
 }
 
-/* SlotPool::try_check, try_check_docked, put_back with hand_off. */
+/* SlotPool::try_check, try_check_docked, put_back with make_available. */
 proctype Maintenance() {
   byte w2, node;
   bool got;
@@ -257,7 +257,7 @@ proctype Maintenance() {
   if
   :: got ->
      assert(owner == 0 && state == checking);
-#ifdef MUTANT_MAINTENANCE_PUTS_BACK_WITHOUT_HAND_OFF
+#ifdef MUTANT_MAINTENANCE_PUTS_BACK_WITHOUT_MAKE_AVAILABLE
      state = idle
 #else
      lock_mutex;

@@ -106,7 +106,7 @@ class StuckClient final : public OpenerClient {
 class OpenersOverdue : public testing::Test {
  protected:
   static constexpr OpenersConfig with_threads(std::uint32_t threads) {
-    return {.max_threads = threads, .max_left_behind = 2, .backoff_min = 1ms, .backoff_max = 1ms};
+    return {.max_threads = threads, .max_detached = 2, .backoff_min = 1ms, .backoff_max = 1ms};
   }
   void begin(Openers& openers, std::uint32_t slot,
              StuckClient::Where where = StuckClient::Where::before_settling) {
@@ -142,11 +142,11 @@ TEST_F(OpenersOverdue, AnOpeningThatDoesNotReturnIsAFailureAndSaysWhereItIs) {
   EXPECT_TRUE(book.overdue[0].begun);
   EXPECT_STREQ(book.overdue[0].in, "a call that does not return");
   EXPECT_NE(book.overdue[0].thread_id, 0);
-  EXPECT_EQ(book.overdue[0].left_behind, 1u);
+  EXPECT_EQ(book.overdue[0].detached, 1u);
   EXPECT_EQ(openers.backoff().failures, 1u);
-  EXPECT_EQ(openers.left_behind(), 1u);
+  EXPECT_EQ(openers.detached(), 1u);
   client.let_go(0);
-  await("its thread to come back", [&] { return openers.left_behind() == 0; });
+  await("its thread to come back", [&] { return openers.detached() == 0; });
 }
 
 // Drawn in openers.hpp.
@@ -158,7 +158,7 @@ TEST_F(OpenersOverdue, AnOpeningThatEndsJustBeforeItIsGivenUpKeepsItsSlot) {
   client.let_go(0);
   await("it to be opened", [&] { return client.book(0).opened == 1; });
   EXPECT_EQ(client.book(0).dropped, 0);
-  EXPECT_EQ(openers.left_behind(), 0u);
+  EXPECT_EQ(openers.detached(), 0u);
 }
 
 TEST_F(OpenersOverdue, AnOpeningThatEndsJustAfterItIsGivenUpTouchesNoSlot) {
@@ -191,7 +191,7 @@ TEST_F(OpenersOverdue, AProbeGivesItsTurnUp) {
   begin(openers, 0);
   openers.give_up_overdue(later());
   client.let_go(0);
-  await("its thread to come back", [&] { return openers.left_behind() == 0; });
+  await("its thread to come back", [&] { return openers.detached() == 0; });
   begin(openers, 1);  // the probe
   openers.give_up_overdue(later());
   begin(openers, 2);  // the next
@@ -201,13 +201,13 @@ TEST_F(OpenersOverdue, AProbeGivesItsTurnUp) {
 }
 
 // Planted: refused() that never refuses. A resolver that hangs for an hour costs a thread a minute.
-TEST_F(OpenersOverdue, NoMoreBeginThanMayBeLeftBehindUntilOneReturns) {
+TEST_F(OpenersOverdue, NoMoreBeginThanMayBeDetachedUntilOneReturns) {
   Openers openers(with_threads(1), client);
   begin(openers, 0);
   openers.give_up_overdue(later());
   begin(openers, 1);
   openers.give_up_overdue(later());
-  EXPECT_EQ(openers.left_behind(), 2u);
+  EXPECT_EQ(openers.detached(), 2u);
   client.add(2);
   openers.want(1);
   await("it to fail", [&] { return client.book(2).failed == 1; });
@@ -216,17 +216,17 @@ TEST_F(OpenersOverdue, NoMoreBeginThanMayBeLeftBehindUntilOneReturns) {
   ASSERT_EQ(book.overdue.size(), 1u);
   EXPECT_FALSE(book.overdue[0].begun);
   EXPECT_STREQ(book.overdue[0].in, "a call that does not return");
-  EXPECT_EQ(book.overdue[0].left_behind, 2u);
+  EXPECT_EQ(book.overdue[0].detached, 2u);
 
   client.let_go(0);
-  await("one to come back", [&] { return openers.left_behind() == 1; });
+  await("one to come back", [&] { return openers.detached() == 1; });
   begin(openers, 3);
   client.let_go(3);
   await("it to be opened", [&] { return client.book(3).opened == 1; });
   client.let_go(1);
 }
 
-TEST_F(OpenersOverdue, WhoIsLeftBehindIsWaitedForAndNamedByAStop) {
+TEST_F(OpenersOverdue, WhoIsDetachedIsWaitedForAndNamedByAStop) {
   Openers openers(with_threads(1), client);
   begin(openers, 0);
   openers.give_up_overdue(later());
@@ -273,7 +273,7 @@ TEST(OpenersOverdueRace, EverySlotEndsOnceAndNothingIsLost) {
   };
   Client client;
   Openers openers({.max_threads = 4,
-                   .max_left_behind = 64,
+                   .max_detached = 64,
                    .open_timeout = 100us,
                    .grace = 0ns,
                    .backoff_min = 1us,
@@ -286,7 +286,7 @@ TEST(OpenersOverdueRace, EverySlotEndsOnceAndNothingIsLost) {
   });
   openers.stop();
   EXPECT_EQ(client.made, client.opens + client.dropped);
-  EXPECT_EQ(openers.left_behind(), 0u);
+  EXPECT_EQ(openers.detached(), 0u);
 }
 
 // ---- the same in a pool ----------------------------------------------------------------------

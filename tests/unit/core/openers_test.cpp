@@ -72,11 +72,11 @@ class FakeClient final : public OpenerClient {
     return last_thread_;
   }
 
-  void add_chore(std::uint32_t slot) {
+  void add_hook_job(std::uint32_t slot) {
     std::lock_guard lock(mutex_);
-    chores_.push_back(slot);
+    hook_jobs_.push_back(slot);
   }
-  // Chores that were done, and those that were only ended because of their stop.
+  // Hook jobs that were done, and those that were only ended because of their stop.
   std::vector<std::uint32_t> done() {
     std::lock_guard lock(mutex_);
     return done_;
@@ -115,14 +115,14 @@ class FakeClient final : public OpenerClient {
     failed_.push_back({slot, why, next_attempt});
   }
 
-  std::optional<std::uint32_t> take_chore() noexcept override {
+  std::optional<std::uint32_t> take_hook_job() noexcept override {
     std::lock_guard lock(mutex_);
-    if (chores_.empty()) return std::nullopt;
-    const std::uint32_t slot = chores_.front();
-    chores_.pop_front();
+    if (hook_jobs_.empty()) return std::nullopt;
+    const std::uint32_t slot = hook_jobs_.front();
+    hook_jobs_.pop_front();
     return slot;
   }
-  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept override {
+  void run_hook_job(std::uint32_t slot, const std::stop_token& stop) noexcept override {
     std::unique_lock lock(mutex_);
     last_thread_ = std::this_thread::get_id();
     changed_.wait(lock, stop, [&] { return !held_[slot]; });
@@ -131,7 +131,7 @@ class FakeClient final : public OpenerClient {
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::uint32_t> chores_;
+  std::deque<std::uint32_t> hook_jobs_;
   std::vector<std::uint32_t> done_;
   std::vector<std::uint32_t> dropped_;
   std::deque<std::uint32_t> to_open_;
@@ -291,7 +291,7 @@ TEST_F(OpenersTest, ForgettingTheFailuresMakesTheNextAttemptAtOnce) {
   want(openers, 0);
   await_failed(1);
   want(openers, 1);
-  openers.reset_backoff();
+  openers.forget_failures();
   await_opened(1);
 }
 
@@ -301,7 +301,7 @@ TEST_F(OpenersTest, AnAttemptOfBeforeItIsForgottenToo) {
   client.hold(0);
   want(openers, 0);
   await_under_way(0);
-  openers.reset_backoff();
+  openers.forget_failures();
   client.let(0, OpenFailure::unavailable);
   await_failed(1);
   EXPECT_EQ(openers.backoff().failures, 0u);
@@ -319,7 +319,7 @@ TEST_F(OpenersTest, AProbeOfBeforeItEndsNobodysTurn) {
   client.hold(1);
   want(openers, 1);
   await_under_way(1);  // a probe
-  openers.reset_backoff();
+  openers.forget_failures();
   client.let(2, OpenFailure::unavailable);
   want(openers, 2);
   await_failed(2);
@@ -423,37 +423,37 @@ TEST_F(OpenersTest, EndWithTheirOwner) {
   EXPECT_FALSE(client.is_open_under_way(0));
 }
 
-// ---- chores ----------------------------------------------------------------------------------
+// ---- hook jobs -------------------------------------------------------------------------------
 
-class OpenersChores : public OpenersTest {
+class OpenersHookJobs : public OpenersTest {
  protected:
-  void want_chore(Openers& openers, std::uint32_t slot) {
-    client.add_chore(slot);
-    openers.want_chore();
+  void want_hook_job(Openers& openers, std::uint32_t slot) {
+    client.add_hook_job(slot);
+    openers.want_hook_job();
   }
   void await_done(std::size_t count) {
-    test::await("chores to be done", [&] { return client.done().size() == count; });
+    test::await("hook jobs to be done", [&] { return client.done().size() == count; });
   }
 
-  static constexpr OpenersConfig kOneOfEach{.max_threads = 1, .chore_threads = 1};
+  static constexpr OpenersConfig kOneOfEach{.max_threads = 1, .hook_threads = 1};
 };
 
-TEST_F(OpenersChores, AreDoneOnThreadsOfTheirOwn) {
+TEST_F(OpenersHookJobs, AreDoneOnThreadsOfTheirOwn) {
   Openers openers(kOneOfEach, client);
-  for (std::uint32_t slot = 0; slot < 20; ++slot) want_chore(openers, slot);
+  for (std::uint32_t slot = 0; slot < 20; ++slot) want_hook_job(openers, slot);
   await_done(20);
   EXPECT_NE(client.last_thread(), std::this_thread::get_id());
 }
 
-TEST_F(OpenersChores, DoNotWaitForOpeningsNorOpeningsForThem) {
+TEST_F(OpenersHookJobs, DoNotWaitForOpeningsNorOpeningsForThem) {
   Openers openers(kOneOfEach, client);
   client.hold(0);
   want(openers, 0);
   await_under_way(0);
-  want_chore(openers, 1);
+  want_hook_job(openers, 1);
   await_done(1);
   client.hold(2);
-  want_chore(openers, 2);
+  want_hook_job(openers, 2);
   client.let(0, OpenFailure::none);
   await_opened(1);
   want(openers, 3);
@@ -464,27 +464,27 @@ TEST_F(OpenersChores, DoNotWaitForOpeningsNorOpeningsForThem) {
 
 // Seen failing on a busy machine with openings that were counted after the stop, when they had
 // ended.
-TEST_F(OpenersChores, GoOnWhenOpeningIsStopped) {
+TEST_F(OpenersHookJobs, GoOnWhenOpeningIsStopped) {
   Openers openers(kOneOfEach, client);
   client.hold(0);
   want(openers, 0);
   await_under_way(0);
   EXPECT_EQ(openers.stop_opening(), 1u);
   await_failed(1);
-  want_chore(openers, 1);
+  want_hook_job(openers, 1);
   await_done(1);
   EXPECT_TRUE(client.dropped().empty());
 }
 
-TEST_F(OpenersChores, EndAtTheStopAndLaterOnesAtOnce) {
+TEST_F(OpenersHookJobs, EndAtTheStopAndLaterOnesAtOnce) {
   Openers openers(kOneOfEach, client);
   client.hold(0);
   client.hold(1);
-  want_chore(openers, 0);
-  want_chore(openers, 1);
+  want_hook_job(openers, 0);
+  want_hook_job(openers, 1);
   openers.stop();
   EXPECT_EQ(client.dropped().size(), 2u);
-  want_chore(openers, 2);
+  want_hook_job(openers, 2);
   EXPECT_EQ(client.dropped().size(), 3u);
   EXPECT_EQ(client.last_thread(), std::this_thread::get_id());
 }
@@ -519,7 +519,7 @@ struct DeafOpeners {
   Openers openers{{.max_threads = 1}, client};
 };
 
-TEST(OpenersLeftBehind, HoldWhatTheyTouchAndLetGoOfItAtTheirEnd) {
+TEST(OpenersDetached, HoldWhatTheyTouchAndLetGoOfItAtTheirEnd) {
   auto all = std::make_shared<DeafOpeners>();
   const std::weak_ptr<DeafOpeners> watch = all;
   DeafClient& client = all->client;
@@ -530,20 +530,20 @@ TEST(OpenersLeftBehind, HoldWhatTheyTouchAndLetGoOfItAtTheirEnd) {
   ASSERT_EQ(running.size(), 1u);
   EXPECT_STREQ(running[0].in, "hook after_connect");
   EXPECT_NE(running[0].thread_id, 0);
-  all->openers.leave_behind(all);
+  all->openers.detach(all);
   all.reset();
   EXPECT_FALSE(watch.expired());
   client.let_go.count_down();
   test::await("the last thread to let go", [&] { return watch.expired(); });
 }
 
-TEST(OpenersLeftBehind, AreNoneWhenAllHaveEnded) {
+TEST(OpenersDetached, AreNoneWhenAllHaveEnded) {
   auto all = std::make_shared<DeafOpeners>();
   all->client.let_go.count_down();
   all->openers.want(1);
   EXPECT_TRUE(all->openers.stop());
   EXPECT_TRUE(all->openers.running().empty());
-  all->openers.leave_behind(all);
+  all->openers.detach(all);
   EXPECT_EQ(all.use_count(), 1);
 }
 

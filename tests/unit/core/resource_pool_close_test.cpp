@@ -345,7 +345,8 @@ TEST_F(ResourcePoolClose, StormsOfAcquiresEndWithClosedAndTheBooksWithIt) {
 //     makes the resource
 //                                          fence; tells the waiter; sweeps; waits for the opener
 //     opened(): closed, hence retired
-// Planted: hand_off() without its look at closed_. The resource is idle, until a sweep comes by.
+// Planted: make_available() without its look at closed_. The resource is idle, until a sweep comes
+// by.
 TEST_F(ResourcePoolClose, AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished) {
   Pool pool(things.config(1));
   test::Hold made("open.after");

@@ -298,7 +298,7 @@ TEST_F(ResourcePoolTest, AMovedFromLeaseIsEmpty) {
   EXPECT_EQ(pool.counts().idle, 1u);
 }
 
-TEST_F(ResourcePoolTest, AnUnfitOneIsEndedByTheKeeperNotByTheOneWhoReleasesIt) {
+TEST_F(ResourcePoolTest, AnUnfitOneIsEndedByMaintenanceNotByTheOneWhoReleasesIt) {
   Pool pool(things.config(1));
   Lease lease = take(pool);
   lease->broken = true;
@@ -310,7 +310,7 @@ TEST_F(ResourcePoolTest, AnUnfitOneIsEndedByTheKeeperNotByTheOneWhoReleasesIt) {
   expect_books_closed(pool, 2);
 }
 
-TEST_F(ResourcePoolTest, ADiscardedOneIsEndedByTheKeeper) {
+TEST_F(ResourcePoolTest, ADiscardedOneIsEndedByMaintenance) {
   Pool pool(things.config(1));
   take(pool).discard();
   EXPECT_EQ(take(pool)->id(), 1);

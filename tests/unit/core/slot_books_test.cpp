@@ -46,10 +46,10 @@ const Look& look_of(Place place) {
       {"out", SlotState::out, List::none, 0, 0, 0, 1},
       {"to be looked at", SlotState::checking, List::to_check, 0, 0, 0, 1},
       {"looked at", SlotState::checking, List::none, 0, 0, 0, 1},
-      {"checking at a hook", SlotState::checking, List::chores, 0, 0, 0, 1},
+      {"checking at a hook", SlotState::checking, List::hook_jobs, 0, 0, 0, 1},
       {"being ended", SlotState::retiring, List::none, 0, 0, 1, 0},
       {"to be ended", SlotState::retiring, List::to_retire, 0, 0, 1, 0},
-      {"retiring at a hook", SlotState::retiring, List::chores, 0, 0, 1, 0},
+      {"retiring at a hook", SlotState::retiring, List::hook_jobs, 0, 0, 1, 0},
   };
   return looks[static_cast<int>(place)];
 }
@@ -71,14 +71,14 @@ struct OneSlot {
     books.hand_out(0, SlotState::opening);
     if (place == Place::out) return;
     if (place == Place::to_check || place == Place::looked_at || place == Place::checking_at_hook) {
-      books.hand_over(0);
+      books.give_to_maintenance(0);
       if (place != Place::to_check) books.take_to_check();
-      if (place == Place::checking_at_hook) books.want_chore(0);
+      if (place == Place::checking_at_hook) books.want_hook_job(0);
       return;
     }
     books.begin_retiring(0, SlotState::out);
     if (place == Place::to_retire) books.want_end(0);
-    if (place == Place::retiring_at_hook) books.want_chore(0);
+    if (place == Place::retiring_at_hook) books.want_hook_job(0);
   }
 
   SlotStates<StdSync> states{1};
@@ -123,10 +123,12 @@ const std::vector<Verb>& verbs() {
       {"make_idle, in hand",
        [](Books& b) { EXPECT_TRUE(b.make_idle(0, SlotState::out)); },
        {{Place::out, Place::idle}}},
-      {"hand_over", [](Books& b) { b.hand_over(0); }, {{Place::out, Place::to_check}}},
+      {"give_to_maintenance",
+       [](Books& b) { b.give_to_maintenance(0); },
+       {{Place::out, Place::to_check}}},
       {"want_check", [](Books& b) { b.want_check(0); }, {{Place::looked_at, Place::to_check}}},
-      {"want_chore",
-       [](Books& b) { b.want_chore(0); },
+      {"want_hook_job",
+       [](Books& b) { b.want_hook_job(0); },
        {{Place::looked_at, Place::checking_at_hook},
         {Place::being_ended, Place::retiring_at_hook}}},
       {"begin_retiring, opened",
@@ -182,8 +184,8 @@ TEST(SlotBooks, WhatIsTakenFromAListIsOnNone) {
       {"take_to_check",
        [](Books& b) { return b.take_to_check() == 0; },
        {{Place::to_check, Place::looked_at}}},
-      {"take_chore",
-       [](Books& b) { return b.take_chore() == 0; },
+      {"take_hook_job",
+       [](Books& b) { return b.take_hook_job() == 0; },
        {{Place::checking_at_hook, Place::looked_at},
         {Place::retiring_at_hook, Place::being_ended}}},
       {"take_to_retire",

@@ -168,16 +168,17 @@ TYPED_TEST(SlotPoolCloseRace, TheLastLeaverKeepsTheCoreUntilItIsDoneWithIt) {
 //     refs + bias; orphaned on all gates
 //                                          refs+1, leases-1, saw orphaned: refs-2, each
 //     refs - bias + leases seen
-// Planted: abandon() without its bias. The leavers' second unref frees the core under the closer.
-TYPED_TEST(SlotPoolCloseRace, LeasesThatComeBackWhileTheyAreAbandonedFreeNothingTooEarly) {
+// Planted: orphan_leases() without its bias. The leavers' second unref frees the core under the
+// closer.
+TYPED_TEST(SlotPoolCloseRace, LeasesThatComeBackWhileTheyAreOrphanedFreeNothingTooEarly) {
   TestPool<TypeParam> pool({.max_size = 3, .gates = 2});
   pool.open(3);
   const Ticket early[] = {pool.take(0), pool.take(1)};
   const Ticket late = pool.take(1);
   auto* core = &*pool;
   core->close();
-  Hold before_unbias("abandon.before_unbias");
-  std::thread closer([&] { EXPECT_EQ(core->abandon(), 3u); });
+  Hold before_unbias("orphan.before_unbias");
+  std::thread closer([&] { EXPECT_EQ(core->orphan_leases(), 3u); });
   before_unbias.await();
   for (const Ticket lease : early) core->release(lease);
   EXPECT_EQ(pool.freed(), 0);
@@ -202,7 +203,7 @@ TYPED_TEST(SlotPoolCloseRace, ALeaverThatWasFasterThanTheMarkGivesBackOneReferen
   Hold before_check("leave.before_drain_check");
   std::thread leaver([&] { core->release(fast); });
   before_check.await();
-  EXPECT_EQ(core->abandon(), 1u);
+  EXPECT_EQ(core->orphan_leases(), 1u);
   pool.retire_all();
   pool.let_go();
   core->release(late);

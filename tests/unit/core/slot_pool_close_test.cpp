@@ -145,7 +145,7 @@ TYPED_TEST(SlotPoolClose, DropsOpeningsThatNobodyHasBegun) {
 }
 
 // The reference published a connect that finished after the fence, and its close hung for ever.
-// Planted: hand_off() without its look at closed_. The slot becomes idle in a closed pool.
+// Planted: make_available() without its look at closed_. The slot becomes idle in a closed pool.
 TYPED_TEST(SlotPoolClose, AnOpeningThatFinishesAfterTheFenceIsRetired) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool->grow_to(1);
@@ -302,14 +302,14 @@ TYPED_TEST(SlotPoolClose, TheCoreGoesWithThePoolWhenNothingIsOut) {
   EXPECT_EQ(pool.freed(), 1);
 }
 
-// Planted: abandon() that does not count what is out. The core is freed under two leases.
-TYPED_TEST(SlotPoolClose, TheLastOfTheAbandonedLeasesFreesTheCore) {
+// Planted: orphan_leases() that does not count what is out. The core is freed under two leases.
+TYPED_TEST(SlotPoolClose, TheLastOfTheOrphanedLeasesFreesTheCore) {
   TestPool<TypeParam> pool({.max_size = 3, .gates = 2});
   pool.open(3);
   const Ticket leases[] = {pool.take(0), pool.take(1), pool.take(0)};
   pool->close();
   EXPECT_FALSE(pool->await_drained(Deadline::now()));
-  EXPECT_EQ(pool->abandon(), 3u);
+  EXPECT_EQ(pool->orphan_leases(), 3u);
   pool.let_go();
   EXPECT_EQ(pool.freed(), 0);
 
@@ -328,17 +328,17 @@ TYPED_TEST(SlotPoolClose, TheLastOfTheAbandonedLeasesFreesTheCore) {
   EXPECT_EQ(pool.finished_late()[0], (std::pair{leases[0].slot(), releaser}))
       << "on the thread that brought it back";
   EXPECT_EQ(pool.finished_late()[1], (std::pair{leases[1].slot(), std::this_thread::get_id()}));
-  EXPECT_EQ(pool.retires_wanted(), 0) << "there is no keeper any more";
+  EXPECT_EQ(pool.retires_wanted(), 0) << "there is no maintenance any more";
 }
 
-TYPED_TEST(SlotPoolClose, AnAbandonedLeaseThatIsBackBeforeThePoolGoesFreesNothing) {
+TYPED_TEST(SlotPoolClose, AnOrphanedLeaseThatIsBackBeforeThePoolGoesFreesNothing) {
   TestPool<TypeParam> pool({.max_size = 2, .gates = 1});
   pool.open(2);
   const Ticket early = pool.take();
   const Ticket late = pool.take();
   pool->close();
-  pool->release(early);  // before abandon(): the keeper's
-  EXPECT_EQ(pool->abandon(), 1u);
+  pool->release(early);  // before orphan_leases(): maintenance's
+  EXPECT_EQ(pool->orphan_leases(), 1u);
   EXPECT_EQ(pool.retire_all().size(), 1u);
   pool->release(late);
   EXPECT_TRUE(pool->drained());
@@ -348,16 +348,16 @@ TYPED_TEST(SlotPoolClose, AnAbandonedLeaseThatIsBackBeforeThePoolGoesFreesNothin
   EXPECT_EQ(pool.freed(), 1);
 }
 
-TYPED_TEST(SlotPoolClose, AbandoningNothingFreesNothing) {
+TYPED_TEST(SlotPoolClose, OrphaningNothingFreesNothing) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool->close();
-  EXPECT_EQ(pool->abandon(), 0u);
+  EXPECT_EQ(pool->orphan_leases(), 0u);
   EXPECT_EQ(pool.freed(), 0);
   pool.let_go();
   EXPECT_EQ(pool.freed(), 1);
 }
 
-TYPED_TEST(SlotPoolClose, AThreadThatIsLeftBehindKeepsTheCore) {
+TYPED_TEST(SlotPoolClose, AThreadThatIsDetachedKeepsTheCore) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool->close();
   pool->ref();
@@ -369,7 +369,7 @@ TYPED_TEST(SlotPoolClose, AThreadThatIsLeftBehindKeepsTheCore) {
 }
 
 // Leases come back while close gives up on them, and the pool goes at the same time.
-TYPED_TEST(SlotPoolClose, AbandoningRacesLeasesThatComeBack) {
+TYPED_TEST(SlotPoolClose, OrphaningRacesLeasesThatComeBack) {
   for (int round = 0; round < 200; ++round) {
     TestPool<TypeParam> pool({.max_size = 4, .gates = 2});
     pool.open(4);
@@ -381,7 +381,7 @@ TYPED_TEST(SlotPoolClose, AbandoningRacesLeasesThatComeBack) {
     test::run_threads(3, [&](int thread) {
       start.arrive_and_wait();
       if (thread == 0) {
-        if (!core->await_drained(Deadline::now())) core->abandon();
+        if (!core->await_drained(Deadline::now())) core->orphan_leases();
         pool.retire_all();
         pool.let_go();
         return;

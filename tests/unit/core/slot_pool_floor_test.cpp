@@ -115,11 +115,11 @@ TYPED_TEST(SlotPoolFloor, EndsForGood) {
 constexpr Tick kNow = 1'000'000'000;
 constexpr Tick kComesBack = policy::kComesBackWithin.count();
 
-// The end of a lease that somebody has to look at before the resource is idle: a hook, a wash.
+// The end of a lease that somebody has to look at before the resource is idle: a hook, a reset.
 template <class Pool>
-void hand_over(Pool& pool, Ticket lease) {
+void give_to_maintenance(Pool& pool, Ticket lease) {
   pool->slot(lease.slot()).end_lease(pool->tick());
-  pool->hand_over(lease);
+  pool->give_to_maintenance(lease);
 }
 
 // A thread that acquires and releases by itself opened as many as there was room for.
@@ -127,7 +127,7 @@ TYPED_TEST(SlotPoolFloor, AWaiterOpensNothingWhileAResourceIsAboutToComeBack) {
   TestPool<TypeParam> pool({.max_size = 4, .gates = 1, .max_opening = 4});
   pool->set_tick(kNow);
   pool.open(1);
-  hand_over(pool, pool.take());
+  give_to_maintenance(pool, pool.take());
   EXPECT_EQ(pool.acquire(Deadline::now()).error, Errc::timeout);
   Acquirer waiter(pool);
   pool.await_waiting(1);
@@ -144,7 +144,7 @@ TYPED_TEST(SlotPoolFloor, EachIsWaitedForByOne) {
   TestPool<TypeParam> pool({.max_size = 4, .gates = 1, .max_opening = 4});
   pool->set_tick(kNow);
   pool.open(1);
-  hand_over(pool, pool.take());
+  give_to_maintenance(pool, pool.take());
   Acquirer one(pool);
   Acquirer other(pool);
   pool.await_waiting(2);
@@ -161,7 +161,7 @@ TYPED_TEST(SlotPoolFloor, WhatDoesNotComeBackSoonIsMadeUpFor) {
   TestPool<TypeParam> pool({.max_size = 4, .gates = 1, .max_opening = 4});
   pool->set_tick(kNow);
   pool.open(1);
-  hand_over(pool, pool.take());
+  give_to_maintenance(pool, pool.take());
   Acquirer waiter(pool);
   pool.await_waiting(1);
   pool->set_tick(kNow + kComesBack + 1);

@@ -463,7 +463,7 @@ TYPED_TEST(SlotPoolWait, AWaitThatAnybodyElseCouldEndIsNoDeadlock) {
   });
   const Ticket discarded = pool.take();
   pool->discard(discarded);
-  waits_and_is_served_by("the keeper, then an opener", [&] {
+  waits_and_is_served_by("maintenance, then an opener", [&] {
     pool.retire_all();
     pool.open_one();
   });

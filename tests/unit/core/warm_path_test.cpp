@@ -225,8 +225,8 @@ TEST(NoThreads, TheConstructorThrows) {
   EXPECT_THROW(Pool pool(of_size(1)), std::system_error);
 }
 
-// The keeper asks again, and once there is a thread the waiter is served (I3).
-// Planted: ResourcePool that leaves out no_thread. The keeper sleeps, and the waiter for ever.
+// Maintenance asks again, and once there is a thread the waiter is served (I3).
+// Planted: ResourcePool that leaves out no_thread. Maintenance sleeps, and the waiter for ever.
 TEST(NoThreads, AWaiterIsServedAsSoonAsThereIsOne) {
   Pool pool(of_size(1));
   std::atomic<bool> begin{false};

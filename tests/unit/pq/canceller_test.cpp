@@ -414,7 +414,7 @@ TEST_F(CancellerTest, ItsEndTakesBackWhatWaitsAndGivesUpWhatHangs) {
 // Seen failing with an end that waits for what nobody waits for any more, and with one that waits
 // for nothing.
 TEST_F(CancellerTest, ItsEndWaitsAMomentForARequestThatNobodyHasGivenUp) {
-  constexpr auto kFarewell = 100ms;
+  constexpr auto kTermination = 100ms;
   const auto end_with = [this](bool given_up) {
     canceller_ = make();
     const auto books = std::make_shared<CancelBooks>(100);
@@ -428,9 +428,9 @@ TEST_F(CancellerTest, ItsEndWaitsAMomentForARequestThatNobodyHasGivenUp) {
     canceller_.reset();
     return std::chrono::steady_clock::now() - began;
   };
-  EXPECT_GE(end_with(false), kFarewell);
+  EXPECT_GE(end_with(false), kTermination);
   bool at_once = false;  // at least once, on a loaded machine
-  for (int i = 0; i < 20 && !at_once; ++i) at_once = end_with(true) < kFarewell;
+  for (int i = 0; i < 20 && !at_once; ++i) at_once = end_with(true) < kTermination;
   EXPECT_TRUE(at_once);
 }
 

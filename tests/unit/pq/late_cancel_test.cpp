@@ -233,7 +233,7 @@ TEST_F(SlowServer, ThatTakesTheRequestAndGoesOnIsSaidToHaveTakenIt) {
 }
 
 // The process that has not answered may live on, and counts until it ends: a pool looks for that at
-// the duplicate (Farewell). Seen failing: with a socket that is shut down in both directions.
+// the duplicate (Termination). Seen failing: with a socket that is shut down in both directions.
 TEST_F(SilentServer, ASessionThatIsGivenUpHasNotEndedUntilTheServerEndsIt) {
   EXPECT_THROW(connection_.exec({.by = 10ms}, "set x = 1"), QueryTimeout);
   const auto read = [this] {

@@ -13,7 +13,7 @@ struct PoolCounts {
   std::uint32_t leased = 0;
   std::uint32_t idle = 0;  // parked anywhere, ready to be leased
   std::uint32_t connecting = 0;
-  std::uint32_t checking = 0;  // with maintenance, laundry, a ping or a hook
+  std::uint32_t checking = 0;  // with maintenance, resets, a ping or a hook
   std::uint32_t waiting = 0;   // acquires that wait
   std::chrono::nanoseconds oldest_wait{};
   std::uint32_t retiring = 0;  // being closed: the place is free when the server has ended it, too

@@ -28,7 +28,7 @@ namespace tidegate::core {
 // so the last leaver sees zero everywhere, or what somebody is content with.
 //
 // Why the core outlives the last leaver's look: that pins the core first (ref()), and lets go of it
-// as its very last touch. An orphaned lease holds a reference of its own, from abandon() on.
+// as its very last touch. An orphaned lease holds a reference of its own, from orphan() on.
 template <class Sync>
 class Drain {
  public:
@@ -90,16 +90,16 @@ class Drain {
     // Release: all that this thread did to the core; acquire: all that the others did.
     return refs_.fetch_sub(count, std::memory_order_acq_rel) == count;
   }
-  // Every admission that is still out becomes a reference; how many those are. `orphan(g)` marks
+  // Every admission that is still out becomes a reference; how many those are. `mark(g)` marks
   // gate g and returns its word. The bias keeps the count above zero while leavers that saw the
   // mark already give theirs back. Needs: a reference; at most once.
-  template <class Orphan>
-  std::uint32_t abandon(Orphan&& orphan) noexcept {
+  template <class Mark>
+  std::uint32_t orphan(Mark&& mark) noexcept {
     constexpr std::uint64_t kBias = std::uint64_t{1} << 40;
     refs_.fetch_add(kBias, std::memory_order_relaxed);
     std::uint64_t out = 0;
-    for (std::uint32_t g = 0; g < count_; ++g) out += gate_word::leases(orphan(g));
-    TIDEGATE_TEST_POINT("abandon.before_unbias");
+    for (std::uint32_t g = 0; g < count_; ++g) out += gate_word::leases(mark(g));
+    TIDEGATE_TEST_POINT("orphan.before_unbias");
     refs_.fetch_sub(kBias - out, std::memory_order_acq_rel);
     return static_cast<std::uint32_t>(out);
   }

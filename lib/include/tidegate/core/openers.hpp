@@ -38,8 +38,8 @@ class TIDEGATE_API Doing {
 
 struct OpenersConfig {
   std::uint32_t max_threads = 1;
-  std::uint32_t chore_threads = 0;    // more of them, for chores: an opening may take its time
-  std::uint32_t max_left_behind = 4;  // and those in openings that were given up
+  std::uint32_t hook_threads = 0;  // more of them, for hook jobs: an opening may take its time
+  std::uint32_t max_detached = 4;  // and those in openings that were given up
   std::chrono::nanoseconds open_timeout{std::chrono::seconds(10)};
   // How long after that an opening may still take: to end what it has made and is not to keep.
   std::chrono::nanoseconds grace{std::chrono::milliseconds(1500)};
@@ -56,7 +56,7 @@ struct Overdue {
   const char* in = nullptr;
   std::chrono::steady_clock::duration took{};
   long thread_id = 0;
-  std::uint32_t left_behind = 0;  // how many there are now
+  std::uint32_t detached = 0;  // how many there are now
 };
 
 // What the openers work on. Called on opener threads; may block until `stop` fires.
@@ -73,16 +73,16 @@ class OpenerClient {
   virtual void opened(std::uint32_t slot) noexcept = 0;
   virtual void open_failed(std::uint32_t slot, OpenFailure why,
                            std::chrono::steady_clock::time_point next_attempt) noexcept = 0;
-  // The next chore, if there is one; do_chore() ends it, at once when `stop` has fired.
-  virtual std::optional<std::uint32_t> take_chore() noexcept { return std::nullopt; }
-  virtual void do_chore(std::uint32_t, const std::stop_token&) noexcept {}
+  // The next hook job, if there is one; run_hook_job() ends it, at once when `stop` has fired.
+  virtual std::optional<std::uint32_t> take_hook_job() noexcept { return std::nullopt; }
+  virtual void run_hook_job(std::uint32_t, const std::stop_token&) noexcept {}
 
  protected:
   ~OpenerClient() = default;
 };
 
 // At most max_threads threads, started when there is something to open, gone when there is not; and
-// chore_threads more while there are chores, so that neither waits for the other. All signals are
+// hook_threads more while there are hook jobs, so that neither waits for the other. All signals are
 // blocked in them.
 //
 // While opening fails there is one attempt at a time, and the next one begins only when its
@@ -90,7 +90,7 @@ class OpenerClient {
 // per step (I13). A success ends that at once.
 //
 // A thread that does not come back from an opening keeps neither its slot nor its turn: past its
-// time the opening is given up, and is a failure. At most max_left_behind threads are left so; then
+// time the opening is given up, and is a failure. At most max_detached threads are left so; then
 // every opening fails, until one of them returns. Whose the slot is, is decided once, under
 // the mutex:
 //     opener                          who gives up
@@ -115,9 +115,10 @@ class TIDEGATE_API Openers {
 
   // There are `count` more slots to take. Where no thread can be created they fail as no_thread.
   void want(std::uint32_t count) noexcept;
-  // There is a chore to take. Where no thread can be created it is done here, with its stop fired.
-  void want_chore() noexcept;
-  // Aborts the openings that are under way, and later ones; chores go on. Does not wait. Returns
+  // There is a hook job to take. Where no thread can be created it is done here, with its stop
+  // fired.
+  void want_hook_job() noexcept;
+  // Aborts the openings that are under way, and later ones; hook jobs go on. Does not wait. Returns
   // how many were under way.
   std::uint32_t stop_opening() noexcept;
   // Aborts what is under way and joins all threads; later wants are ignored. Any thread but an
@@ -133,20 +134,20 @@ class TIDEGATE_API Openers {
   std::vector<Stuck> running() const;
   // After a stop() in vain: does not wait any more for those that run. `keep` is what all they
   // touch belongs to; the last of them lets go of it.
-  void leave_behind(std::shared_ptr<void> keep) noexcept;
+  void detach(std::shared_ptr<void> keep) noexcept;
   // Runs one attempt, backoff step included, on the calling thread; false = it failed.
   bool open_here(std::uint32_t slot, const std::stop_token& stop, Deadline deadline) noexcept;
   // Gives up the openings that are past their time at `now`. One thread at a time; not an opener.
   void give_up_overdue(std::chrono::steady_clock::time_point now) noexcept;
   // Threads of those that have not returned yet.
-  std::uint32_t left_behind() const noexcept;
+  std::uint32_t detached() const noexcept;
   // Whether the opening that the calling thread works on still has its slot. From settle() on it
   // keeps that, or not; any number of calls. True on other threads.
   static bool settle() noexcept;
   static bool is_given_up() noexcept;
   // Forgets the failures so far, and those to come of attempts that are under way: the next attempt
   // is made at once.
-  void reset_backoff() noexcept;
+  void forget_failures() noexcept;
 
   // When the next attempt may begin, and how many have failed in a row.
   struct Backoff {
@@ -164,7 +165,7 @@ class TIDEGATE_API Openers {
     Stage stage = Stage::none;
     std::uint32_t slot = 0;
     Turn turn = Turn::none;
-    std::uint64_t resets = 0;
+    std::uint64_t forgotten = 0;
     std::chrono::steady_clock::time_point began{};
     std::chrono::steady_clock::time_point due{};
   };
@@ -184,7 +185,7 @@ class TIDEGATE_API Openers {
   enum class Ended : std::uint8_t { opened, failed, given_up };
   Ended attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline,
                 Worker* self) noexcept;
-  void end_chores() noexcept;
+  void end_hook_jobs() noexcept;
   // The next four need mutex_.
   std::optional<Overdue> refused() const noexcept;
   Overdue overdue(const Worker& worker) const noexcept;
@@ -198,22 +199,22 @@ class TIDEGATE_API Openers {
   const OpenersConfig config_;
   OpenerClient& client_;
   std::stop_source stop_;
-  std::stop_source stop_chores_;
+  std::stop_source stop_hook_jobs_;
   std::stop_source fired_;  // stopped from the beginning; made then, because the end cannot fail
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::condition_variable_any turn_;
   std::vector<Worker> workers_;
   std::condition_variable ended_;  // one of them did
-  std::shared_ptr<void> keep_;     // see leave_behind()
+  std::shared_ptr<void> keep_;     // see detach()
   bool stopped_ = false;
   std::uint32_t opening_ = 0;
-  std::uint32_t chores_ = 0;
-  std::uint32_t left_ = 0;  // threads of openings that were given up; not in opening_
-  bool probing_ = false;    // with failures: somebody makes the one attempt
+  std::uint32_t hook_jobs_ = 0;
+  std::uint32_t detached_ = 0;  // threads of openings that were given up; not in opening_
+  bool probing_ = false;        // with failures: somebody makes the one attempt
   Backoff backoff_;
-  std::uint32_t steps_ = 0;   // of the backoff so far
-  std::uint64_t resets_ = 0;  // reset_backoff()
+  std::uint32_t steps_ = 0;      // of the backoff so far
+  std::uint64_t forgotten_ = 0;  // calls of forget_failures()
   std::minstd_rand random_;
 
   std::mutex join_mutex_;  // of stop()

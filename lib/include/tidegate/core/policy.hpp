@@ -24,7 +24,7 @@ struct Growth {
   std::uint32_t coming_back = 0;  // open, held by nobody, and idle in a moment
 };
 
-// A lease whose resource gets a longer look at its end (a wash, a hook) has it back within this
+// A lease whose resource gets a longer look at its end (a reset, a hook) has it back within this
 // time, or somebody else is not to wait for that: to make another one takes no longer.
 inline constexpr std::chrono::nanoseconds kComesBackWithin = std::chrono::milliseconds(20);
 

@@ -65,9 +65,9 @@ struct ResourceMaker {
   // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
   // field reads only. Unset: it may.
   std::function<std::optional<Retired>(T&)> unfit{};
-  // What a slot in `checking` or `retiring` that was given to want_chore() needs; moves it on. On
-  // openers, and may block until the stop fires: then at once, without what it was to do.
-  std::function<void(std::uint32_t slot, const std::stop_token&)> chore{};
+  // What a slot in `checking` or `retiring` that was given to want_hook_job() needs; moves it on.
+  // On openers, and may block until the stop fires: then at once, without what it was to do.
+  std::function<void(std::uint32_t slot, const std::stop_token&)> hook_job{};
   // What to say of a creation that is not waited for any more. What it makes all the same is given
   // to `destroy`. On the thread that calls openers().give_up_overdue(), or an opener. Unset: that
   // it has not returned.
@@ -203,10 +203,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
   // As give_back, but somebody has to look at it before it is idle (slots().take_to_check()).
-  void hand_over(Ticket ticket, Errand errand) noexcept {
+  void give_to_maintenance(Ticket ticket, Errand errand) noexcept {
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.slot(ticket.slot()).set_errand(errand);
-    slots_.hand_over(ticket);
+    slots_.give_to_maintenance(ticket);
   }
   // The resource moves out for good; the slot is free at once.
   T hijack(Ticket ticket) noexcept {
@@ -222,10 +222,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     end_resource(slot);
     slots_.retired(slot);
   }
-  // The caller's slot, in `checking` or `retiring`, goes to ResourceMaker::chore on an opener.
-  void want_chore(std::uint32_t slot) noexcept {
-    slots_.want_chore(slot);
-    openers_.want_chore();
+  // The caller's slot, in `checking` or `retiring`, goes to ResourceMaker::hook_job on an opener.
+  void want_hook_job(std::uint32_t slot) noexcept {
+    slots_.want_hook_job(slot);
+    openers_.want_hook_job();
   }
   // Calls f(const T&, const Slot&) if a resource is in the slot, whoever owns that; it stays there
   // until f returns. f keeps to what of T is for any thread, and neither waits nor calls back: it
@@ -315,7 +315,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   void on_retire_wanted() noexcept override {
     if (maker_.retire_wanted) maker_.retire_wanted();
   }
-  void finish_late(std::uint32_t slot) noexcept override { end_resource(slot); }
+  void finish_orphan(std::uint32_t slot) noexcept override { end_resource(slot); }
   void free_core() noexcept override {
     const auto gone = std::move(maker_.gone);
     delete this;
@@ -398,9 +398,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     const bool failed = why == OpenFailure::unavailable || why == OpenFailure::rejected;
     if (failed && maker_.backing_off) maker_.backing_off(next_attempt);
   }
-  std::optional<std::uint32_t> take_chore() noexcept override { return slots_.take_chore(); }
-  void do_chore(std::uint32_t slot, const std::stop_token& stop) noexcept override {
-    maker_.chore(slot, stop);
+  std::optional<std::uint32_t> take_hook_job() noexcept override { return slots_.take_hook_job(); }
+  void run_hook_job(std::uint32_t slot, const std::stop_token& stop) noexcept override {
+    maker_.hook_job(slot, stop);
   }
 
   // Fixed after construction.

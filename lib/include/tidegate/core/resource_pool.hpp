@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include <tidegate/core/keeper.hpp>
+#include <tidegate/core/maintenance_loop.hpp>
 #include <tidegate/core/resource_core.hpp>
 
 namespace tidegate::core {
@@ -25,7 +25,7 @@ template <class T>
 struct ResourcePoolConfig {
   // Makes one; runs on opener threads, must end soon after its stop fires.
   std::function<Expected<T>(std::stop_token, Deadline)> create{};
-  // Ends one; runs on the pool's keeper thread (a late lease: on its own). Unset: ~T.
+  // Ends one; runs on the pool's maintenance thread (a late lease: on its own). Unset: ~T.
   std::function<void(T&&)> destroy{};
   // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset:
   // yes.
@@ -133,20 +133,20 @@ class ResourcePool {
                          {.create =
                               [this, create = std::move(config.create)](std::stop_token stop,
                                                                         Deadline deadline) {
-                                keeper_.soon();  // the tick stands still while nothing is open
+                                maintenance_.soon();  // the tick stands still while nothing is open
                                 return create(std::move(stop), deadline);
                               },
-                          .retire_wanted = [this] { keeper_.wake(); },
+                          .retire_wanted = [this] { maintenance_.wake(); },
                           .no_thread =
                               [this] {
                                 // [no-thread] release; pairs with keep(). Carries: the slot that is
                                 // empty again.
                                 lacks_thread_.store(true, std::memory_order_release);
-                                keeper_.soon();
+                                maintenance_.soon();
                               },
                           .destroy = std::move(config.destroy),
                           .unfit = unfit(std::move(config.is_reusable))})),
-        keeper_("tidegate-keep", kTickPeriod, [this] { return keep(); }) {}
+        maintenance_("tidegate-keep", kTickPeriod, [this] { return keep(); }) {}
   ResourcePool(const ResourcePool&) = delete;
   ResourcePool& operator=(const ResourcePool&) = delete;
   // close() without waiting for leases: they may outlive the pool.
@@ -211,7 +211,7 @@ class ResourcePool {
   void reset() noexcept {
     core_->slots().next_generation();
     core_->slots().clear_rejection();
-    core_->openers().reset_backoff();
+    core_->openers().forget_failures();
     check_idle([](T&) { return true; });
   }
   // Takes each resource that is idle aside for a look. It goes to whoever waits, or is idle again,
@@ -243,8 +243,8 @@ class ResourcePool {
     std::call_once(closed_, [&] {
       // Also when drained: another closer, a reset or a create_resource may still have a slot in
       // hand.
-      core_->slots().abandon();
-      keeper_.stop();
+      core_->slots().orphan_leases();
+      maintenance_.stop();
       finish_retiring();
     });
     return drained;
@@ -336,7 +336,7 @@ class ResourcePool {
     });
   }
 
-  // The keeper's turn; true: again after a tick.
+  // One pass of maintenance; true: again after a tick.
   bool keep() noexcept {
     core_->slots().set_tick(Sync::now().time_since_epoch().count());
     finish_retiring();
@@ -357,7 +357,7 @@ class ResourcePool {
   const std::function<void(Location)> suspected_;
   std::unique_ptr<Core, Unref> core_;
   std::atomic<bool> lacks_thread_{false};  // an opening is to be asked for again
-  Keeper keeper_;
+  MaintenanceLoop maintenance_;
   std::once_flag closed_;
 };
 

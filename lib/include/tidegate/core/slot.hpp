@@ -14,7 +14,7 @@
 
 namespace tidegate::core {
 
-// Nanoseconds of the pool's coarse tick: the steady clock as the keeper last wrote it (every 10 ms
+// Nanoseconds of the pool's coarse tick: the steady clock as maintenance last wrote it (every 10 ms
 // while a resource is open). The warm path reads this and no clock.
 using Tick = std::int64_t;
 inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
@@ -42,9 +42,9 @@ constexpr std::string_view to_string(Errand errand) noexcept {
   return "?";
 }
 
-// Only the slot's owner (lessee, opener, keeper: I2) writes here; anybody may read. Hence relaxed
-// loads and stores, never a read-modify-write; what a new owner must see is carried by the edge
-// through which it got the slot ([dock], [idle-publish], [decide], the wait mutex).
+// Only the slot's owner (lessee, opener, maintenance: I2) writes here; anybody may read. Hence
+// relaxed loads and stores, never a read-modify-write; what a new owner must see is carried by the
+// edge through which it got the slot ([dock], [idle-publish], [decide], the wait mutex).
 class alignas(kCacheLine) Slot {
  public:
   struct Record {

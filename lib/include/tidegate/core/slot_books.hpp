@@ -24,7 +24,7 @@ namespace tidegate::core {
 template <class Sync>
 class SlotBooks {
  public:
-  enum class List : std::uint8_t { none, empty, to_open, to_check, chores, to_retire };
+  enum class List : std::uint8_t { none, empty, to_open, to_check, hook_jobs, to_retire };
 
   // All slots are empty. `states` outlives the books. Throws: std::bad_alloc.
   explicit SlotBooks(SlotStates<Sync>& states)
@@ -91,7 +91,7 @@ class SlotBooks {
   // ---- looked at -----------------------------------------------------------------------------
 
   // out -> checking, to be looked at.
-  void hand_over(std::uint32_t slot) noexcept {
+  void give_to_maintenance(std::uint32_t slot) noexcept {
     move(slot, SlotState::out, SlotState::checking);
     push(List::to_check, slot);
   }
@@ -102,12 +102,12 @@ class SlotBooks {
   }
   std::optional<std::uint32_t> take_to_check() noexcept { return pop(List::to_check); }
   // checking or retiring -> the same, at a hook.
-  void want_chore(std::uint32_t slot) noexcept {
+  void want_hook_job(std::uint32_t slot) noexcept {
     const SlotState state = states_.get(slot);
     TIDEGATE_ASSERT(I2, state == SlotState::checking || state == SlotState::retiring);
-    push(List::chores, slot);
+    push(List::hook_jobs, slot);
   }
-  std::optional<std::uint32_t> take_chore() noexcept { return pop(List::chores); }
+  std::optional<std::uint32_t> take_hook_job() noexcept { return pop(List::hook_jobs); }
 
   // ---- ending --------------------------------------------------------------------------------
 

@@ -77,11 +77,11 @@ class SlotOwner {
   virtual void on_open_wanted(std::uint32_t count) noexcept = 0;
   // A slot stands in `retiring`, or in `checking` for somebody to look at: see that
   // take_to_retire() and take_to_check() are called. Any thread, also one that releases, under the
-  // wait mutex (so that none comes after abandon()): must neither block, nor allocate, nor call
-  // back.
+  // wait mutex (so that none comes after orphan_leases()): must neither block, nor allocate, nor
+  // call back.
   virtual void on_retire_wanted() noexcept = 0;
   // The pool is gone and the lease of `slot` came back late: destroy its resource here and now.
-  virtual void finish_late(std::uint32_t slot) noexcept = 0;
+  virtual void finish_orphan(std::uint32_t slot) noexcept = 0;
   // Nobody refers to the core any more. The last touch: may delete the SlotPool.
   virtual void free_core() noexcept = 0;
 
@@ -152,7 +152,7 @@ class SlotPool {
   }
   // The resource needs a longer look before anybody may have it: as release(), but out -> checking,
   // for take_to_check(). The slot is retired at once when the pool is closed.
-  void hand_over(Ticket ticket) noexcept;
+  void give_to_maintenance(Ticket ticket) noexcept;
   // After a check that may have taken a while, for a slot with which no lease has begun yet. False:
   // the pool has been closed meanwhile, and slot and admission are gone (I4).
   bool still_open(Ticket ticket) noexcept;
@@ -199,16 +199,17 @@ class SlotPool {
   void want_check(std::uint32_t slot) noexcept;
   // The next of them that nobody works on yet.
   std::optional<std::uint32_t> take_to_check() noexcept;
-  // A slot in `checking` or `retiring` needs a hand that may block: it comes out of take_chore().
-  void want_chore(std::uint32_t slot) noexcept;
-  std::optional<std::uint32_t> take_chore() noexcept;
+  // A slot in `checking` or `retiring` needs a hand that may block: it comes out of
+  // take_hook_job().
+  void want_hook_job(std::uint32_t slot) noexcept;
+  std::optional<std::uint32_t> take_hook_job() noexcept;
   // checking -> the oldest waiter, or idle.
   void put_back(std::uint32_t slot) noexcept;
   // checking -> retiring.
   void retire_checked(std::uint32_t slot) noexcept;
   // The next slot in `retiring` that nobody works on yet.
   std::optional<std::uint32_t> take_to_retire() noexcept;
-  // A slot in `retiring` that was taken for a chore: back to take_to_retire().
+  // A slot in `retiring` that was taken for a hook job: back to take_to_retire().
   void retire_again(std::uint32_t slot) noexcept;
   // Its resource is destroyed: retiring -> empty, and on to whoever waits for capacity.
   void retired(std::uint32_t slot) noexcept;
@@ -236,7 +237,7 @@ class SlotPool {
   bool drained(std::uint32_t allowed = 0) const noexcept { return drain_.drained(allowed); }
   // Gives up on the leases that are still out: each of them keeps the core alive until it is back.
   // Returns how many admissions that were. Needs: closed; at most once.
-  std::uint32_t abandon() noexcept;
+  std::uint32_t orphan_leases() noexcept;
   // The owner lets go; the last reference calls free_core().
   void unref() noexcept { unref(1); }
   // Keeps the core alive for a thread that close leaves behind.
@@ -276,10 +277,10 @@ class SlotPool {
     return peak_waiting_.load(std::memory_order_relaxed);
   }
 
-  // The coarse clock. Written by one keeper; relaxed: it is a time, and carries nothing.
+  // The coarse clock. Written by maintenance alone; relaxed: it is a time, and carries nothing.
   Tick tick() const noexcept { return tick_.load(std::memory_order_relaxed); }
   void set_tick(Tick now) noexcept { tick_.store(now, std::memory_order_relaxed); }
-  // For whoever sees before the keeper does that it has stood still: `seen` is what it stood at.
+  // For whoever sees before maintenance does that it has stood still: `seen` is what it stood at.
   void set_tick_from(Tick seen, Tick now) noexcept {
     tick_.compare_exchange_strong(seen, now, std::memory_order_relaxed);
   }
@@ -313,10 +314,10 @@ class SlotPool {
 
   void release_slowly(Ticket ticket) noexcept;
   bool grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
-  void hand_off(std::uint32_t slot, SlotState from) noexcept;
+  void make_available(std::uint32_t slot, SlotState from) noexcept;
   void enqueue(std::uint32_t slot, std::uint32_t hint) noexcept;
   void retire(std::uint32_t slot, SlotState from) noexcept;
-  void finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
+  void end_orphan(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
   void shut_down(std::uint32_t slot, SlotState from) noexcept;
   std::uint32_t sweep() noexcept;
   void leave(std::uint32_t gate) noexcept;
@@ -350,7 +351,7 @@ class SlotPool {
   WaitList<Sync> waiters_;
   bool armed_ = false;   // `waiting` is set on all gates
   bool closed_ = false;  // close() has been here
-  bool abandoned_ = false;
+  bool orphaned_ = false;
   SlotBooks<Sync> books_;
   std::uint32_t floor_ = 0;
   bool keeps_floor_ = true;

@@ -186,8 +186,8 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
 //     releaser first: the waiter's read-modify-write synchronises with it: the scan finds the slot
 // Walked by SlotPoolRace.AReleaseBetweenArmingAndScanningIsHandedOver, and
 // SlotPoolRace.AReleaseBetweenLookingAndArmingIsFoundByTheScan.
-// Everything else that frees a slot or capacity does so under the wait mutex (hand_off, retired,
-// open_failed, forget), and so either finds the node or is seen by the scan.
+// Everything else that frees a slot or capacity does so under the wait mutex (make_available,
+// retired, open_failed, forget), and so either finds the node or is seen by the scan.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& search,
                                     std::unique_lock<Mutex>& lock) noexcept {

@@ -55,12 +55,12 @@ bool SlotPool<Sync>::await_drained(const std::function<Deadline()>& until,
 }
 
 template <class Sync>
-std::uint32_t SlotPool<Sync>::abandon() noexcept {
+std::uint32_t SlotPool<Sync>::orphan_leases() noexcept {
   {
     std::lock_guard lock(mutex_);
-    abandoned_ = true;  // from here whoever brings a slot back destroys its resource (finish_late)
+    orphaned_ = true;  // from here whoever brings a slot back destroys its resource (finish_orphan)
   }
-  return drain_.abandon([this](std::uint32_t g) { return gates_[g].set(gate_word::kOrphaned); });
+  return drain_.orphan([this](std::uint32_t g) { return gates_[g].set(gate_word::kOrphaned); });
 }
 
 template <class Sync>

@@ -24,9 +24,9 @@ std::uint32_t SlotPool<Sync>::plan_openings(For whom, std::uint32_t more_demand)
   return count;
 }
 
-// A thread that acquires and releases by itself, with a hook or a wash after each lease, would find
-// its own connection in `checking`, and open as many as there is room for. Whoever is counted on
-// here and does not come is made up for by the owner's next grow().
+// A thread that acquires and releases by itself, with a hook or a reset after each lease, would
+// find its own connection in `checking`, and open as many as there is room for. Whoever is counted
+// on here and does not come is made up for by the owner's next grow().
 template <class Sync>
 std::uint32_t SlotPool<Sync>::coming_back() const noexcept {
   const Tick oldest = tick() - policy::kComesBackWithin.count();
@@ -52,7 +52,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::reserve_to_open() noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::opened(std::uint32_t slot) noexcept {
-  hand_off(slot, SlotState::opening);
+  make_available(slot, SlotState::opening);
 }
 
 // The slot is capacity again, and a waiter may be on its way into the list. Whoever takes the wait

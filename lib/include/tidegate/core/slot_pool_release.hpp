@@ -72,7 +72,7 @@ void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
 //     sees closed_: retires it
 // Walked by ResourcePoolClose.AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished.
 template <class Sync>
-void SlotPool<Sync>::hand_off(std::uint32_t slot, SlotState from) noexcept {
+void SlotPool<Sync>::make_available(std::uint32_t slot, SlotState from) noexcept {
   std::unique_lock lock(mutex_);
   if (from == SlotState::opening) {
     openings_.fetch_add(1, std::memory_order_relaxed);
@@ -102,16 +102,16 @@ void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   slots_[slot].set_errand(Errand::none);
   std::unique_lock lock(mutex_);
   books_.begin_retiring(slot, from);
-  if (abandoned_) return finish_abandoned(slot, lock);
+  if (orphaned_) return end_orphan(slot, lock);
   books_.want_end(slot);
   owner_.on_retire_wanted();
 }
 
 // `slot` is retiring, and nobody is there any more to take it: its end is on the calling thread.
 template <class Sync>
-void SlotPool<Sync>::finish_abandoned(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
+void SlotPool<Sync>::end_orphan(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
   lock.unlock();
-  owner_.finish_late(slot);
+  owner_.finish_orphan(slot);
   lock.lock();
   books_.end_retiring(slot);
 }
@@ -135,13 +135,13 @@ void SlotPool<Sync>::replace(Ticket ticket) noexcept {
 }
 
 template <class Sync>
-void SlotPool<Sync>::hand_over(Ticket ticket) noexcept {
+void SlotPool<Sync>::give_to_maintenance(Ticket ticket) noexcept {
   std::unique_lock lock(mutex_);
   if (closed_) {
     lock.unlock();
     shut_down(ticket.slot(), SlotState::out);
   } else {
-    books_.hand_over(ticket.slot());
+    books_.give_to_maintenance(ticket.slot());
     owner_.on_retire_wanted();
     lock.unlock();
   }

@@ -19,7 +19,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::try_check_docked(std::uint32_t gate
 template <class Sync>
 void SlotPool<Sync>::want_check(std::uint32_t slot) noexcept {
   std::unique_lock lock(mutex_);
-  if (abandoned_) {  // nobody will look
+  if (orphaned_) {  // nobody will look
     lock.unlock();
     return shut_down(slot, SlotState::checking);
   }
@@ -34,20 +34,20 @@ std::optional<std::uint32_t> SlotPool<Sync>::take_to_check() noexcept {
 }
 
 template <class Sync>
-void SlotPool<Sync>::want_chore(std::uint32_t slot) noexcept {
+void SlotPool<Sync>::want_hook_job(std::uint32_t slot) noexcept {
   std::lock_guard lock(mutex_);
-  books_.want_chore(slot);
+  books_.want_hook_job(slot);
 }
 
 template <class Sync>
-std::optional<std::uint32_t> SlotPool<Sync>::take_chore() noexcept {
+std::optional<std::uint32_t> SlotPool<Sync>::take_hook_job() noexcept {
   std::lock_guard lock(mutex_);
-  return books_.take_chore();
+  return books_.take_hook_job();
 }
 
 template <class Sync>
 void SlotPool<Sync>::put_back(std::uint32_t slot) noexcept {
-  hand_off(slot, SlotState::checking);
+  make_available(slot, SlotState::checking);
 }
 
 template <class Sync>
@@ -64,7 +64,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
 template <class Sync>
 void SlotPool<Sync>::retire_again(std::uint32_t slot) noexcept {
   std::unique_lock lock(mutex_);
-  if (abandoned_) return finish_abandoned(slot, lock);
+  if (orphaned_) return end_orphan(slot, lock);
   books_.want_end(slot);
   owner_.on_retire_wanted();
 }

@@ -76,21 +76,22 @@ class TIDEGATE_API Verdict {
 // hook may acquire from its own pool only what needs no waiting, and must not close it:
 // WouldDeadlock.
 struct Hooks {
-  // Opener, before each connect; `params` is a copy (a rotated password, a token that expires).
+  // Connector, before each connect; `params` is a copy (a rotated password, a token that expires).
   // A throw: the connect has failed as unavailable and is retried; ConnectError names the hook.
   std::function<void(ConnectParams& params)> before_connect{};
-  // Opener, before anybody sees the connection; within pool_connect_timeout. A throw: as above.
+  // Connector, before anybody sees the connection; within pool_connect_timeout. A throw: as above.
   std::function<void(Connection&)> after_connect{};
   // Acquirer, before each hand-out; within the acquire's deadline and stop. A throw:
   // discard_and_fail.
   std::function<Verdict(Connection&)> prepare{};
   // Acquirer, instead of pool_ping_after; must not block. A throw: yes.
   std::function<bool(const Connection&, std::chrono::nanoseconds idle)> should_ping{};
-  // Opener, after each release, before anybody else gets the connection; within pool_ping_timeout.
-  // False or a throw: the connection is closed.
+  // Connector, after each release, before anybody else gets the connection; within
+  // pool_ping_timeout. False or a throw: the connection is closed.
   std::function<bool(Connection&)> after_release{};
-  // Opener, before a connection that works is closed; within pool_ping_timeout. A throw is reported
-  // to the observer. Not for those that were hijacked, or come back after the pool is gone.
+  // Connector, before a connection that works is closed; within pool_ping_timeout. A throw is
+  // reported to the observer. Not for those that were hijacked, or come back after the pool is
+  // gone.
   std::function<void(Connection&)> before_close{};
 };
 

@@ -26,7 +26,7 @@ struct AcquireEnded {
 struct LeaseReleased {
   Location acquired{};  // the acquire that began the lease
   int backend_pid = 0;
-  bool clean = true;                // false: it is washed, or closed
+  bool clean = true;                // false: it is reset, or closed
   std::chrono::nanoseconds held{};  // from the end of the acquire
   bool hijacked = false;            // it has left the pool, with whoever had the lease
 };

@@ -29,7 +29,7 @@
 struct pg_conn;  // libpq's PGconn
 
 namespace tidegate::pq {
-class Wash;
+class SessionReset;
 }
 
 namespace tidegate {
@@ -277,7 +277,7 @@ class TIDEGATE_API Connection {
   int socket() const noexcept;  // -1 when closed or broken
 
  private:
-  friend class pq::Wash;
+  friend class pq::SessionReset;
   using Flag = pq::SessionState::Flag;
 
   pq::Session& session() const noexcept;

@@ -1,5 +1,5 @@
-// Laundry: what it asks poll(2) to wait for.
-#include "pool/laundry.hpp"
+// Resets: what it asks poll(2) to wait for.
+#include "pool/resets.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -24,16 +24,16 @@ namespace {
 
 using namespace std::chrono_literals;
 using pq::CancelTrace;
-using pq::Wash;
+using pq::SessionReset;
 
 struct Unref {
   void operator()(PoolCore* core) const noexcept { core->unref(); }
 };
 
 // One connection to a server that says what the test tells it to, in a core without a pool.
-class LaundryOfOne : public testing::Test {
+class ResetsOfOne : public testing::Test {
  protected:
-  LaundryOfOne() {
+  ResetsOfOne() {
     config_.max_size = 1;
     config_.ping_timeout = 1h;
     core_.reset(PoolCore::make({.max_size = 1, .gates = 1, .max_opening = 1}, {.max_threads = 1},
@@ -44,12 +44,12 @@ class LaundryOfOne : public testing::Test {
     // Idle in its dock, or in the queue.
     EXPECT_TRUE(core_->slots().try_check_docked(0) || core_->slots().try_check(0));
   }
-  ~LaundryOfOne() override {
+  ~ResetsOfOne() override {
     core_->slots().close();
     core_->openers().stop();
     core_->slots().retire_checked(0);
     while (const auto slot = core_->slots().take_to_retire()) core_->finish(*slot);
-    core_->slots().abandon();
+    core_->slots().orphan_leases();
   }
 
   PooledConnection connect() {
@@ -78,38 +78,40 @@ class LaundryOfOne : public testing::Test {
   std::unique_ptr<PoolCore, Unref> core_{};
 };
 
-// The session ends while the laundry waits for the cancel request to end. poll() tells of that at
+// The session ends while the reset waits for the cancel request to end. poll() tells of that at
 // every turn, whatever it is asked for: maintenance took a whole core until the ping_timeout. Seen
-// failing with a laundry that has the socket polled all the same.
-TEST_F(LaundryOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
+// failing with a reset that has the socket polled all the same.
+TEST_F(ResetsOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
   pq::FileDescriptor request = cancel_one();
   ASSERT_EQ(connection().cancel_trace(), CancelTrace::pending);
-  Laundry laundry(config_, *core_);
-  laundry.take(0);
-  const auto ended = [](std::uint32_t, Wash::Result) { FAIL() << "the cancel is under way"; };
-  laundry.step(ended);
+  Resets resets(config_, *core_);
+  resets.take(0);
+  const auto ended = [](std::uint32_t, SessionReset::Result) {
+    FAIL() << "the cancel is under way";
+  };
+  resets.step(ended);
   server_.reset();
   pollfd closed{.fd = connection().socket(), .events = 0, .revents = 0};
   ASSERT_EQ(::poll(&closed, 1, static_cast<int>(test::patience().count()) * 1000), 1);
   std::vector<pollfd> polled;
-  laundry.add_polled(polled);
+  resets.add_polled(polled);
   EXPECT_EQ(::poll(polled.data(), polled.size(), 0), 0) << "it would never sleep";
-  laundry.step(ended);
-  // When the request has ended, so does the wash.
+  resets.step(ended);
+  // When the request has ended, so does the reset.
   request.reset();
   test::await("the end of the request",
               [&] { return connection().cancel_trace() != CancelTrace::pending; });
-  Wash::Result result = Wash::Result::pending;
-  test::await("the end of the wash", [&] {
-    laundry.step([&](std::uint32_t, Wash::Result how) { result = how; });
-    return result != Wash::Result::pending;
+  SessionReset::Result result = SessionReset::Result::pending;
+  test::await("the end of the reset", [&] {
+    resets.step([&](std::uint32_t, SessionReset::Result how) { result = how; });
+    return result != SessionReset::Result::pending;
   });
-  EXPECT_EQ(result, Wash::Result::failed);
+  EXPECT_EQ(result, SessionReset::Result::failed);
 }
 
 // What nobody knows the arrival of ends the connection, but a storm of those is no storm of
-// reconnects. Seen failing: a laundry that ends them as they come.
-TEST_F(LaundryOfOne, ConnectionsThatACancelMayStrikeEndAtARate) {
+// reconnects. Seen failing: a reset that ends them as they come.
+TEST_F(ResetsOfOne, ConnectionsThatACancelMayStrikeEndAtARate) {
   pq::FileDescriptor request = cancel_one();
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   ASSERT_EQ(::setsockopt(request.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
@@ -117,22 +119,22 @@ TEST_F(LaundryOfOne, ConnectionsThatACancelMayStrikeEndAtARate) {
   test::await("the end of the request",
               [&] { return connection().cancel_trace() != CancelTrace::pending; });
   ASSERT_EQ(connection().cancel_trace(), CancelTrace::doubtful);
-  Laundry laundry(config_, *core_);
+  Resets resets(config_, *core_);
   const auto began = std::chrono::steady_clock::now();
   for (int i = 0; i < 2; ++i) {
-    laundry.take(0);
-    Wash::Result result = Wash::Result::pending;
-    test::await("the end of the wash", [&] {
-      laundry.step([&](std::uint32_t, Wash::Result how) { result = how; });
-      return result != Wash::Result::pending;
+    resets.take(0);
+    SessionReset::Result result = SessionReset::Result::pending;
+    test::await("the end of the reset", [&] {
+      resets.step([&](std::uint32_t, SessionReset::Result how) { result = how; });
+      return result != SessionReset::Result::pending;
     });
-    EXPECT_NE(result, Wash::Result::clean);
+    EXPECT_NE(result, SessionReset::Result::clean);
   }
   EXPECT_GE(std::chrono::steady_clock::now() - began, 1s) << "one a second in a pool of one";
 }
 
 // The cancel has had no effect, and who took it has closed its connection.
-class LaundryOfACancel : public LaundryOfOne {
+class ResetsOfACancel : public ResetsOfOne {
  protected:
   std::string own_port() {
     sockaddr_in address{};
@@ -147,25 +149,25 @@ class LaundryOfACancel : public LaundryOfOne {
     return server_.receive_message();
   }
   void step() {
-    laundry_->step([this](std::uint32_t, Wash::Result how) { result_ = how; });
+    resets_->step([this](std::uint32_t, SessionReset::Result how) { result_ = how; });
   }
   void begin() {
     cancel_one();  // and the request ends
     test::await("the end of the request",
                 [&] { return connection().cancel_trace() != CancelTrace::pending; });
-    laundry_.emplace(config_, *core_);
-    laundry_->take(0);
+    resets_.emplace(config_, *core_);
+    resets_->take(0);
   }
   void answer(const std::string& bytes) {
     server_.send(bytes);
     step();
   }
 
-  std::optional<Laundry> laundry_{};
-  Wash::Result result_ = Wash::Result::pending;
+  std::optional<Resets> resets_{};
+  SessionReset::Result result_ = SessionReset::Result::pending;
 };
 
-TEST_F(LaundryOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
+TEST_F(ResetsOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
   begin();
   EXPECT_EQ(said(), pq_test::message('Q', std::string(1, '\0')));
   answer(pq_test::empty_answer());
@@ -173,24 +175,24 @@ TEST_F(LaundryOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
   answer(pq_test::one_value(own_port()));
   server_.receive_message();  // the round trip of the reset
   answer(pq_test::empty_answer());
-  EXPECT_EQ(result_, Wash::Result::clean);
+  EXPECT_EQ(result_, SessionReset::Result::clean);
   EXPECT_EQ(connection().cancel_trace(), CancelTrace::none);
 }
 
 // pgagroal hands on the server's own key and closes the connection of a request before the server
-// has seen it: the next user was struck. Seen failing with a wash that trusts whoever has a key of
+// has seen it: the next user was struck. Seen failing with a reset that trusts whoever has a key of
 // the server.
-TEST_F(LaundryOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
+TEST_F(ResetsOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
   begin();
   said();
   answer(pq_test::empty_answer());
   server_.receive_message();
   const auto began = std::chrono::steady_clock::now();
   answer(pq_test::one_value("1"));
-  EXPECT_EQ(result_, Wash::Result::pending);
+  EXPECT_EQ(result_, SessionReset::Result::pending);
   EXPECT_FALSE(connection().reusable());
   std::vector<pollfd> polled;
-  const Deadline next = laundry_->add_polled(polled);
+  const Deadline next = resets_->add_polled(polled);
   EXPECT_LE(next.remaining(), 250ms) << "somebody has to wake up for its end";
   std::jthread server([&] {
     for (int i = 0; i < 2; ++i) {  // one that may be struck, and that of the reset
@@ -198,11 +200,11 @@ TEST_F(LaundryOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
       server_.send(i == 0 ? pq_test::canceled() : pq_test::empty_answer());
     }
   });
-  test::await("the end of the wash", [&] {
+  test::await("the end of the reset", [&] {
     step();
-    return result_ != Wash::Result::pending;
+    return result_ != SessionReset::Result::pending;
   });
-  EXPECT_EQ(result_, Wash::Result::clean);
+  EXPECT_EQ(result_, SessionReset::Result::clean);
   EXPECT_GE(std::chrono::steady_clock::now() - began, 250ms);
   EXPECT_TRUE(connection().reusable());
 }

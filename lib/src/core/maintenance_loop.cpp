@@ -1,4 +1,4 @@
-#include <tidegate/core/keeper.hpp>
+#include <tidegate/core/maintenance_loop.hpp>
 
 #include <utility>
 
@@ -6,14 +6,15 @@
 
 namespace tidegate::core {
 
-Keeper::Keeper(const char* thread_name, std::chrono::nanoseconds period, std::function<bool()> turn)
+MaintenanceLoop::MaintenanceLoop(const char* thread_name, std::chrono::nanoseconds period,
+                                 std::function<bool()> pass)
     : period_(period),
-      turn_(std::move(turn)),
+      pass_(std::move(pass)),
       thread_(start_thread(thread_name, [this] { run(); })) {}
 
-Keeper::~Keeper() { stop(); }
+MaintenanceLoop::~MaintenanceLoop() { stop(); }
 
-void Keeper::run() noexcept {
+void MaintenanceLoop::run() noexcept {
   bool again = false;
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -23,12 +24,12 @@ void Keeper::run() noexcept {
     if (stopped_) return;
     woken_ = soon_ = false;
     lock.unlock();
-    again = turn_();
+    again = pass_();
     lock.lock();
   }
 }
 
-void Keeper::wake() noexcept {
+void MaintenanceLoop::wake() noexcept {
   {
     std::lock_guard lock(mutex_);
     woken_ = true;
@@ -36,7 +37,7 @@ void Keeper::wake() noexcept {
   wake_.notify_one();
 }
 
-void Keeper::soon() noexcept {
+void MaintenanceLoop::soon() noexcept {
   {
     std::lock_guard lock(mutex_);
     soon_ = true;
@@ -44,7 +45,7 @@ void Keeper::soon() noexcept {
   wake_.notify_one();
 }
 
-void Keeper::stop() noexcept {
+void MaintenanceLoop::stop() noexcept {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;

@@ -1,5 +1,5 @@
-// Farewell: what a server that goes on talking may cost maintenance.
-#include "pool/farewell.hpp"
+// Termination: what a server that goes on talking may cost maintenance.
+#include "pool/termination.hpp"
 
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -14,9 +14,9 @@ namespace tidegate::detail {
 namespace {
 
 // A connection that is closed already, but for a duplicate whose other end the test has.
-class FarewellOfATalker : public testing::Test {
+class TerminationOfATalker : public testing::Test {
  protected:
-  FarewellOfATalker() {
+  TerminationOfATalker() {
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     connection_.duplicate = pq::FileDescriptor(ends[0]);
@@ -40,34 +40,34 @@ class FarewellOfATalker : public testing::Test {
 };
 
 // Seen failing with a step that reads as long as data comes.
-TEST_F(FarewellOfATalker, ReadsABoundedPartAtATime) {
-  const Farewell farewell(0, connection_);
+TEST_F(TerminationOfATalker, ReadsABoundedPartAtATime) {
+  const Termination termination(0, connection_);
   talk();
   const int before = unread();
-  EXPECT_EQ(farewell.step(), Farewell::Progress::pending);
+  EXPECT_EQ(termination.step(), Termination::Progress::pending);
   EXPECT_LT(unread(), before);
   EXPECT_GT(unread(), 0) << "of " << before;
 }
 
-TEST_F(FarewellOfATalker, IsAbandonedThoughThereIsMoreToRead) {
-  const Farewell farewell(0, connection_);
-  auto progress = Farewell::Progress::pending;
-  while (progress == Farewell::Progress::pending) {
+TEST_F(TerminationOfATalker, IsAbandonedThoughThereIsMoreToRead) {
+  const Termination termination(0, connection_);
+  auto progress = Termination::Progress::pending;
+  while (progress == Termination::Progress::pending) {
     talk();
-    progress = farewell.step();
+    progress = termination.step();
     std::this_thread::yield();
   }
-  EXPECT_EQ(progress, Farewell::Progress::abandoned);
+  EXPECT_EQ(progress, Termination::Progress::abandoned);
   EXPECT_GT(unread(), 0) << "it was not read to the end first";
 }
 
-TEST_F(FarewellOfATalker, EndsWhenAllIsReadToTheEnd) {
-  const Farewell farewell(0, connection_);
+TEST_F(TerminationOfATalker, EndsWhenAllIsReadToTheEnd) {
+  const Termination termination(0, connection_);
   talk();
   server_.reset();
-  auto progress = farewell.step();
-  while (progress == Farewell::Progress::pending) progress = farewell.step();
-  EXPECT_EQ(progress, Farewell::Progress::gone);
+  auto progress = termination.step();
+  while (progress == Termination::Progress::pending) progress = termination.step();
+  EXPECT_EQ(progress, Termination::Progress::gone);
 }
 
 }  // namespace

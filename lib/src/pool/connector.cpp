@@ -1,4 +1,4 @@
-#include "opener.hpp"
+#include "connector.hpp"
 
 #include <new>
 #include <string>
@@ -10,10 +10,10 @@
 #include <tidegate/pq/conninfo.hpp>
 
 #include "events.hpp"
-#include "farewell.hpp"
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
 #include "pq/dropped_parameters.hpp"
+#include "termination.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -92,8 +92,8 @@ ErrorValue explain(const std::string& pool, const pq::ConnectFailure& failure) {
 
 }  // namespace
 
-Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
-               std::shared_ptr<pq::CancelGroup> cancels)
+Connector::Connector(const PoolImpl& pool, const PoolConfig& config,
+                     std::shared_ptr<pq::CancelGroup> cancels)
     : pool_(pool),
       name_(config.effective_name()),
       hooks_(config.hooks),
@@ -127,7 +127,7 @@ Opener::Opener(const PoolImpl& pool, const PoolConfig& config,
   wants_primary_ = session_attrs == "read-write" || session_attrs == "primary";
 }
 
-Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline deadline) const {
+Expected<PooledConnection> Connector::open(const std::stop_token& stop, Deadline deadline) const {
   const auto began = std::chrono::steady_clock::now();
   tell(rules_->observer, [](Observer& o) { o.connect_started(); });
   Expected<PooledConnection> opened = connect_or_tell(stop, deadline);
@@ -142,7 +142,7 @@ Expected<PooledConnection> Opener::open(const std::stop_token& stop, Deadline de
 }
 
 // The thread may be in there for ever: what the observer is told of it is told here.
-ErrorValue Opener::overdue(const core::Overdue& how) const {
+ErrorValue Connector::overdue(const core::Overdue& how) const {
   const std::string in = how.in != nullptr ? how.in : "a connect";
   std::string text;
   if (how.begun) {
@@ -150,7 +150,7 @@ ErrorValue Opener::overdue(const core::Overdue& how) const {
     text = "the connect has not returned for " + brief_duration(how.took) +
            " and is given up: thread " + std::to_string(how.thread_id) + " is in " + in;
   } else {
-    text = std::to_string(how.left_behind) +
+    text = std::to_string(how.detached) +
            " connects that were given up have not returned, and no more are begun: thread " +
            std::to_string(how.thread_id) + " is in " + in + " for " + brief_duration(how.took);
   }
@@ -163,8 +163,8 @@ ErrorValue Opener::overdue(const core::Overdue& how) const {
 }
 
 // Whatever happens is an answer: the observer hears of the end, too.
-Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
-                                                   Deadline deadline) const {
+Expected<PooledConnection> Connector::connect_or_tell(const std::stop_token& stop,
+                                                      Deadline deadline) const {
   try {
     return connect(stop, deadline);
   } catch (...) {
@@ -172,7 +172,8 @@ Expected<PooledConnection> Opener::connect_or_tell(const std::stop_token& stop,
   }
 }
 
-Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline deadline) const {
+Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
+                                              Deadline deadline) const {
   const InHook scope(pool_);  // for both hooks; connecting acquires nothing
   pq::ConnectOptions options = options_;
   // By its number one connection in a thousand looks as if nothing were in between.
@@ -240,7 +241,7 @@ Expected<PooledConnection> Opener::connect(const std::stop_token& stop, Deadline
 }
 
 // Relaxed: a flag that carries nothing.
-void Opener::note_pooler(const Connection& connection) const noexcept {
+void Connector::note_pooler(const Connection& connection) const noexcept {
   if (meets_pooler_->exchange(true, std::memory_order_relaxed)) return;
   tell(rules_->observer, [&](Observer& o) {
     o.pooler_recognized({.backend_pid = connection.backend_pid(),
@@ -249,8 +250,8 @@ void Opener::note_pooler(const Connection& connection) const noexcept {
 }
 
 // What is to be said of it; empty: nothing.
-std::string Opener::note_dropped(const pq::ConnectOptions& options,
-                                 const Connection& connection) const {
+std::string Connector::note_dropped(const pq::ConnectOptions& options,
+                                    const Connection& connection) const {
   std::string text;
   for (const pq::DroppedParameter& dropped : pq::dropped_parameters(options.params, connection)) {
     text += (text.empty() ? "the server, or what is in between, has dropped " : ", ") +
@@ -267,14 +268,15 @@ std::string Opener::note_dropped(const pq::ConnectOptions& options,
   return text;
 }
 
-// The slot is free only when the server's process is gone, too, or counts as abandoned (Farewell).
-void Opener::end(PooledConnection& unfit, const std::stop_token& stop) const noexcept {
-  const core::Doing doing("a goodbye");
+// The slot is free only when the server's process is gone, too, or counts as abandoned
+// (Termination).
+void Connector::end(PooledConnection& unfit, const std::stop_token& stop) const noexcept {
+  const core::Doing doing("a termination");
   if (!end_and_wait(unfit, stop) && !core::Openers::is_given_up()) pool_.count_given_up(1);
 }
 
 // Needs: an exception is being handled.
-ErrorValue Opener::hook_failed(const char* hook) const {
+ErrorValue Connector::hook_failed(const char* hook) const {
   return failed_here(name_, ConnectReport::Where::hook,
                      std::string("hook ") + hook + " failed: " + what_is_handled());
 }

@@ -1,4 +1,4 @@
-// Farewell: ends a connection and waits until the server has ended its side, too.
+// Termination: ends a connection and waits until the server has ended its side, too.
 #pragma once
 
 #include <stop_token>
@@ -12,14 +12,14 @@ namespace tidegate::detail {
 // PQfinish does not wait for the server process, which may run on for seconds. The pool gives the
 // slot up only when the server has closed the socket (seen on the duplicate), or after kPatience:
 // so there are never more server processes than slots, except abandoned ones, which are counted.
-class Farewell {
+class Termination {
  public:
   static constexpr std::chrono::seconds kPatience{1};
 
   // Closes the connection at once; does not wait for anything. From a server that has been silent
-  // for long no goodbye is to be expected: then less patience will do.
-  Farewell(std::uint32_t slot, PooledConnection& connection,
-           Deadline deadline = Deadline(kPatience)) noexcept;
+  // for long no answer is to be expected: then less patience will do.
+  Termination(std::uint32_t slot, PooledConnection& connection,
+              Deadline deadline = Deadline(kPatience)) noexcept;
 
   std::uint32_t slot() const noexcept { return slot_; }
   int socket() const noexcept { return socket_; }  // wait for it to be readable
@@ -35,7 +35,7 @@ class Farewell {
   Deadline deadline_;
 };
 
-// All of it on the calling thread, which waits for it: at most for Farewell::kPatience, and not
+// All of it on the calling thread, which waits for it: at most for Termination::kPatience, and not
 // after a stop. False: the server had not ended its side by then.
 bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noexcept;
 

@@ -18,10 +18,11 @@ namespace tidegate::detail {
 
 class PoolImpl;
 
-class Opener {
+class Connector {
  public:
   // Needs: a valid configuration; `pool` outlives this.
-  Opener(const PoolImpl& pool, const PoolConfig& config, std::shared_ptr<pq::CancelGroup> cancels);
+  Connector(const PoolImpl& pool, const PoolConfig& config,
+            std::shared_ptr<pq::CancelGroup> cancels);
 
   // Between before_connect and after_connect. An error has the code unavailable, rejected, or
   // (stopped) canceled; the first two are a ConnectError with what this attempt has shown.

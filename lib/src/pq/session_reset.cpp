@@ -1,4 +1,4 @@
-#include "pq/wash.hpp"
+#include "pq/session_reset.hpp"
 
 #include <libpq-fe.h>
 #include <poll.h>
@@ -30,7 +30,7 @@ bool writable(int socket) noexcept {
 
 }  // namespace
 
-Wash::Result Wash::step(Connection& connection) noexcept {
+SessionReset::Result SessionReset::step(Connection& connection) noexcept {
   if (!connection.is_open()) return Result::failed;
   Session& session = connection.session();
   session.mark_use();
@@ -56,14 +56,14 @@ Wash::Result Wash::step(Connection& connection) noexcept {
   }
 }
 
-std::chrono::milliseconds Wash::quiet(Connection& connection) const noexcept {
+std::chrono::milliseconds SessionReset::quiet(Connection& connection) const noexcept {
   const std::chrono::milliseconds none{0};
   if (quiet_ != Quiet::now) return none;
   Session& session = connection.session();
   return step_ == Step::quiet ? session.cancel_quiet().value_or(none) : session.cancel_echo();
 }
 
-bool Wash::begin(Session& session) noexcept {
+bool SessionReset::begin(Session& session) noexcept {
   PGconn* const native = session.native();
   if (session.has(Flag::doomed)) return false;
   session.set(Flag::touched);
@@ -79,7 +79,7 @@ bool Wash::begin(Session& session) noexcept {
 }
 
 // What still runs when a lease has ended is of no use to anybody. An earlier ping ends by itself.
-void Wash::ask_to_cancel(Session& session) noexcept {
+void SessionReset::ask_to_cancel(Session& session) noexcept {
   if (session.has(Flag::pinging)) return;
   if (!asked_to_cancel_) {
     asked_to_cancel_ = true;
@@ -94,7 +94,7 @@ void Wash::ask_to_cancel(Session& session) noexcept {
 }
 
 // Clean: their connections have ended, or need not be waited for.
-Wash::Result Wash::await_cancels(Session& session) noexcept {
+SessionReset::Result SessionReset::await_cancels(Session& session) noexcept {
   const CancelTrace trace = session.cancel_trace();
   if (trace != CancelTrace::pending && trace != CancelTrace::doubtful) {
     if (step_ != Step::quiet) quiet_ = Quiet::none;
@@ -112,7 +112,7 @@ Wash::Result Wash::await_cancels(Session& session) noexcept {
 }
 
 // Reads the answers of all that was sent, as far as they have come.
-Wash::Drained Wash::drain(Session& session) noexcept {
+SessionReset::Drained SessionReset::drain(Session& session) noexcept {
   PGconn* const native = session.native();
   for (int results = 0; results < kMostPerStep; ++results) {
     if (copying_out_) {
@@ -160,7 +160,7 @@ Wash::Drained Wash::drain(Session& session) noexcept {
   return Drained::pending;
 }
 
-Wash::Drained Wash::drain_copy_out(Session& session) noexcept {
+SessionReset::Drained SessionReset::drain_copy_out(Session& session) noexcept {
   for (int rows = 0; rows < kMostPerStep; ++rows) {
     char* data = nullptr;
     const int size = PQgetCopyData(session.native(), &data, 1);
@@ -174,8 +174,8 @@ Wash::Drained Wash::drain_copy_out(Session& session) noexcept {
   return Drained::pending;
 }
 
-// The answer to `step_` is complete: sends what comes next, or ends the wash.
-Wash::Result Wash::next(Session& session) noexcept {
+// The answer to `step_` is complete: sends what comes next, or ends the reset.
+SessionReset::Result SessionReset::next(Session& session) noexcept {
   const PGTransactionStatusType status = PQtransactionStatus(session.native());
   switch (step_) {
     case Step::begin:
@@ -221,7 +221,7 @@ Wash::Result Wash::next(Session& session) noexcept {
 
 // What one of them may still do it does in the quiet, to nobody, or to the empty statement after
 // it. Clean: they are over.
-Wash::Result Wash::settle_cancels(Session& session) noexcept {
+SessionReset::Result SessionReset::settle_cancels(Session& session) noexcept {
   if (step_ == Step::ask_peer) session.note_peer(said_);
   const auto quiet = session.cancel_quiet();
   if (!quiet) return send(session, Step::ask_peer, kPeerQuestion);
@@ -243,7 +243,7 @@ Wash::Result Wash::settle_cancels(Session& session) noexcept {
 }
 
 // Pending: sent, and the answer is to be drained.
-Wash::Result Wash::send(Session& session, Step step, const char* sql) noexcept {
+SessionReset::Result SessionReset::send(Session& session, Step step, const char* sql) noexcept {
   step_ = step;
   refused_ = says_yes_ = false;
   said_ = 0;

@@ -41,9 +41,9 @@ void Maintenance::keep_floor(Clock::time_point now) noexcept {
   core_.slots().grow_to(floor);
 }
 
-void Maintenance::do_chores(Clock::time_point now) noexcept {
-  last_chores_ = now;
-  next_chores_ = now + config_.health_period;
+void Maintenance::do_housekeeping(Clock::time_point now) noexcept {
+  last_housekeeping_ = now;
+  next_housekeeping_ = now + config_.health_period;
   const PoolCounts counts = core_.slots().places();
   if (refills()) {
     floor_ = floor_with(counts.leased);
@@ -79,7 +79,7 @@ void Maintenance::look_at_all_idle() noexcept {
     Connection& connection = core_.resource(slot).connection;
     if (connection.check_socket() == pq::SocketCheck::dead) return retire(slot, Retired::broken);
     if (connection.role() == pq::Role::standby) return demoted(slot);
-    if (connection.role() == pq::Role::doubtful) return laundry_.take(slot);
+    if (connection.role() == pq::Role::doubtful) return resets_.take(slot);
     if (config_.ping_after.count() > 0) round_.push_back(slot);
     core_.slots().put_back(slot);
   });
@@ -133,7 +133,7 @@ Maintenance::Clock::time_point Maintenance::last_heard(std::uint32_t slot) const
 }
 
 // Who is to be pinged now: with keepalive, all that have been silent for that long; else those that
-// have been so since the last chores. And when to look again.
+// have been so since the last housekeeping. And when to look again.
 void Maintenance::plan_round(Clock::time_point now) noexcept {
   const bool keepalive = config_.keepalive.count() > 0;
   const auto silent =

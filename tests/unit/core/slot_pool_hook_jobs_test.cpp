@@ -1,4 +1,5 @@
-// Slots that are handed over for a longer look, and slots that somebody has a chore for.
+// Slots that are given to maintenance for a longer look, and slots that somebody has a hook job
+// for.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -19,11 +20,11 @@ std::vector<std::uint32_t> to_check(Pool& pool) {
   return slots;
 }
 
-TEST(SlotPoolChores, ASlotHandedOverIsNeitherIdleNorLeasedAndTheLeaseIsOver) {
+TEST(SlotPoolHookJobs, ASlotGivenToMaintenanceIsNeitherIdleNorLeasedAndTheLeaseIsOver) {
   Pool pool({.max_size = 2, .gates = 1});
   pool.open(2);
   const Ticket dirty = pool.take();
-  pool->hand_over(dirty);
+  pool->give_to_maintenance(dirty);
   EXPECT_EQ(pool->counts().checking, 1u);
   EXPECT_EQ(pool->counts().leased, 0u);
   EXPECT_EQ(pool->counts().idle, 1u);
@@ -33,13 +34,13 @@ TEST(SlotPoolChores, ASlotHandedOverIsNeitherIdleNorLeasedAndTheLeaseIsOver) {
   EXPECT_EQ(pool->counts().idle, 2u);
 }
 
-TEST(SlotPoolChores, AWaiterGetsAHandedOverSlotWhenItIsPutBack) {
+TEST(SlotPoolHookJobs, AWaiterGetsASlotThatMaintenanceHasWhenItIsPutBack) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   const Ticket dirty = pool.take();
   Acquirer<FutexSync> waiter(pool, {.deadline = Deadline::never()});
   pool.await_waiting(1);
-  pool->hand_over(dirty);
+  pool->give_to_maintenance(dirty);
   EXPECT_FALSE(waiter.done());
   pool->put_back(*pool->take_to_check());
   const Found found = waiter.end();
@@ -47,45 +48,45 @@ TEST(SlotPoolChores, AWaiterGetsAHandedOverSlotWhenItIsPutBack) {
   pool->release(found.ticket);
 }
 
-TEST(SlotPoolChores, SeveralSlotsWaitToBeLookedAtEachOnce) {
+TEST(SlotPoolHookJobs, SeveralSlotsWaitToBeLookedAtEachOnce) {
   Pool pool({.max_size = 3, .gates = 1});
   pool.open(3);
-  for (int i = 0; i < 3; ++i) pool->hand_over(pool.take());
+  for (int i = 0; i < 3; ++i) pool->give_to_maintenance(pool.take());
   EXPECT_EQ(to_check(pool), (std::vector<std::uint32_t>{0, 1, 2}));
   EXPECT_FALSE(pool->take_to_check());
   for (std::uint32_t slot = 0; slot < 3; ++slot) pool->retire_checked(slot);
 }
 
-TEST(SlotPoolChores, ASlotHandedOverToAClosedPoolIsRetired) {
+TEST(SlotPoolHookJobs, ASlotGivenToMaintenanceOfAClosedPoolIsRetired) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   const Ticket dirty = pool.take();
   pool->close();
-  pool->hand_over(dirty);
+  pool->give_to_maintenance(dirty);
   EXPECT_TRUE(pool->drained());
   EXPECT_EQ(pool.retire_all(), std::vector{dirty.slot()});
   EXPECT_FALSE(pool->take_to_check());
 }
 
-TEST(SlotPoolChores, ASlotHandedOverLateEndsOnTheSpot) {
+TEST(SlotPoolHookJobs, ASlotGivenToMaintenanceLateEndsOnTheSpot) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   const Ticket dirty = pool.take();
   pool->close();
-  EXPECT_EQ(pool->abandon(), 1u);
+  EXPECT_EQ(pool->orphan_leases(), 1u);
   pool.let_go();
   EXPECT_EQ(pool.freed(), 0);
-  pool->hand_over(dirty);
+  pool->give_to_maintenance(dirty);
   EXPECT_EQ(pool.finished_late().size(), 1u);
   EXPECT_EQ(pool.freed(), 1);
 }
 
-TEST(SlotPoolChores, ACheckWantedOfAnAbandonedPoolEndsTheSlot) {
+TEST(SlotPoolHookJobs, ACheckWantedOfAClosedPoolThatWaitsNoMoreEndsTheSlot) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   const Ticket held = pool.take();
   pool->close();
-  pool->abandon();
+  pool->orphan_leases();
   pool->set_aside(held);
   pool->want_check(held.slot());
   EXPECT_EQ(pool.finished_late().size(), 1u);
@@ -94,22 +95,22 @@ TEST(SlotPoolChores, ACheckWantedOfAnAbandonedPoolEndsTheSlot) {
   EXPECT_EQ(pool.freed(), 1);
 }
 
-TEST(SlotPoolChores, AChoreIsTakenOnceAndItsSlotGoesOnToRetirement) {
+TEST(SlotPoolHookJobs, AHookJobIsTakenOnceAndItsSlotGoesOnToRetirement) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   pool->discard(pool.take());
   const auto slot = pool->take_to_retire();
   ASSERT_TRUE(slot);
-  pool->want_chore(*slot);
-  EXPECT_EQ(pool->take_chore(), slot);
-  EXPECT_FALSE(pool->take_chore());
+  pool->want_hook_job(*slot);
+  EXPECT_EQ(pool->take_hook_job(), slot);
+  EXPECT_FALSE(pool->take_hook_job());
   EXPECT_FALSE(pool->take_to_retire());
   pool->retire_again(*slot);
   EXPECT_EQ(pool.retire_all(), std::vector{*slot});
 }
 
 // Why a slot is in `checking` or `retiring` is seen without a lock.
-TEST(SlotPoolChores, WhatASlotIsThereForIsDescribedAndCounted) {
+TEST(SlotPoolHookJobs, WhatASlotIsThereForIsDescribedAndCounted) {
   Pool pool({.max_size = 2, .gates = 1});
   pool.open(2);
   const Ticket held = pool.take();
@@ -120,7 +121,7 @@ TEST(SlotPoolChores, WhatASlotIsThereForIsDescribedAndCounted) {
   };
   pool->slot(slot).set_errand(core::Errand::reset);
   EXPECT_FALSE(says("out, reset")) << "it is not in such a state yet";
-  pool->hand_over(held);
+  pool->give_to_maintenance(held);
   EXPECT_TRUE(says("checking, reset")) << pool->describe();
   EXPECT_EQ(pool->counts().resetting, 1u);
   EXPECT_EQ(pool->take_to_check(), slot);
@@ -139,7 +140,7 @@ TEST(SlotPoolChores, WhatASlotIsThereForIsDescribedAndCounted) {
   pool.retire_all();
 }
 
-TEST(SlotPoolChores, AnAdmissionThatIsGivenUpIsNoLeaseAnyMore) {
+TEST(SlotPoolHookJobs, AnAdmissionThatIsGivenUpIsNoLeaseAnyMore) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
   const Ticket unfit = pool.take();
@@ -150,7 +151,7 @@ TEST(SlotPoolChores, AnAdmissionThatIsGivenUpIsNoLeaseAnyMore) {
   pool.retire_all();
 }
 
-TEST(SlotPoolChores, WhoMayNotWaitIsToldOfTheDeadlock) {
+TEST(SlotPoolHookJobs, WhoMayNotWaitIsToldOfTheDeadlock) {
   Pool pool({.max_size = 2, .gates = 1});
   pool.open(2);
   const Ticket one = pool.take();

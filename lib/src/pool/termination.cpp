@@ -1,4 +1,4 @@
-#include "farewell.hpp"
+#include "termination.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -12,9 +12,9 @@ namespace {
 constexpr int kPartsAtOnce = 4;        // of what a server still says, in one step
 constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() hears of a stop
 
-// PQfinish says goodbye, and waits for room for that if native_handle() has left libpq in blocking
-// mode. A server that reads nothing is told by the end of our side only. What still runs is
-// canceled, or its process would live on until that is done.
+// PQfinish sends Terminate, and waits for room for that if native_handle() has left libpq in
+// blocking mode. A server that reads nothing is told by the end of our side only. What still runs
+// is canceled, or its process would live on until that is done.
 void close_without_waiting(PooledConnection& connection) noexcept {
   connection.connection.cancel_left_running();
   const int socket = connection.duplicate.get();
@@ -25,15 +25,16 @@ void close_without_waiting(PooledConnection& connection) noexcept {
 
 }  // namespace
 
-Farewell::Farewell(std::uint32_t slot, PooledConnection& connection, Deadline deadline) noexcept
+Termination::Termination(std::uint32_t slot, PooledConnection& connection,
+                         Deadline deadline) noexcept
     : slot_(slot), socket_(connection.duplicate.get()), deadline_(deadline) {
   close_without_waiting(connection);
-  // libpq has said goodbye and closed its descriptor, but ours keeps the socket open: end our side
-  // of it by hand, or a server that missed the goodbye would wait for us.
+  // libpq has sent Terminate and closed its descriptor, but ours keeps the socket open: end our
+  // side of it by hand, or a server that missed that message would wait for us.
   if (socket_ >= 0 && ::shutdown(socket_, SHUT_WR) != 0) socket_ = -1;
 }
 
-Farewell::Progress Farewell::step() const noexcept {
+Termination::Progress Termination::step() const noexcept {
   if (socket_ < 0) return Progress::gone;
   std::array<char, 4096> rest;
   // A server that sends without end gets its share of the thread, and no more time than others.
@@ -49,12 +50,12 @@ Farewell::Progress Farewell::step() const noexcept {
 }
 
 bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noexcept {
-  const Farewell farewell(0, connection);
+  const Termination termination(0, connection);
   for (;;) {
-    const Farewell::Progress progress = farewell.step();
-    if (progress == Farewell::Progress::gone) return true;
-    if (progress == Farewell::Progress::abandoned || stop.stop_requested()) return false;
-    pollfd socket{farewell.socket(), POLLIN, 0};
+    const Termination::Progress progress = termination.step();
+    if (progress == Termination::Progress::gone) return true;
+    if (progress == Termination::Progress::abandoned || stop.stop_requested()) return false;
+    pollfd socket{termination.socket(), POLLIN, 0};
     ::poll(&socket, 1, kLookForStopEvery);
   }
 }

@@ -1,4 +1,5 @@
-// Wash: brings a connection that a lease left dirty back to idle, without ever waiting for it.
+// SessionReset: brings a connection that a lease left dirty back to idle, without ever waiting for
+// it.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,7 @@ namespace tidegate::pq {
 // and where a request may arrive later than it seems there is some quiet (Session::cancel_quiet);
 // then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
 // server that may have become a standby, or read-only, is asked.
-class Wash {
+class SessionReset {
  public:
   struct Order {
     bool verify = true;
@@ -27,7 +28,7 @@ class Wash {
     stray,    // a cancel request may still strike at any time; not to be used again
   };
 
-  explicit Wash(Order order) noexcept : order_(order) {}
+  explicit SessionReset(Order order) noexcept : order_(order) {}
 
   // Does what can be done without waiting. Needs: the same connection each time, not in use by
   // anybody else.

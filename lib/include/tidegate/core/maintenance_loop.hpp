@@ -1,4 +1,4 @@
-// Keeper: the one thread that advances a pool's coarse tick and does its chores.
+// MaintenanceLoop: the one thread that advances a pool's coarse tick and does its upkeep.
 #pragma once
 
 #include <chrono>
@@ -11,27 +11,28 @@
 
 namespace tidegate::core {
 
-// Calls `turn` when woken, and every `period` as long as turn says there is a reason to (it returns
+// Calls `pass` when woken, and every `period` as long as pass says there is a reason to (it returns
 // true). wake() does not allocate and blocks on nothing but a mutex held for a few instructions.
-class TIDEGATE_API Keeper {
+class TIDEGATE_API MaintenanceLoop {
  public:
   // Throws std::system_error when there is no thread to be had.
-  Keeper(const char* thread_name, std::chrono::nanoseconds period, std::function<bool()> turn);
-  ~Keeper();
-  Keeper(const Keeper&) = delete;
-  Keeper& operator=(const Keeper&) = delete;
+  MaintenanceLoop(const char* thread_name, std::chrono::nanoseconds period,
+                  std::function<bool()> pass);
+  ~MaintenanceLoop();
+  MaintenanceLoop(const MaintenanceLoop&) = delete;
+  MaintenanceLoop& operator=(const MaintenanceLoop&) = delete;
 
   void wake() noexcept;
-  // As wake(), but the turn comes a period from now, unless there is one before.
+  // As wake(), but the pass comes a period from now, unless there is one before.
   void soon() noexcept;
-  // Ends and joins the thread; idempotent. Not from the keeper itself.
+  // Ends and joins the thread; idempotent. Not from that thread itself.
   void stop() noexcept;
 
  private:
   void run() noexcept;
 
   const std::chrono::nanoseconds period_;
-  const std::function<bool()> turn_;
+  const std::function<bool()> pass_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool woken_ = false;

@@ -1,4 +1,4 @@
-// Laundry: what becomes of a connection whose lease left it dirty.
+// Resets: what becomes of a connection whose lease left it dirty.
 #include <libpq-fe.h>
 
 #include <functional>
@@ -82,12 +82,12 @@ const std::vector<Dirt>& dirts() {
   return all;
 }
 
-TEST(Laundry, WashesWhateverALeaseLeavesBehind) {
+TEST(Resets, CleanWhateverALeaseLeavesBehind) {
   for (const ResetPolicy policy :
        {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::discard_all}) {
     Pool pool(one_with(policy));
     const int pid = pid_of(pool);
-    std::uint64_t washed = policy == ResetPolicy::discard_all ? 1 : 0;
+    std::uint64_t reset = policy == ResetPolicy::discard_all ? 1 : 0;
     for (const Dirt& dirt : dirts()) {
       Lease lease = pool.acquire();
       dirt.leave(*lease);
@@ -96,16 +96,16 @@ TEST(Laundry, WashesWhateverALeaseLeavesBehind) {
       EXPECT_EQ(next->backend_pid(), pid) << dirt.name;
       EXPECT_EQ(next->transaction_status(), TransactionStatus::idle) << dirt.name;
       EXPECT_EQ(next->query_value<int>("select 7"), 7) << dirt.name;
-      washed += policy == ResetPolicy::discard_all ? 2 : 1;
+      reset += policy == ResetPolicy::discard_all ? 2 : 1;
       next.release();
     }
     ASSERT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
-    EXPECT_EQ(pool.stats().resets.clean, washed);
+    EXPECT_EQ(pool.stats().resets.clean, reset);
     EXPECT_EQ(pool.stats().resets.failed, 0);
   }
 }
 
-TEST(Laundry, WithRollbackACleanConnectionIsLeftAlone) {
+TEST(Resets, WithRollbackACleanConnectionIsLeftAlone) {
   for (const ResetPolicy policy :
        {ResetPolicy::none, ResetPolicy::rollback, ResetPolicy::destroy}) {
     Pool pool(one_with(policy));
@@ -116,7 +116,7 @@ TEST(Laundry, WithRollbackACleanConnectionIsLeftAlone) {
   }
 }
 
-TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
+TEST(Resets, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
   Pool pool(one_with(ResetPolicy::discard_all));
   const int pid = pid_of(pool);
   pool.exec("set statement_timeout = '77s'");
@@ -132,7 +132,7 @@ TEST(Laundry, WithDiscardAllNothingOfTheSessionReachesTheNextUser) {
 
 // A statement that the server has forgotten fails inside a transaction, where it cannot be tried
 // again.
-TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
+TEST(Resets, WithDiscardAllTheStatementCacheIsEmptiedToo) {
   Pool pool(one_with(ResetPolicy::discard_all));
   for (int i = 0; i < 3; ++i) {
     Lease lease = pool.acquire();
@@ -144,7 +144,7 @@ TEST(Laundry, WithDiscardAllTheStatementCacheIsEmptiedToo) {
 }
 
 // A lease that does not use its connection, too: I14 does not apply to such a pool.
-TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
+TEST(Resets, WithDiscardAllAnUnusedConnectionIsReset) {
   Pool pool(one_with(ResetPolicy::discard_all));
   {
     const Lease lease = pool.acquire();
@@ -152,7 +152,7 @@ TEST(Laundry, WithDiscardAllAnUnusedConnectionIsWashed) {
   EXPECT_TRUE(eventually([&] { return pool.stats().resets.clean == 1; }));
 }
 
-TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
+TEST(Resets, WithDestroyADirtyConnectionIsClosed) {
   Pool pool(one_with(ResetPolicy::destroy));
   const int pid = pid_of(pool);
   leave_a_transaction(pool);
@@ -161,8 +161,8 @@ TEST(Laundry, WithDestroyADirtyConnectionIsClosed) {
   EXPECT_EQ(pool.stats().resets.clean, 0);
 }
 
-// It was washed, and used again: a write that is refused raises the question of what the server is.
-TEST(Laundry, WithDestroyADirtyConnectionIsClosedAlsoWhereItsServerIsInQuestion) {
+// It was reset, and used again: a write that is refused raises the question of what the server is.
+TEST(Resets, WithDestroyADirtyConnectionIsClosedAlsoWhereItsServerIsInQuestion) {
   PoolConfig config = one_with(ResetPolicy::destroy);
   config.conninfo = "target_session_attrs=read-write";
   Pool pool(config);
@@ -176,7 +176,7 @@ TEST(Laundry, WithDestroyADirtyConnectionIsClosedAlsoWhereItsServerIsInQuestion)
   EXPECT_EQ(pool.stats().destroyed.dirty, 1);
 }
 
-TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
+TEST(Resets, ASessionThatHasEndedIsNotReset) {
   Pool pool(one_with());
   Lease lease = pool.acquire();
   lease->exec("begin");
@@ -188,7 +188,7 @@ TEST(Laundry, ASessionThatHasEndedIsNotWashed) {
   EXPECT_EQ(pool.stats().resets.failed, 0);
 }
 
-TEST(Laundry, ASessionThatTheUserHasReplacedIsClosed) {
+TEST(Resets, ASessionThatTheUserHasReplacedIsClosed) {
   Pool pool(one_with());
   Lease lease = pool.acquire();
   PQreset(lease->native_handle());
@@ -197,7 +197,7 @@ TEST(Laundry, ASessionThatTheUserHasReplacedIsClosed) {
   EXPECT_EQ(pool.stats().destroyed.reset, 1);
 }
 
-TEST(Laundry, ReleaseHandsOverWithoutAllocating) {
+TEST(Resets, ReleaseGivesToMaintenanceWithoutAllocating) {
   Pool pool(one_with());
   pid_of(pool);
   Lease lease = pool.acquire();
@@ -207,7 +207,7 @@ TEST(Laundry, ReleaseHandsOverWithoutAllocating) {
   EXPECT_EQ(counter.allocations(), 0u);
 }
 
-TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
+TEST(Resets, AConnectionIsNotIdleBeforeItIsClean) {
   PoolConfig config = one_with();
   config.ping_timeout = 60s;
   Pool pool(config);
@@ -225,7 +225,7 @@ TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
     EXPECT_EQ(stats.released, 2);
     try {
       const Lease none = pool.acquire(20ms);
-      FAIL() << "it is in the laundry";
+      FAIL() << "it is in the reset";
     } catch (const AcquireTimeout& error) {
       EXPECT_EQ(error.cause(), AcquireTimeout::Cause::checking);
     }
@@ -233,7 +233,7 @@ TEST(Laundry, AConnectionIsNotIdleBeforeItIsClean) {
   EXPECT_EQ(pid_of(pool), pid);
 }
 
-TEST(Laundry, DirtyLeasesOnASilentServerDoNotWaitForEachOther) {
+TEST(Resets, DirtyLeasesOnASilentServerDoNotWaitForEachOther) {
   Pool pool(PoolConfig{.max_size = 8, .ping_after = 0ms, .ping_timeout = 1s});
   auto leases = lease_all(pool);
   std::vector<std::unique_ptr<Frozen>> frozen;
@@ -248,7 +248,7 @@ TEST(Laundry, DirtyLeasesOnASilentServerDoNotWaitForEachOther) {
   EXPECT_EQ(pool.stats().resets.failed, 8);
 }
 
-TEST(Laundry, IsEmptiedByClose) {
+TEST(Resets, IsEmptiedByClose) {
   PoolConfig config = one_with();
   config.ping_timeout = 60s;
   Pool pool(config);
@@ -263,7 +263,7 @@ TEST(Laundry, IsEmptiedByClose) {
   EXPECT_EQ(pool.stats().retiring, 0);
 }
 
-TEST(Laundry, ADirtyLeaseThatOutlivesItsPoolEndsItsConnection) {
+TEST(Resets, ADirtyLeaseThatOutlivesItsPoolEndsItsConnection) {
   Lease lease;
   {
     Pool pool(PoolConfig{.name = "outlived", .max_size = 1, .close_drain = 0ms});
@@ -275,7 +275,7 @@ TEST(Laundry, ADirtyLeaseThatOutlivesItsPoolEndsItsConnection) {
   EXPECT_TRUE(eventually([&] { return observer.backends("outlived") == 0; }));
 }
 
-TEST(Laundry, AnExpiredDirtyConnectionIsNotWashedFirst) {
+TEST(Resets, AnExpiredDirtyConnectionIsNotResetFirst) {
   Pool pool(one_with());
   Lease lease = pool.acquire();
   lease->exec("begin");
