@@ -6,6 +6,8 @@
 
 #include <postgres/pool_support.hpp>
 
+#include "pq/pool_access.hpp"
+
 namespace tidegate::test {
 namespace {
 
@@ -32,8 +34,8 @@ TEST_F(CancelsOverTcp, OneThatHadItsEffectIsOverBehindTheNextStatement) {
   Lease lease = pool_.acquire();
   EXPECT_THROW(lease->exec({.by = 10ms}, "select pg_sleep(600)"), QueryTimeout);
   EXPECT_EQ(lease->query_value<int>("select 1"), 1);
-  EXPECT_EQ(lease->cancel_trace(), pq::CancelTrace::none);
-  EXPECT_TRUE(lease->reusable());
+  EXPECT_EQ(pq::PoolAccess(*lease).cancel_trace(), pq::CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(*lease).reusable());
   expect_own_timeout(lease);
 }
 
@@ -46,7 +48,7 @@ TEST_F(CancelsOverTcp, ThoseOfRangesThatAreLeftEarlyStrikeNoLaterStatement) {
       lease->each("select generate_series(1, 300)",
                   [](const Row& row) { return row.get<int>(0) < 200; });
       EXPECT_EQ(lease->query_value<int>("select 42"), 42);
-      EXPECT_EQ(lease->cancel_trace(), pq::CancelTrace::none);
+      EXPECT_EQ(pq::PoolAccess(*lease).cancel_trace(), pq::CancelTrace::none);
     }
     if (round == 0) expect_own_timeout(lease);
   }

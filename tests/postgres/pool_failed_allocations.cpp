@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "failed_allocations_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -41,7 +42,7 @@ TEST(FailedAllocations, OfAQueryAreItsErrorOrItsDeadlineIs) {
     failure.end();
     {
       Lease lease = pool->acquire();
-      lease->bound(Deadline(200ms), {});
+      pq::PoolAccess(*lease).bound(Deadline(200ms), {});
       failure.begin();
       may_fail([&] { lease->exec("select $1::int4, $2::text", 42, "forty-two"); });
       may_fail([&] { lease->exec("select broken"); });
@@ -52,7 +53,7 @@ TEST(FailedAllocations, OfAQueryAreItsErrorOrItsDeadlineIs) {
         transaction.commit();
       });
       failure.end();
-      lease->bound({}, {});
+      pq::PoolAccess(*lease).bound({}, {});
     }
     failure.end();
     EXPECT_EQ(pool->query_value<int>("select 7"), 7);

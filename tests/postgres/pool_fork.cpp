@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "pool_support.hpp"
+#include "pq/pool_access.hpp"
 #include "pq_support.hpp"
 #include "support/rendezvous.hpp"
 
@@ -165,7 +166,8 @@ TEST(Fork, EveryUseOfAnInheritedLeaseOrConnectionThrowsForkedAndTheServerSeesNot
     verbs.expect("ping", !hijacked.ping(1s));
     verbs.expect("cancel", !hijacked.cancel());
     verbs.expect("native_handle", hijacked.native_handle() == nullptr);
-    verbs.expect("broken_reason", hijacked.broken_reason() == "it was inherited by fork()");
+    verbs.expect("broken_reason",
+                 pq::PoolAccess(hijacked).broken_reason() == "it was inherited by fork()");
     // And they end there, in every way there is.
     lease.adopt();
     Lease moved = std::move(lease);

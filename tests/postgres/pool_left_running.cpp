@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "pool_support.hpp"
+#include "pq/pool_access.hpp"
 #include "pq_support.hpp"
 
 namespace tidegate::test {
@@ -78,7 +79,7 @@ TEST(LeftRunning, AStatementOfAConnectionThatIsNotKeptEndsToo) {
     Observer observer;
     Lease lease = pool.acquire();
     const int pid = leave_asleep(lease);
-    if (doomed) lease->doom();
+    if (doomed) pq::PoolAccess(*lease).doom();
     lease.release();
     Lease next = pool.acquire();
     EXPECT_NE(next->backend_pid(), pid);

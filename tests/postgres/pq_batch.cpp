@@ -12,6 +12,7 @@
 #include <tidegate/pq/transaction.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -26,7 +27,7 @@ class PqBatch : public testing::Test {
   void expect_usable() {
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
     EXPECT_TRUE(connection_.is_open());
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
     EXPECT_EQ(PQpipelineStatus(connection_.native_handle()), PQ_PIPELINE_OFF);
   }
   int rows() { return connection_.query_value<int>("select count(*) from t"); }
@@ -275,7 +276,7 @@ TEST_F(PqBatch, ARepeatedMistakeIsToldOfItsStatement) {
 }
 
 TEST_F(PqBatch, AnEmptyOneIsNoRoundTrip) {
-  terminate(connection_.backend_pid(), connection_.socket());
+  terminate(connection_.backend_pid(), pq::PoolAccess(connection_).socket());
   EXPECT_TRUE(connection_.run(Batch()).empty());
   EXPECT_TRUE(connection_.is_open());  // nobody has looked yet
 }

@@ -10,6 +10,7 @@
 
 #include "postgres/password_role.hpp"
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -29,9 +30,9 @@ TEST(PqConnect, AConnectionIsIdleAndComesWithADuplicateOfItsSocket) {
     EXPECT_TRUE(outcome);
     EXPECT_TRUE(outcome.connection.is_open());
     EXPECT_EQ(outcome.connection.transaction_status(), TransactionStatus::idle);
-    EXPECT_TRUE(outcome.connection.reusable());
+    EXPECT_TRUE(pq::PoolAccess(outcome.connection).reusable());
     EXPECT_TRUE(outcome.duplicate);
-    EXPECT_NE(outcome.duplicate.get(), outcome.connection.socket());
+    EXPECT_NE(outcome.duplicate.get(), pq::PoolAccess(outcome.connection).socket());
     EXPECT_NE(::fcntl(outcome.duplicate.get(), F_GETFD) & FD_CLOEXEC, 0);
     EXPECT_EQ(outcome.connection.query_value<int>("select 1"), 1);
   }

@@ -18,6 +18,7 @@
 #include <tidegate/pq/transaction.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 #include "support/sanitizers.hpp"
 
 namespace tidegate::pq_test {
@@ -50,7 +51,7 @@ class PqCopy : public testing::Test {
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.transaction_status(), TransactionStatus::idle);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   }
   int rows() { return connection_.query_value<int>("select count(*) from t"); }
   template <class T>
@@ -258,7 +259,7 @@ TEST_F(PqCopy, InATransactionItIsPartOfIt) {
 TEST_F(PqCopy, ASessionThatEndsMeanwhileIsLost) {
   const int pid = connection_.backend_pid();
   const auto ended = endless_lines([&](int i) {
-    if (i == 1000) terminate(pid, connection_.socket());
+    if (i == 1000) terminate(pid, pq::PoolAccess(connection_).socket());
     return std::tuple(i, "text");
   });
   const auto error = thrown_by<ConnectionLost>([&] { connection_.copy_in(t_, ended); });
@@ -300,12 +301,12 @@ TEST_F(PqCopy, AConversionFailureNamesRowAndColumnAndTheConnectionStaysUsable) {
 // statement. Seen failing without the cancel.
 TEST_F(PqCopy, ItMayBeLeftEarly) {
   EXPECT_THROW(connection_.copy_out(kTwentyMillion, [](const Row&) { throw 42; }), int);
-  EXPECT_NE(connection_.cancel_trace(), pq::CancelTrace::none);
+  EXPECT_NE(pq::PoolAccess(connection_).cancel_trace(), pq::CancelTrace::none);
   expect_usable();
   int seen = 0;
   connection_.copy_out(kTwentyMillion, [&](const Row&) { return ++seen < 3; });
   EXPECT_EQ(seen, 3);
-  EXPECT_NE(connection_.cancel_trace(), pq::CancelTrace::none);
+  EXPECT_NE(pq::PoolAccess(connection_).cancel_trace(), pq::CancelTrace::none);
   expect_usable();
 }
 
@@ -329,7 +330,7 @@ TEST_F(PqCopy, AnErrorOfTheQueryIsThrownBeforeOrBehindTheRows) {
 
 TEST_F(PqCopy, LeftEarlyWhenAllHasComeItNeedsNoCancel) {
   EXPECT_THROW(connection_.copy_out("values (1), (2)", [](const Row&) { throw 42; }), int);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqCopy, TheConnectionIsNotForOthersMeanwhile) {

@@ -16,6 +16,7 @@
 #include <tidegate/pq/transaction.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -254,7 +255,7 @@ TEST_P(EndsInACallback, ATransactionThatEndsThereIsNeverCommitted) {
   std::optional<Transaction> transaction((*lease_)->begin());
   (*lease_)->exec("insert into ended values (1)");
   GetParam().verb(**lease_, [&] { transaction.reset(); });
-  EXPECT_FALSE((*lease_)->usable());
+  EXPECT_FALSE(pq::PoolAccess(**lease_).usable());
   next_is_well();
   EXPECT_EQ(pool_.stats().created, 2u);
 }

@@ -24,6 +24,7 @@
 #include <tidegate/pq/copy.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -77,8 +78,8 @@ class PqLargeSend : public testing::TestWithParam<bool> {
   }
   void expect_usable() {
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
-    EXPECT_TRUE(connection_.reusable());
-    EXPECT_FALSE(waits(connection_.socket()));
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
+    EXPECT_FALSE(waits(pq::PoolAccess(connection_).socket()));
   }
 
   pq::ConnectOutcome outcome_ = connected();
@@ -184,7 +185,7 @@ TEST_P(PqLargeSend, WithoutAThreadToBeHadItArrivesAllTheSame) {
 TEST_P(PqLargeSend, ThatTheServerEndsIsAConnectionLost) {
   const int pid = connection_.backend_pid();
   ::kill(pid, SIGSTOP);
-  const std::jthread ender([pid, monitor = connection_.monitor()] {
+  const std::jthread ender([pid, monitor = pq::PoolAccess(connection_).monitor()] {
     while (!monitor.activity().busy) std::this_thread::yield();
     ::kill(pid, SIGTERM);
     ::kill(pid, SIGCONT);
@@ -204,7 +205,7 @@ class PqLargeSendStalled : public testing::Test {
   // Runs `act` when the statement is under way.
   template <class F>
   std::jthread when_busy(F act) {
-    return std::jthread([monitor = connection_.monitor(), act] {
+    return std::jthread([monitor = pq::PoolAccess(connection_).monitor(), act] {
       while (!monitor.activity().busy) std::this_thread::yield();
       act();
     });
@@ -295,7 +296,7 @@ TEST(PqLargeSendResumed, IsCanceledThenAndTheConnectionGoesOn) {
   Connection& connection = outcome.connection;
   const int pid = connection.backend_pid();
   ::kill(pid, SIGSTOP);
-  const std::jthread resumer([pid, monitor = connection.monitor()] {
+  const std::jthread resumer([pid, monitor = pq::PoolAccess(connection).monitor()] {
     while (!monitor.activity().busy) std::this_thread::yield();
     std::this_thread::sleep_for(50ms);  // the deadline passes; if it has not, that is no matter
     ::kill(pid, SIGCONT);
@@ -306,7 +307,7 @@ TEST(PqLargeSendResumed, IsCanceledThenAndTheConnectionGoesOn) {
   });
   EXPECT_EQ(error.sqlstate(), "57014");
   EXPECT_EQ(connection.query_value<int>("select 5"), 5);
-  EXPECT_FALSE(waits(connection.socket()));
+  EXPECT_FALSE(waits(pq::PoolAccess(connection).socket()));
 }
 
 }  // namespace tidegate::pq_test

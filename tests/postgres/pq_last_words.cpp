@@ -12,6 +12,7 @@
 #include <tidegate/pq/transaction.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 namespace {
@@ -27,18 +28,18 @@ struct Ending {
 
 std::vector<Ending> endings() {
   return {{"57P01", "terminating connection due to administrator command", false,
-           [](Connection& c) { terminate(c.backend_pid(), c.socket()); }},
+           [](Connection& c) { terminate(c.backend_pid(), pq::PoolAccess(c).socket()); }},
           {"57P01", "terminating connection due to administrator command", true,
-           [](Connection& c) { terminate(c.backend_pid(), c.socket()); }},
+           [](Connection& c) { terminate(c.backend_pid(), pq::PoolAccess(c).socket()); }},
           {"57P05", "terminating connection due to idle-session timeout", false,
            [](Connection& c) {
              c.exec({.prepared = false}, "set idle_session_timeout = '1ms'");
-             ASSERT_TRUE(wait_for_eof(c.socket()));
+             ASSERT_TRUE(wait_for_eof(pq::PoolAccess(c).socket()));
            }},
           {"25P03", "terminating connection due to idle-in-transaction timeout", true,
            [](Connection& c) {
              c.exec({.prepared = false}, "set idle_in_transaction_session_timeout = '1ms'");
-             ASSERT_TRUE(wait_for_eof(c.socket()));
+             ASSERT_TRUE(wait_for_eof(pq::PoolAccess(c).socket()));
            }}};
 }
 
@@ -72,7 +73,7 @@ std::vector<Way> ways() {
        }},
       {"a look at the socket, then exec",
        [](Connection& c) {
-         EXPECT_EQ(c.check_socket(), pq::SocketCheck::dead);
+         EXPECT_EQ(pq::PoolAccess(c).check_socket(), pq::SocketCheck::dead);
          c.exec("select 1");
        }},
       {"exec, again", [](Connection& c) {
@@ -108,7 +109,7 @@ TEST_P(PqLastWords, AreTheErrorOfWhoeverAsksNext) {
       if (HasFatalFailure()) return;
       expect_words(thrown_by<ConnectionLost>([&] { ask(c); }), ending);
       EXPECT_FALSE(c.is_open());
-      EXPECT_THAT(std::string(c.broken_reason()), HasSubstr(ending.words));
+      EXPECT_THAT(std::string(pq::PoolAccess(c).broken_reason()), HasSubstr(ending.words));
     }
   }
 }

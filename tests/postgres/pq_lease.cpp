@@ -11,6 +11,7 @@
 #include <tidegate/pq/connection.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -20,13 +21,13 @@ using testing::StartsWith;
 
 class PqLease : public testing::Test {
  protected:
-  PqLease() { connection_.join_pool(); }
+  PqLease() { pq::PoolAccess(connection_).join_pool(); }
 
   void listen_and_notify() {
     connection_.exec("listen tide");
-    ASSERT_TRUE(connection_.reusable());
+    ASSERT_TRUE(pq::PoolAccess(connection_).reusable());
     connect_to_server().exec("notify tide, 'high'");
-    ASSERT_TRUE(wait_for_event(connection_.socket(), POLLIN));
+    ASSERT_TRUE(wait_for_event(pq::PoolAccess(connection_).socket(), POLLIN));
   }
 
   pq::ConnectOutcome outcome_ = connected();
@@ -34,40 +35,40 @@ class PqLease : public testing::Test {
 };
 
 TEST_F(PqLease, AConnectionThatWasNotUsedIsReusable) {
-  EXPECT_TRUE(connection_.reusable());
-  EXPECT_TRUE(connection_.usable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
 }
 
 TEST_F(PqLease, AConnectionThatWasUsedCleanlyIsReusableLeaseAfterLease) {
   for (int lease = 0; lease < 3; ++lease) {
     connection_.exec("select 1");
     EXPECT_THROW(connection_.exec("select 1/0"), QueryError);
-    EXPECT_TRUE(connection_.reusable());
-    EXPECT_TRUE(connection_.reusable()) << "after a lease that did nothing";
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable()) << "after a lease that did nothing";
   }
 }
 
 TEST_F(PqLease, AnOpenOrFailedTransactionIsNotReusableUntilItEnds) {
   connection_.exec("begin");
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   EXPECT_THROW(connection_.exec("select 1/0"), QueryError);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   connection_.exec("rollback");
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, ADoomedConnectionGoesOnUntilTheLeaseEnds) {
-  connection_.doom();
+  pq::PoolAccess(connection_).doom();
   EXPECT_TRUE(connection_.is_open());
   EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, ADoomSurvivesTheBeginningOfAnotherLease) {
-  connection_.doom();
-  EXPECT_FALSE(connection_.reusable());
-  EXPECT_FALSE(connection_.reusable());
+  pq::PoolAccess(connection_).doom();
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 // ---- What was done through native_handle(). ----
@@ -80,32 +81,32 @@ TEST_F(PqLease, TheNativeHandleIsInBlockingModeAndUsableBesideTheConnection) {
   PQclear(result);
   EXPECT_EQ(connection_.query_value<int>("select 2"), 2);
   EXPECT_EQ(PQisnonblocking(native), 0) << "as the user's code has it";
-  EXPECT_TRUE(connection_.usable());
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   EXPECT_EQ(PQisnonblocking(native), 1) << "as the library keeps it";
 }
 
 TEST_F(PqLease, AnUnreadResultIsNotReusableAndRefusesFurtherStatements) {
   PGconn* native = connection_.native_handle();
   ASSERT_EQ(PQsendQuery(native, "select 1"), 1);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   EXPECT_THAT(thrown_by<UsageError>([&] { connection_.exec("select 2"); }).what(),
               StartsWith("another command is already in progress, started through native_handle() "
                          "at postgres/pq_lease.cpp:"));
   EXPECT_THROW(connection_.exec_script("select 2"), UsageError);
-  EXPECT_EQ(connection_.ping_step(kLong), PingResult::pending);
+  EXPECT_EQ(pq::PoolAccess(connection_).ping_step(kLong), PingResult::pending);
   EXPECT_TRUE(connection_.is_open());
   while (PGresult* result = PQgetResult(native)) PQclear(result);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, PipelineModeIsNotReusableAndRefusesFurtherStatements) {
   PGconn* native = connection_.native_handle();
   ASSERT_EQ(PQenterPipelineMode(native), 1);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   EXPECT_THROW(connection_.exec("select 1"), UsageError);
   ASSERT_EQ(PQexitPipelineMode(native), 1);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, AnOpenCopyIsNotReusable) {
@@ -113,20 +114,20 @@ TEST_F(PqLease, AnOpenCopyIsNotReusable) {
   PGresult* result = PQexec(native, "copy (select 1) to stdout");
   EXPECT_EQ(PQresultStatus(result), PGRES_COPY_OUT);
   PQclear(result);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, AResetByTheUserIsAnotherSession) {
   PQreset(connection_.native_handle());
   EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, ANativeConnectionThatDiedIsNotUsable) {
   PGconn* native = connection_.native_handle();
   PQclear(PQexec(native, "select pg_terminate_backend(pg_backend_pid())"));
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   EXPECT_FALSE(connection_.is_open());
 }
 
@@ -137,7 +138,7 @@ TEST_F(PqLease, TheUsersNoticeReceiverEndsWithTheLease) {
       [](void* count, const PGresult*) { ++*static_cast<int*>(count); }, &heard);
   connection_.exec("do $$begin raise notice 'hello'; end$$");
   EXPECT_EQ(heard, 1);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   connection_.exec("do $$begin raise notice 'hello'; end$$");
   EXPECT_EQ(heard, 1);
 }
@@ -149,11 +150,11 @@ TEST_F(PqLease, ALeasesNoticeHandlerEndsWithItAndTheStandingOneIsBack) {
   const auto raise = [&] { connection.exec("do $$begin raise notice 'hello'; end$$"); };
   connection.set_notice_handler([&](const Notice&) { ++standing; });
   raise();
-  EXPECT_TRUE(connection.reusable());
-  connection.join_pool();
+  EXPECT_TRUE(pq::PoolAccess(connection).reusable());
+  pq::PoolAccess(connection).join_pool();
   connection.set_notice_handler([&](const Notice&) { ++leased; });
   raise();
-  EXPECT_TRUE(connection.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection).reusable());
   raise();
   EXPECT_EQ(leased, 1);
   EXPECT_EQ(standing, 2);
@@ -163,7 +164,7 @@ TEST_F(PqLease, ALeasesNoticeHandlerEndsAlsoWhenTheConnectionIsNotReusable) {
   int leased = 0;
   connection_.set_notice_handler([&](const Notice&) { ++leased; });
   connection_.exec("begin");
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   connection_.exec("do $$begin raise notice 'hello'; end$$");
   EXPECT_EQ(leased, 0);
 }
@@ -171,41 +172,41 @@ TEST_F(PqLease, ALeasesNoticeHandlerEndsAlsoWhenTheConnectionIsNotReusable) {
 // ---- Is the server still there? ----
 
 TEST_F(PqLease, ASilentSocketIsAlive) {
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, ABackendThatWasTerminatedWhileIdleIsSeen) {
   terminate(connection_.backend_pid(), outcome_.duplicate.get());
-  EXPECT_TRUE(connection_.usable()) << "nobody has looked yet";
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_EQ(connection_.broken_reason(),
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable()) << "nobody has looked yet";
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(),
             "57P01: terminating connection due to administrator command");
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
 }
 
 TEST_F(PqLease, AFatalNoticeThatCameWhileIdleDooms) {
   connection_.exec("set idle_session_timeout = 1");
   ASSERT_TRUE(wait_for_eof(outcome_.duplicate.get()));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_EQ(connection_.broken_reason(),
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(),
             "57P05: terminating connection due to idle-session timeout");
 }
 
 TEST_F(PqLease, ASocketThatBreaksWithoutAWordIsDead) {
   ::shutdown(outcome_.duplicate.get(), SHUT_RDWR);
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_NE(connection_.broken_reason(), "");
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_NE(pq::PoolAccess(connection_).broken_reason(), "");
 }
 
 TEST_F(PqLease, ANotificationIsNoDeathAndIsGoneAfterwards) {
   listen_and_notify();
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
-  pollfd socket{.fd = connection_.socket(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
+  pollfd socket{.fd = pq::PoolAccess(connection_).socket(), .events = POLLIN, .revents = 0};
   EXPECT_EQ(::poll(&socket, 1, 0), 0) << "read";
   EXPECT_EQ(PQnotifies(connection_.native_handle()), nullptr) << "and dropped";
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLease, TheDuplicateShowsTheServersEofAfterTheConnectionIsClosed) {
@@ -216,7 +217,7 @@ TEST_F(PqLease, TheDuplicateShowsTheServersEofAfterTheConnectionIsClosed) {
 
 TEST_F(PqLease, APingIsAnswered) {
   EXPECT_TRUE(connection_.ping(kLong));
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   terminate(connection_.backend_pid(), outcome_.duplicate.get());
   EXPECT_FALSE(connection_.ping(kLong));
   EXPECT_FALSE(connection_.is_open());
@@ -242,27 +243,27 @@ class PqLeaseStopped : public PqLease {
 TEST_F(PqLeaseStopped, APingThatGotNoAnswerInTimeIsWaitedForByTheNext) {
   EXPECT_FALSE(connection_.ping(20ms));
   EXPECT_TRUE(connection_.is_open());
-  EXPECT_FALSE(connection_.reusable()) << "its answer is still to come";
-  EXPECT_EQ(connection_.ping_step(Deadline::now()), PingResult::pending);
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable()) << "its answer is still to come";
+  EXPECT_EQ(pq::PoolAccess(connection_).ping_step(Deadline::now()), PingResult::pending);
   go_on();
   EXPECT_TRUE(connection_.ping(kLong));
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLeaseStopped, AStatementWaitsForThePingBeforeIt) {
-  EXPECT_EQ(connection_.ping_step(Deadline::now()), PingResult::pending);
+  EXPECT_EQ(pq::PoolAccess(connection_).ping_step(Deadline::now()), PingResult::pending);
   go_on();
   EXPECT_EQ(connection_.query_value<int>("select 3"), 3);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLeaseStopped, APingCanBeDrivenByAPollLoop) {
-  EXPECT_EQ(connection_.ping_step(Deadline::now()), PingResult::pending);
+  EXPECT_EQ(pq::PoolAccess(connection_).ping_step(Deadline::now()), PingResult::pending);
   go_on();
   PingResult result = PingResult::pending;
   while (result == PingResult::pending) {
-    ASSERT_TRUE(wait_for_event(connection_.socket(), POLLIN));
-    result = connection_.ping_step(Deadline::now());
+    ASSERT_TRUE(wait_for_event(pq::PoolAccess(connection_).socket(), POLLIN));
+    result = pq::PoolAccess(connection_).ping_step(Deadline::now());
   }
   EXPECT_EQ(result, PingResult::alive);
 }

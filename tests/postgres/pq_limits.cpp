@@ -11,6 +11,7 @@
 #include <support/call_counter.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -23,8 +24,8 @@ class PqLimits : public testing::Test {
   void expect_usable() {
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
-    EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   }
   // Runs `act` when the connection's statement sleeps on the server.
   template <class F>
@@ -57,7 +58,7 @@ TEST_F(PqLimits, ADeadlineThatIsNotReachedChangesNothing) {
   EXPECT_EQ(std::get<0>(connection_.query_row<int>({.by = kLong}, "select 3")), 3);
   std::stop_source stop;
   EXPECT_EQ(connection_.query_value<int>({.stop = stop.get_token()}, "select 4"), 4);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqLimits, AStopCancelsTheStatementOnTheServer) {
@@ -86,7 +87,7 @@ TEST_F(PqLimits, APassedDeadlineOrARequestedStopSendsNothing) {
       [&] { connection_.exec({.stop = stop.get_token()}, "insert into t values (1)"); });
   EXPECT_THAT(stopped.what(), StartsWith("the statement's stop was requested; nothing was sent"));
   EXPECT_THROW(connection_.exec_script({.by = 0s}, "insert into t values (1)"), QueryTimeout);
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
   EXPECT_EQ(connection_.query_value<int>("select count(*) from t"), 0);
   expect_usable();
 }
@@ -99,18 +100,18 @@ TEST_F(PqLimits, AScriptHasLimitsToo) {
 
 // Seen failing with statements that know their own limits only.
 TEST_F(PqLimits, WhatBoundsTheConnectionBoundsEveryStatement) {
-  connection_.bound(Deadline(20ms), {});
+  pq::PoolAccess(connection_).bound(Deadline(20ms), {});
   EXPECT_THROW(connection_.exec(kSleep), QueryTimeout);
-  connection_.bound(Deadline::now(), {});
+  pq::PoolAccess(connection_).bound(Deadline::now(), {});
   EXPECT_THROW(connection_.exec({.by = kLong}, "select 1"), QueryTimeout);
   std::stop_source stop;
-  connection_.bound({}, stop.get_token());
+  pq::PoolAccess(connection_).bound({}, stop.get_token());
   {
     const auto stopper = when_asleep([&] { stop.request_stop(); });
     EXPECT_THROW(connection_.exec({.by = kLong}, kSleep), QueryCanceled);
   }
   EXPECT_THROW(connection_.exec("select 1"), QueryCanceled);
-  connection_.bound({}, {});
+  pq::PoolAccess(connection_).bound({}, {});
   expect_usable();
 }
 
@@ -140,7 +141,7 @@ TEST_F(PqLimits, AnotherThreadCancelsTheStatementUnderWay) {
   const auto error = thrown_by<QueryCanceled>([&] { connection_.exec(kSleep); });
   EXPECT_THAT(error.what(),
               HasSubstr("the statement was canceled by another thread: by Connection::cancel()"));
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   expect_usable();
   EXPECT_FALSE(connection_.cancel()) << "nothing is under way";
   expect_usable();
@@ -172,7 +173,7 @@ TEST_F(PqLimits, APingEndsAtAStopAndItsAnswerIsTakenLater) {
   stop.request_stop();
   const bool answered = connection_.ping(kLong, stop.get_token());
   EXPECT_TRUE(connection_.is_open());
-  EXPECT_TRUE(answered || !connection_.reusable());
+  EXPECT_TRUE(answered || !pq::PoolAccess(connection_).reusable());
   EXPECT_TRUE(connection_.ping(kLong));
   expect_usable();
 }
@@ -200,7 +201,7 @@ TEST_F(PqLimits, OthersSeeWhatAConnectionDoes) {
   connection_.exec("select 1");
   EXPECT_EQ(connection_.activity().transaction, TransactionStatus::unknown);
   EXPECT_EQ(connection_.activity().statement, "");
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   EXPECT_EQ(connection_.activity().transaction, TransactionStatus::idle);
 }
 

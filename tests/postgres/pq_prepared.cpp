@@ -7,6 +7,7 @@
 #include <tidegate/pq/batch.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -27,7 +28,7 @@ class PqPrepared : public testing::Test {
   }
   void expect_usable() {
     EXPECT_EQ(connection_.query_value<int>("select $1 + 1", 41), 42);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   }
 
   Connection connection_;

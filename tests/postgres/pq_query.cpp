@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -19,7 +20,7 @@ class PqQuery : public testing::Test {
   void expect_usable() {
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.transaction_status(), TransactionStatus::idle);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
   }
 
@@ -149,12 +150,12 @@ TEST_F(PqQuery, AClosedConnectionIsAUsageError) {
   EXPECT_THROW(connection_.exec_script("select 1"), UsageError);
   EXPECT_THROW(connection_.set_notice_handler({}), UsageError);
   EXPECT_FALSE(connection_.ping(kLong));
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
-  EXPECT_EQ(connection_.check_socket(), pq::SocketCheck::dead);
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), pq::SocketCheck::dead);
   EXPECT_EQ(connection_.backend_pid(), 0);
   EXPECT_EQ(connection_.native_handle(), nullptr);
-  EXPECT_EQ(connection_.socket(), -1);
+  EXPECT_EQ(pq::PoolAccess(connection_).socket(), -1);
   EXPECT_EQ(connection_.parameter_status("server_version"), std::nullopt);
   EXPECT_EQ(connection_.transaction_status(), TransactionStatus::unknown);
   connection_ = std::move(moved);
@@ -219,9 +220,9 @@ TEST_F(PqQuery, ASessionThatEndsUnderAQueryIsAConnectionLost) {
   EXPECT_THAT(lost.what(), StartsWith("FATAL 57P01: terminating connection due to administrator "
                                       "command (statement: select pg_terminate_backend("));
   EXPECT_FALSE(connection_.is_open());
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
-  EXPECT_EQ(connection_.broken_reason(),
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(),
             "57P01: terminating connection due to administrator command");
 }
 
@@ -256,8 +257,8 @@ TEST_F(PqQuery, AnErrorOfClass08DoomsButDoesNotBreak) {
   EXPECT_EQ(error.code(), Errc::query);
   EXPECT_TRUE(connection_.is_open());
   EXPECT_EQ(connection_.query_value<int>("select 1"), 1);
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqQuery, NoticesGoToTheHandlerAndNeverToStderr) {

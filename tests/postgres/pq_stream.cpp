@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -18,7 +19,7 @@ class PqEach : public testing::Test {
   void expect_usable() {
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.query_value<int>("select $1 + 1", 41), 42);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   }
 
   Connection connection_ = connect_to_server();

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -21,7 +22,7 @@ class PqTransaction : public testing::Test {
   void expect_usable() {
     EXPECT_TRUE(connection_.is_open());
     EXPECT_EQ(connection_.transaction_status(), TransactionStatus::idle);
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
     EXPECT_EQ(connection_.query_value<int>("select 41 + $1", 1), 42);
   }
 

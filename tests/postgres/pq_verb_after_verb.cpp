@@ -13,6 +13,7 @@
 #include <tidegate/pq/transaction.hpp>
 
 #include "postgres/pq_support.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::pq_test {
 
@@ -111,7 +112,7 @@ TEST_F(PqVerbAfterVerb, RollbacksBehindAPingOfWhatIsOverDoNothing) {
   ping_in_vain();
   transaction.rollback();
   EXPECT_EQ(connection_.query_value<int>("select 42"), 42);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(PqVerbAfterVerb, ASavepointBehindAPingIsRolledBackAndNoMore) {
@@ -125,7 +126,7 @@ TEST_F(PqVerbAfterVerb, ASavepointBehindAPingIsRolledBackAndNoMore) {
   ping_in_vain();
   transaction.commit();
   EXPECT_EQ(rows(), 1);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 // It was refused: "in the middle of another command".

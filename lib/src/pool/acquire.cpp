@@ -8,6 +8,7 @@
 #include "hook_scope.hpp"
 #include "lease_table.hpp"
 #include "pool_impl.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -209,18 +210,18 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
   };
   // Tier 1: what is known.
   if (!core_->fresh(ticket.slot())) return replace(core_->stale_reason(ticket.slot()));
-  if (!connection.usable()) return replace(Retired::broken);
+  if (!pq::PoolAccess(connection).usable()) return replace(Retired::broken);
 
   const auto now = std::chrono::steady_clock::now();
   const std::chrono::nanoseconds idle(now.time_since_epoch().count() -
                                       core_->slots().slot(ticket.slot()).since());
   if (idle >= kLookAfter) {
     // Tier 2: what the socket shows.
-    if (connection.check_socket() == pq::SocketCheck::dead) {
+    if (pq::PoolAccess(connection).check_socket() == pq::SocketCheck::dead) {
       maintenance_.suspect();  // it will not be the only one
       return replace(Retired::broken);
     }
-    if (connection.role() != pq::Role::primary) {
+    if (pq::PoolAccess(connection).role() != pq::Role::primary) {
       set_aside(ticket, core::Errand::reset);
       return Checked::next;
     }
@@ -288,7 +289,7 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
        [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
   if (answered) {
     // A server says what has become of it only with an answer.
-    if (connection.role() == pq::Role::primary) return Checked::use;
+    if (pq::PoolAccess(connection).role() == pq::Role::primary) return Checked::use;
     set_aside(ticket, core::Errand::reset);
     return Checked::next;
   }

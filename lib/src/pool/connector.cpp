@@ -13,6 +13,7 @@
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
 #include "pq/dropped_parameters.hpp"
+#include "pq/pool_access.hpp"
 #include "termination.hpp"
 
 namespace tidegate::detail {
@@ -211,7 +212,7 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
     end(opened, stop);
     return failed_for_good(name_, std::move(dropped));
   }
-  if (opened.rules_concern_clean) opened.connection.inspect_every_lease();
+  if (opened.rules_concern_clean) pq::PoolAccess(opened.connection).inspect_every_lease();
   if (hooks_.after_connect) {
     const core::Doing doing("hook after_connect");
     try {
@@ -223,19 +224,19 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
     }
   }
   // What the hook has set is asked for.
-  if (wants_primary_) opened.connection.watch_role();
+  if (wants_primary_) pq::PoolAccess(opened.connection).watch_role();
   if (hooks_.after_connect) {
     // As after a lease: what the hook did is settled, and nobody gets what it left undone.
-    if (!opened.connection.reusable()) {
+    if (!pq::PoolAccess(opened.connection).reusable()) {
       end(opened, stop);
       return failed_here(name_, ConnectReport::Where::hook,
                          "hook after_connect left the connection unusable: a transaction, a "
                          "COPY or rows that nobody has read");
     }
   }
-  opened.connection.end_login();
-  opened.connection.join_pool();
-  opened.monitor = opened.connection.monitor();
+  pq::PoolAccess(opened.connection).end_login();
+  pq::PoolAccess(opened.connection).join_pool();
+  opened.monitor = pq::PoolAccess(opened.connection).monitor();
   if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;
 }

@@ -5,6 +5,7 @@
 #include "events.hpp"
 #include "hook_scope.hpp"
 #include "pool_impl.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 
@@ -99,7 +100,7 @@ bool PoolImpl::after_release(Connection& connection, const std::stop_token& stop
   } catch (...) {
     return false;
   }
-  return connection.reusable();  // what the hook did to it must be in order, too
+  return pq::PoolAccess(connection).reusable();  // what the hook did to it must be in order, too
 }
 
 void PoolImpl::before_close(Connection& connection, const std::stop_token& stop) noexcept {

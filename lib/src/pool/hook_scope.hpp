@@ -7,6 +7,8 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/pq/connection.hpp>
 
+#include "pq/pool_access.hpp"
+
 namespace tidegate::detail {
 
 class PoolImpl;
@@ -63,9 +65,9 @@ class Bounded {
  public:
   Bounded(Connection& connection, Deadline by, std::stop_token stop) noexcept
       : connection_(connection) {
-    connection_.bound(by, std::move(stop));
+    pq::PoolAccess(connection_).bound(by, std::move(stop));
   }
-  ~Bounded() { connection_.bound({}, {}); }
+  ~Bounded() { pq::PoolAccess(connection_).bound({}, {}); }
   Bounded(const Bounded&) = delete;
   Bounded& operator=(const Bounded&) = delete;
 

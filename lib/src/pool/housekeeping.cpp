@@ -4,6 +4,7 @@
 #include <tidegate/core/policy.hpp>
 
 #include "maintenance.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 
@@ -77,9 +78,10 @@ void Maintenance::look_at_all_idle() noexcept {
   round_.clear();
   for_each_idle([this](std::uint32_t slot) {
     Connection& connection = core_.resource(slot).connection;
-    if (connection.check_socket() == pq::SocketCheck::dead) return retire(slot, Retired::broken);
-    if (connection.role() == pq::Role::standby) return demoted(slot);
-    if (connection.role() == pq::Role::doubtful) return resets_.take(slot);
+    if (pq::PoolAccess(connection).check_socket() == pq::SocketCheck::dead)
+      return retire(slot, Retired::broken);
+    if (pq::PoolAccess(connection).role() == pq::Role::standby) return demoted(slot);
+    if (pq::PoolAccess(connection).role() == pq::Role::doubtful) return resets_.take(slot);
     if (config_.ping_after.count() > 0) round_.push_back(slot);
     core_.slots().put_back(slot);
   });

@@ -6,6 +6,7 @@
 #include "events.hpp"
 #include "lease_table.hpp"
 #include "pooled_connection.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate {
 namespace {
@@ -68,7 +69,7 @@ Connection& Lease::operator*() const {
   // [holder] relaxed: read by diagnostics, and by checks that are about this thread.
   core->slots().slot(slot).adopt(thread);
   Connection& connection = core->resource(slot).connection;
-  connection.mark_use();
+  pq::PoolAccess(connection).mark_use();
   return connection;
 }
 
@@ -91,7 +92,7 @@ void Lease::adopt() noexcept {
 
 // What goes back as it is, on the word of our own flags, is idle by libpq's word, too (I10).
 void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
-  if (core.resource(ticket.slot()).connection.untouched()) {
+  if (pq::PoolAccess(core.resource(ticket.slot()).connection).untouched()) {
     TIDEGATE_DEBUG_ASSERT(I10, is_idle(core, ticket));
     return core.give_back(ticket);
   }
@@ -100,7 +101,7 @@ void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
 
 void Lease::give_back_used(detail::PoolCore& core, core::Ticket ticket) noexcept {
   detail::PooledConnection& pooled = core.resource(ticket.slot());
-  if (pooled.connection.reusable() && !pooled.rules_concern_clean) [[likely]] {
+  if (pq::PoolAccess(pooled.connection).reusable() && !pooled.rules_concern_clean) [[likely]] {
     TIDEGATE_DEBUG_ASSERT(I10, is_idle(core, ticket));
     return core.give_back(ticket);
   }
@@ -114,7 +115,7 @@ void Lease::give_back_by_rules(detail::PoolCore& core, core::Ticket ticket) noex
   const auto end = [](void* of, std::uint64_t which) noexcept {
     give_back(*static_cast<detail::PoolCore*>(of), unpacked(which));
   };
-  if (pooled.connection.end_lease_behind_verb(end, &core, packed(ticket))) return;
+  if (pq::PoolAccess(pooled.connection).end_lease_behind_verb(end, &core, packed(ticket))) return;
   const detail::Release release = detail::plan_release(pooled);
   tell_release(core, ticket, release.clean);
   if (release.how == How::discard) return core.discard(ticket, release.reason);
@@ -135,8 +136,8 @@ void Lease::throw_away(detail::PoolCore& core, core::Ticket ticket) noexcept {
   const auto end = [](void* of, std::uint64_t which) noexcept {
     throw_away(*static_cast<detail::PoolCore*>(of), unpacked(which));
   };
-  if (pooled.connection.end_lease_behind_verb(end, &core, packed(ticket))) return;
-  pooled.connection.leave_transaction();
+  if (pq::PoolAccess(pooled.connection).end_lease_behind_verb(end, &core, packed(ticket))) return;
+  pq::PoolAccess(pooled.connection).leave_transaction();
   tell_release(core, ticket, false);
   core.discard(ticket, core::Retired::broken);
 }
@@ -144,7 +145,7 @@ void Lease::throw_away(detail::PoolCore& core, core::Ticket ticket) noexcept {
 Connection Lease::hijack() && {
   if (core_ == nullptr) throw_empty("hijack");
   refuse_inherited(*core_, ticket_, "hijack");
-  if (core_->resource(ticket_.slot()).connection.in_verb()) {
+  if (pq::PoolAccess(core_->resource(ticket_.slot()).connection).in_verb()) {
     throw UsageError(
         "lease: hijack inside a verb of its connection: in a callback, a range or a "
         "notice handler");

@@ -15,6 +15,7 @@
 #include "events.hpp"
 #include "freeze_mark.hpp"
 #include "hook_scope.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -231,7 +232,7 @@ bool Maintenance::wait() noexcept {
     next = earlier(next, termination.deadline());
   }
   for (const Ping& ping : pinging_) {
-    polled_.push_back({core_.resource(ping.slot).connection.socket(), POLLIN, 0});
+    polled_.push_back({pq::PoolAccess(core_.resource(ping.slot).connection).socket(), POLLIN, 0});
     next = earlier(next, ping.deadline);
   }
   next = earlier(next, resets_.add_polled(polled_));
@@ -254,7 +255,7 @@ void Maintenance::begin_termination(std::uint32_t slot) noexcept {
   // Before a connection that works is closed, an opener lets the hook have it; then it comes back.
   core::Slot& record = core_.slots().slot(slot);
   const bool had_hook = record.errand() == Errand::before_close;
-  if (config_.hooks.before_close && !had_hook && pooled.connection.usable()) {
+  if (config_.hooks.before_close && !had_hook && pq::PoolAccess(pooled.connection).usable()) {
     record.set_errand(Errand::before_close);
     return core_.want_hook_job(slot);
   }
@@ -292,7 +293,8 @@ void Maintenance::begin_ping(std::uint32_t slot, bool of_round, Clock::time_poin
 
 void Maintenance::step_pings() noexcept {
   std::erase_if(pinging_, [this](const Ping& ping) {
-    const auto result = core_.resource(ping.slot).connection.ping_step(Deadline::now());
+    const auto result =
+        pq::PoolAccess(core_.resource(ping.slot).connection).ping_step(Deadline::now());
     const bool over =
         result != pq::PingResult::pending || ping.deadline.passed() || core_.slots().closed();
     if (over) end_ping(ping, result == pq::PingResult::alive);
@@ -308,11 +310,11 @@ void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
   });
   if (!answered) {
     if (!core_.slots().closed()) suspect();
-    connection.doom();  // there is nothing that a hook could say to it
+    pq::PoolAccess(connection).doom();  // there is nothing that a hook could say to it
     return retire(ping.slot, Retired::ping);
   }
-  if (connection.role() == pq::Role::standby) return demoted(ping.slot);
-  if (connection.role() == pq::Role::doubtful) return resets_.take(ping.slot);
+  if (pq::PoolAccess(connection).role() == pq::Role::standby) return demoted(ping.slot);
+  if (pq::PoolAccess(connection).role() == pq::Role::doubtful) return resets_.take(ping.slot);
   core_.slots().put_back(ping.slot);
 }
 

@@ -9,6 +9,7 @@
 #include "freeze_mark.hpp"
 #include "lease_table.hpp"
 #include "pool_impl.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate {
 namespace {
@@ -186,7 +187,8 @@ void Pool::ping(Deadline deadline, Location where) {
   if (lease->is_open()) {
     throw QueryTimeout({.message = "ping: the server has not answered in time"}, where);
   }
-  throw ConnectionLost({.message = "ping: " + std::string(lease->broken_reason())}, where);
+  throw ConnectionLost({.message = "ping: " + std::string(pq::PoolAccess(*lease).broken_reason())},
+                       where);
 }
 
 bool Pool::warm_up(Deadline deadline, Location where) {

@@ -1,5 +1,6 @@
 // What becomes of a connection when its lease ends.
 #include "pool/pooled_connection.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 
@@ -7,13 +8,14 @@ Release plan_release(PooledConnection& pooled) noexcept {
   using How = Release::How;
   Connection& connection = pooled.connection;
   const ReleaseRules& rules = *pooled.rules;
-  const bool clean = connection.reusable();
+  const bool clean = pq::PoolAccess(connection).reusable();
   bool reset = rules.reset == ResetPolicy::discard_all;
   if (!clean) {
-    if (!connection.usable()) return {.how = How::discard, .reason = core::Retired::broken};
+    if (!pq::PoolAccess(connection).usable())
+      return {.how = How::discard, .reason = core::Retired::broken};
     // A server that may be a primary no more makes it unfit, too: the reset finds out.
     reset = rules.reset != ResetPolicy::destroy ||
-            (connection.role() != pq::Role::primary &&
+            (pq::PoolAccess(connection).role() != pq::Role::primary &&
              connection.transaction_status() == TransactionStatus::idle);
     if (!reset) return {.how = How::discard, .reason = core::Retired::dirty};
   }

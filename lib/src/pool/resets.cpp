@@ -1,6 +1,7 @@
 #include "pool/resets.hpp"
 
 #include "pool/events.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 
@@ -38,7 +39,8 @@ Deadline Resets::add_polled(std::vector<pollfd>& polled) const {
     // Without events it waits for a cancel request to end; the socket is left out, since poll()
     // would tell of its end at every turn.
     const short events = entry.reset.events();
-    const int socket = events == 0 ? -1 : core_.resource(entry.slot).connection.socket();
+    const int socket =
+        events == 0 ? -1 : pq::PoolAccess(core_.resource(entry.slot).connection).socket();
     polled.push_back({socket, events, 0});
     next = earlier(next, entry.deadline);
   }
@@ -60,7 +62,8 @@ Result Resets::step(Entry& entry) noexcept {
     if (result == Result::pending && !entry.quiet && entry.deadline.passed())
       result = Result::failed;
     const bool bad = result == Result::failed || result == Result::stray;
-    if (bad && connection.is_open() && connection.cancel_trace() != pq::CancelTrace::none) {
+    if (bad && connection.is_open() &&
+        pq::PoolAccess(connection).cancel_trace() != pq::CancelTrace::none) {
       entry.condemned = !stray_retirements_.take(std::chrono::steady_clock::now());
       if (entry.condemned) result = Result::pending;
     }

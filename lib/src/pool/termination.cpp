@@ -1,4 +1,5 @@
 #include "termination.hpp"
+#include "pq/pool_access.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -16,7 +17,7 @@ constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() hears of a
 // blocking mode. A server that reads nothing is told by the end of our side only. What still runs
 // is canceled, or its process would live on until that is done.
 void close_without_waiting(PooledConnection& connection) noexcept {
-  connection.connection.cancel_left_running();
+  pq::PoolAccess(connection.connection).cancel_left_running();
   const int socket = connection.duplicate.get();
   pollfd room{socket, POLLOUT, 0};
   if (socket >= 0 && ::poll(&room, 1, 0) == 0) ::shutdown(socket, SHUT_WR);

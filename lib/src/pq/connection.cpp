@@ -90,18 +90,6 @@ Activity Connection::activity() const {
   return state_ == nullptr ? Activity{} : session().activity();
 }
 
-pq::SessionMonitor Connection::monitor() const noexcept {
-  return state_ == nullptr ? pq::SessionMonitor() : session().monitor();
-}
-
-pq::PingResult Connection::ping_step(Deadline deadline) noexcept {
-  return state_ == nullptr ? pq::PingResult::dead : session().ping(deadline);
-}
-
-pq::SocketCheck Connection::check_socket() noexcept {
-  return state_ == nullptr ? pq::SocketCheck::dead : session().check_socket();
-}
-
 TransactionStatus Connection::transaction_status() const noexcept {
   return state_ == nullptr ? TransactionStatus::unknown : pq::transaction_of(session().native());
 }
@@ -127,64 +115,6 @@ void Connection::set_notice_handler(NoticeHandler handler) {
 
 pg_conn* Connection::native_handle() noexcept {
   return state_ == nullptr ? nullptr : session().hand_out();
-}
-
-bool Connection::end_touched_lease() noexcept { return session().end_touched_lease(); }
-
-bool Connection::native_ok() const noexcept {
-  return PQstatus(session().native()) == CONNECTION_OK;
-}
-
-bool Connection::in_verb() const noexcept {
-  return state_ != nullptr && session().verb() != nullptr;
-}
-
-bool Connection::end_lease_behind_verb(pq::Verb::End end, void* what,
-                                       std::uint64_t which) noexcept {
-  if (!in_verb()) return false;
-  session().leave_transaction();
-  session().verb()->end_lease(end, what, which);
-  return true;
-}
-
-void Connection::bound(Deadline by, std::stop_token stop) noexcept {
-  if (state_ != nullptr) session().bound(by, std::move(stop));
-}
-
-void Connection::end_login() noexcept {
-  if (state_ != nullptr) session().end_login();
-}
-
-void Connection::watch_role() noexcept {
-  if (state_ != nullptr) session().watch_role();
-}
-
-pq::Role Connection::role() noexcept {
-  return state_ == nullptr ? pq::Role::primary : session().role();
-}
-
-pq::CancelTrace Connection::cancel_trace() const noexcept {
-  return state_ == nullptr ? pq::CancelTrace::none : session().cancel_trace();
-}
-
-void Connection::cancel_settled() noexcept {
-  if (state_ != nullptr) session().cancel_settled();
-}
-
-void Connection::cancel_left_running() noexcept {
-  if (state_ != nullptr) session().cancel_left_running();
-}
-
-void Connection::leave_transaction() noexcept {
-  if (state_ != nullptr) session().leave_transaction();
-}
-
-std::string_view Connection::broken_reason() const noexcept {
-  return state_ == nullptr ? std::string_view() : session().broken_reason();
-}
-
-int Connection::socket() const noexcept {
-  return state_ == nullptr ? -1 : PQsocket(session().native());
 }
 
 }  // namespace tidegate

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pq/peer.hpp"
+#include "pq/pool_access.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
 
@@ -32,7 +33,7 @@ bool writable(int socket) noexcept {
 
 SessionReset::Result SessionReset::step(Connection& connection) noexcept {
   if (!connection.is_open()) return Result::failed;
-  Session& session = connection.session();
+  Session& session = PoolAccess(connection).session();
   session.mark_use();
   if (step_ == Step::begin) {
     if (session.role() == Role::standby) return Result::demoted;
@@ -59,7 +60,7 @@ SessionReset::Result SessionReset::step(Connection& connection) noexcept {
 std::chrono::milliseconds SessionReset::quiet(Connection& connection) const noexcept {
   const std::chrono::milliseconds none{0};
   if (quiet_ != Quiet::now) return none;
-  Session& session = connection.session();
+  Session& session = PoolAccess(connection).session();
   return step_ == Step::quiet ? session.cancel_quiet().value_or(none) : session.cancel_echo();
 }
 

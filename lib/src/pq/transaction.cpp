@@ -7,6 +7,7 @@
 #include <tidegate/base/error.hpp>
 
 #include "pq/open_transaction.hpp"
+#include "pq/pool_access.hpp"
 #include "pq/session.hpp"
 #include "pq/throw_usage.hpp"
 
@@ -183,7 +184,7 @@ void Transaction::rollback(Location where) {
     shared_->session->settle({}, where);
     if (!has_ended(inside)) control(inside, "ROLLBACK", where);
   } catch (...) {
-    inside.doom();
+    pq::PoolAccess(inside).doom();
     over();
     throw;
   }
@@ -204,7 +205,7 @@ void Transaction::rollback_to_savepoint(Location where) {
     }
   } catch (...) {
     // Nobody may commit what should have been undone here: with the savepoint all of it is over.
-    inside.doom();
+    pq::PoolAccess(inside).doom();
     serial_ = shared_->serials.front();
     over();
     throw;

@@ -17,6 +17,7 @@
 
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/pool_access.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::detail {
@@ -83,7 +84,7 @@ class ResetsOfOne : public testing::Test {
 // failing with a reset that has the socket polled all the same.
 TEST_F(ResetsOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
   pq::FileDescriptor request = cancel_one();
-  ASSERT_EQ(connection().cancel_trace(), CancelTrace::pending);
+  ASSERT_EQ(pq::PoolAccess(connection()).cancel_trace(), CancelTrace::pending);
   Resets resets(config_, *core_);
   resets.take(0);
   const auto ended = [](std::uint32_t, SessionReset::Result) {
@@ -91,7 +92,7 @@ TEST_F(ResetsOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
   };
   resets.step(ended);
   server_.reset();
-  pollfd closed{.fd = connection().socket(), .events = 0, .revents = 0};
+  pollfd closed{.fd = pq::PoolAccess(connection()).socket(), .events = 0, .revents = 0};
   ASSERT_EQ(::poll(&closed, 1, static_cast<int>(test::patience().count()) * 1000), 1);
   std::vector<pollfd> polled;
   resets.add_polled(polled);
@@ -100,7 +101,7 @@ TEST_F(ResetsOfOne, ASessionThatEndsWhileACancelIsAwaitedWakesNobody) {
   // When the request has ended, so does the reset.
   request.reset();
   test::await("the end of the request",
-              [&] { return connection().cancel_trace() != CancelTrace::pending; });
+              [&] { return pq::PoolAccess(connection()).cancel_trace() != CancelTrace::pending; });
   SessionReset::Result result = SessionReset::Result::pending;
   test::await("the end of the reset", [&] {
     resets.step([&](std::uint32_t, SessionReset::Result how) { result = how; });
@@ -117,8 +118,8 @@ TEST_F(ResetsOfOne, ConnectionsThatACancelMayStrikeEndAtARate) {
   ASSERT_EQ(::setsockopt(request.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
   request.reset();  // by a reset: was it read?
   test::await("the end of the request",
-              [&] { return connection().cancel_trace() != CancelTrace::pending; });
-  ASSERT_EQ(connection().cancel_trace(), CancelTrace::doubtful);
+              [&] { return pq::PoolAccess(connection()).cancel_trace() != CancelTrace::pending; });
+  ASSERT_EQ(pq::PoolAccess(connection()).cancel_trace(), CancelTrace::doubtful);
   Resets resets(config_, *core_);
   const auto began = std::chrono::steady_clock::now();
   for (int i = 0; i < 2; ++i) {
@@ -139,7 +140,8 @@ class ResetsOfACancel : public ResetsOfOne {
   std::string own_port() {
     sockaddr_in address{};
     socklen_t size = sizeof address;
-    EXPECT_EQ(::getsockname(connection().socket(), reinterpret_cast<sockaddr*>(&address), &size),
+    EXPECT_EQ(::getsockname(pq::PoolAccess(connection()).socket(),
+                            reinterpret_cast<sockaddr*>(&address), &size),
               0);
     return std::to_string(ntohs(address.sin_port));
   }
@@ -153,8 +155,9 @@ class ResetsOfACancel : public ResetsOfOne {
   }
   void begin() {
     cancel_one();  // and the request ends
-    test::await("the end of the request",
-                [&] { return connection().cancel_trace() != CancelTrace::pending; });
+    test::await("the end of the request", [&] {
+      return pq::PoolAccess(connection()).cancel_trace() != CancelTrace::pending;
+    });
     resets_.emplace(config_, *core_);
     resets_->take(0);
   }
@@ -176,7 +179,7 @@ TEST_F(ResetsOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
   server_.receive_message();  // the round trip of the reset
   answer(pq_test::empty_answer());
   EXPECT_EQ(result_, SessionReset::Result::clean);
-  EXPECT_EQ(connection().cancel_trace(), CancelTrace::none);
+  EXPECT_EQ(pq::PoolAccess(connection()).cancel_trace(), CancelTrace::none);
 }
 
 // pgagroal hands on the server's own key and closes the connection of a request before the server
@@ -190,7 +193,7 @@ TEST_F(ResetsOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
   const auto began = std::chrono::steady_clock::now();
   answer(pq_test::one_value("1"));
   EXPECT_EQ(result_, SessionReset::Result::pending);
-  EXPECT_FALSE(connection().reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection()).reusable());
   std::vector<pollfd> polled;
   const Deadline next = resets_->add_polled(polled);
   EXPECT_LE(next.remaining(), 250ms) << "somebody has to wake up for its end";
@@ -206,7 +209,7 @@ TEST_F(ResetsOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
   });
   EXPECT_EQ(result_, SessionReset::Result::clean);
   EXPECT_GE(std::chrono::steady_clock::now() - began, 250ms);
-  EXPECT_TRUE(connection().reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection()).reusable());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/session_monitor.hpp>
 
+#include "pq/pool_access.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::pq_test {
@@ -66,7 +67,7 @@ TEST_F(CanceledPreparation, IsNotRunWhereTheCancelCameTooLateToStrikeIt) {
 TEST_F(CanceledPreparation, CountsAsCanceledWhereItIsNotRun) {
   pq::ConnectOutcome outcome =
       server_.connect("disable", {.statement_cache = 1, .drain_bound = 30s});
-  const pq::SessionMonitor monitor = outcome.connection.monitor();
+  const pq::SessionMonitor monitor = pq::PoolAccess(outcome.connection).monitor();
   canceled_with(prepared(), outcome.connection);
   EXPECT_EQ(monitor.cancels().canceled, 1u);
 }

@@ -14,6 +14,7 @@
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/transaction.hpp>
 
+#include "pq/pool_access.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::pq_test {
@@ -68,7 +69,7 @@ TEST_F(CommitOutcome, IsUnknownAfterAStopOnASilentNetwork) {
   std::stop_source stop;
   const auto server = serve([&] { stop.request_stop(); });
   Transaction transaction = connection_.begin();
-  connection_.bound({}, stop.get_token());
+  pq::PoolAccess(connection_).bound({}, stop.get_token());
   try {
     transaction.commit();
     ADD_FAILURE() << "no error";
@@ -97,7 +98,7 @@ TEST_F(CommitOutcome, IsKnownWhenTheServerHasCanceledIt) {
     server_.send(canceled());
   });
   Transaction transaction = connection_.begin({.by = 1s});
-  connection_.bound({}, {});
+  pq::PoolAccess(connection_).bound({}, {});
   try {
     transaction.commit();
     ADD_FAILURE() << "no error";
@@ -112,7 +113,7 @@ TEST_F(CommitOutcome, IsKnownWhenTheServerHasCanceledIt) {
 TEST_F(CommitOutcome, IsKnownWhereNothingWasSent) {
   const std::jthread server([&] { begin(); });
   Transaction transaction = connection_.begin({.by = 30s});
-  connection_.bound(Deadline::now(), {});
+  pq::PoolAccess(connection_).bound(Deadline::now(), {});
   try {
     transaction.commit();
     ADD_FAILURE() << "no error";

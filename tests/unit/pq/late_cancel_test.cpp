@@ -10,6 +10,7 @@
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/pool_access.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::pq_test {
@@ -26,7 +27,8 @@ class LateCancel : public testing::Test {
                                              .drain_bound = drain_bound})) {}
 
   void await(CancelTrace trace) {
-    test::await("the end of the request", [&] { return connection_.cancel_trace() == trace; });
+    test::await("the end of the request",
+                [&] { return pq::PoolAccess(connection_).cancel_trace() == trace; });
   }
   // A statement is canceled at its deadline, and its request is left open. `answer`: to the
   // statement; one that has succeeded leaves the request without its effect.
@@ -58,7 +60,7 @@ TEST_F(LateCancel, AStatementThatHadSucceededWhenTheCancelCameHasSucceeded) {
     server_.send(done());
   });
   EXPECT_EQ(connection_.exec({.by = 10ms}, "set x = 1").command_tag(), "SET");
-  EXPECT_FALSE(connection_.reusable()) << "the cancel may still strike";
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable()) << "the cancel may still strike";
 }
 
 TEST_F(LateCancel, AnErrorThatTheCancelDidNotCauseIsReportedAsItIs) {
@@ -80,7 +82,7 @@ TEST_F(LateCancel, AnErrorThatTheCancelDidNotCauseIsReportedAsItIs) {
 // the connection was doomed. Pgpool-II keeps it for a second.
 TEST_F(LateCancel, ARequestThatHadItsEffectIsOverWhateverBecomesOfItsConnection) {
   const pq::FileDescriptor request = cancel_one(canceled());
-  EXPECT_FALSE(connection_.reusable()) << "the server may be signalled again";
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable()) << "the server may be signalled again";
   std::jthread server([&] {
     server_.receive_message();
     server_.send(empty_answer());
@@ -88,8 +90,8 @@ TEST_F(LateCancel, ARequestThatHadItsEffectIsOverWhateverBecomesOfItsConnection)
     server_.send(done("SECOND"));
   });
   EXPECT_EQ(connection_.exec("set x = 2").command_tag(), "SECOND");
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 // It may be the session's own statement_timeout that ended the statement.
@@ -97,22 +99,23 @@ TEST_F(LateCancel, ARequestIsNotOverWhenAnotherReasonHasEndedTheStatement) {
   const pq::FileDescriptor request =
       cancel_one(report('E', "ERROR", "57014", "canceling statement due to statement timeout") +
                  message('Z', "I"));
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending);
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::pending);
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(LateCancel, TheConnectionIsNotReusableUntilTheRequestHasEndedAndIsSettled) {
   pq::FileDescriptor request = cancel_one();
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending);
-  EXPECT_FALSE(connection_.reusable());
-  connection_.cancel_settled();
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::pending) << "not while it is under way";
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::pending);
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  pq::PoolAccess(connection_).cancel_settled();
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::pending)
+      << "not while it is under way";
   request.reset();
   await(CancelTrace::delivered);
-  EXPECT_FALSE(connection_.reusable());
-  connection_.cancel_settled();
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  pq::PoolAccess(connection_).cancel_settled();
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 // The next statement's own 57014 would look as if somebody had canceled it. Seen failing without
@@ -132,8 +135,8 @@ TEST_F(LateCancel, TheNextStatementWaitsForTheRequestAndLetsAnEmptyOneTakeTheBlo
     connection_.close();  // or the server would wait for more
     FAIL() << error.what();
   }
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 TEST_F(LateCancel, TheWaitForAnEarlierRequestEndsAtTheStatementsDeadline) {
@@ -149,8 +152,8 @@ TEST_F(LateCancel, TheWaitForAnEarlierRequestEndsAtTheStatementsDeadline) {
 
 TEST_F(LateCancel, ACancelWithoutAStatementSendsNothing) {
   EXPECT_FALSE(connection_.cancel());
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
-  EXPECT_TRUE(connection_.reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
 }
 
 // Nothing was sent, so there is nothing to cancel, and a request would strike the next statement.
@@ -158,7 +161,7 @@ TEST_F(LateCancel, AStatementWhoseParametersCannotBeBoundIsNotUnderWay) {
   EXPECT_THROW(connection_.exec("select $1", std::string("a\0b", 3)), UsageError);
   EXPECT_FALSE(connection_.activity().busy);
   ASSERT_FALSE(connection_.cancel());
-  EXPECT_EQ(connection_.cancel_trace(), CancelTrace::none);
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::none);
   std::jthread server([&] {
     server_.receive_message();
     server_.send(done("NEXT"));
@@ -196,7 +199,7 @@ TEST_F(SilentServer, AServerThatDoesNotAnswerTheCancelIsGivenUp) {
     EXPECT_TRUE(error.outcome_unknown());
   }
   EXPECT_FALSE(connection_.is_open());
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
   EXPECT_THROW(connection_.exec("set x = 1"), ConnectionLost);
 }
 
@@ -259,8 +262,8 @@ TEST_F(HangingRequest, DoomsTheConnectionButItsHolderMayGoOn) {
     server_.send(done("ROLLBACK"));
   });
   EXPECT_EQ(connection_.exec("rollback").command_tag(), "ROLLBACK");
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
 }
 
 // Names of what is prepared on the server, where a limit is reached meanwhile.
@@ -374,10 +377,10 @@ TEST(PooledKey, ACancelThroughAPoolerIsOverWhenThatHasClosedItsConnection) {
     server.send(done("SECOND"));
   });
   outcome.connection.exec({.by = 10ms, .prepared = false}, "set x = 1");
-  EXPECT_FALSE(outcome.connection.reusable());
+  EXPECT_FALSE(pq::PoolAccess(outcome.connection).reusable());
   EXPECT_EQ(outcome.connection.exec({.prepared = false}, "set x = 2").command_tag(), "SECOND");
-  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::none);
-  EXPECT_TRUE(outcome.connection.reusable());
+  EXPECT_EQ(pq::PoolAccess(outcome.connection).cancel_trace(), CancelTrace::none);
+  EXPECT_TRUE(pq::PoolAccess(outcome.connection).reusable());
 }
 
 // The server's own key, and nobody knows who is there: pgagroal closes the connection of a request
@@ -396,9 +399,10 @@ TEST(RealKey, OfAPeerThatMayNotBeTheServerIsLeftForTheEndOfTheLease) {
   outcome.connection.exec({.by = 10ms}, "set x = 1");
   EXPECT_EQ(outcome.connection.exec("set x = 2").command_tag(), "SECOND");
   EXPECT_EQ(outcome.connection.exec("set x = 3").command_tag(), "THIRD") << "asked once only";
-  EXPECT_EQ(outcome.connection.cancel_trace(), CancelTrace::none) << "for the rest of the lease";
-  EXPECT_TRUE(outcome.connection.usable());
-  EXPECT_FALSE(outcome.connection.reusable());
+  EXPECT_EQ(pq::PoolAccess(outcome.connection).cancel_trace(), CancelTrace::none)
+      << "for the rest of the lease";
+  EXPECT_TRUE(pq::PoolAccess(outcome.connection).usable());
+  EXPECT_FALSE(pq::PoolAccess(outcome.connection).reusable());
 }
 
 // Seen failing: the quiet that the first one is owed was forgotten with the second.
@@ -418,8 +422,8 @@ TEST(RealKey, OneThatHadItsEffectDoesNotSettleTheOneBefore) {
   outcome.connection.exec({.by = 10ms}, "set x = 1");
   EXPECT_THROW(outcome.connection.exec({.by = 10ms}, "set x = 2"), QueryTimeout);
   EXPECT_EQ(outcome.connection.exec("set x = 3").command_tag(), "THIRD");
-  EXPECT_TRUE(outcome.connection.usable());
-  EXPECT_FALSE(outcome.connection.reusable());
+  EXPECT_TRUE(pq::PoolAccess(outcome.connection).usable());
+  EXPECT_FALSE(pq::PoolAccess(outcome.connection).reusable());
 }
 
 // Behind a pooler a statement may wait in a queue, where no cancel finds it: the pooler takes the

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pq/pool_access.hpp"
 #include "pq/session_reset.hpp"
 #include "unit/pq/scripted_server.hpp"
 
@@ -28,7 +29,7 @@ TEST(SessionResetOfAScript, AStepEndsThoughTheServerNeverStopsTalking) {
   ASSERT_EQ(PQsendQuery(outcome.connection.native_handle(), "select 1"), 1);
   SessionReset reset({});
   for (int step = 0; step < 10; ++step) {
-    pollfd more{.fd = outcome.connection.socket(), .events = POLLIN, .revents = 0};
+    pollfd more{.fd = pq::PoolAccess(outcome.connection).socket(), .events = POLLIN, .revents = 0};
     ASSERT_EQ(::poll(&more, 1, static_cast<int>(test::patience().count()) * 1000), 1);
     ASSERT_EQ(reset.step(outcome.connection), SessionReset::Result::pending);
   }

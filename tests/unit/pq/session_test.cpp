@@ -9,6 +9,7 @@
 #include <tidegate/pq/connect.hpp>
 #include <tidegate/pq/errors.hpp>
 
+#include "pq/pool_access.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::pq_test {
@@ -26,13 +27,13 @@ class IdleSession : public testing::Test {
 TEST_F(IdleSession, IsOpenAndCleanAfterTheHandshake) {
   ASSERT_TRUE(outcome_);
   EXPECT_EQ(connection_.backend_pid(), 4711);
-  EXPECT_TRUE(connection_.usable());
-  EXPECT_TRUE(connection_.reusable());
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
 }
 
 TEST_F(IdleSession, AMonitorOutlivesTheConnection) {
-  const pq::SessionMonitor monitor = connection_.monitor();
+  const pq::SessionMonitor monitor = pq::PoolAccess(connection_).monitor();
   EXPECT_EQ(monitor.backend_pid(), 4711);
   EXPECT_EQ(monitor.activity().transaction, TransactionStatus::idle);
   Connection moved = std::move(connection_);
@@ -46,13 +47,14 @@ TEST_F(IdleSession, AMonitorOutlivesTheConnection) {
 
 TEST_F(IdleSession, IsWatchedAndCanceledByOthersWhileItIsClosed) {
   std::atomic<bool> looking{false};
-  std::jthread other([&looking, monitor = connection_.monitor()](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      EXPECT_FALSE(monitor.cancel());
-      EXPECT_FALSE(monitor.activity().busy);
-      looking = true;
-    }
-  });
+  std::jthread other(
+      [&looking, monitor = pq::PoolAccess(connection_).monitor()](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+          EXPECT_FALSE(monitor.cancel());
+          EXPECT_FALSE(monitor.activity().busy);
+          looking = true;
+        }
+      });
   while (!looking) std::this_thread::yield();
   Connection moved = std::move(connection_);
   moved.close();
@@ -60,26 +62,26 @@ TEST_F(IdleSession, IsWatchedAndCanceledByOthersWhileItIsClosed) {
 
 TEST_F(IdleSession, AParameterStatusIsTakenInAndNoDeath) {
   server_.send(parameter_status("TimeZone", "Asia/Tokyo"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
   EXPECT_EQ(connection_.parameter_status("TimeZone"), "Asia/Tokyo");
-  EXPECT_TRUE(connection_.usable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
 }
 
 TEST_F(IdleSession, ANoticeGoesToTheHandlerAndIsNoDeath) {
   std::vector<std::string> heard;
   connection_.set_notice_handler([&](const Notice& n) { heard.emplace_back(n.message); });
   server_.send(report('N', "WARNING", "01000", "the tide is high"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
   EXPECT_THAT(heard, testing::ElementsAre("the tide is high"));
-  EXPECT_TRUE(connection_.usable());
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
 }
 
 // libpq hands a FATAL that comes between statements to the notice receiver, and nothing else
 // happens: the connection looks well until the next statement fails on it.
 TEST_F(IdleSession, AFatalBreaksItBeforeTheServerHasClosed) {
   server_.send(report('E', "FATAL", "57P01", "terminating connection"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_EQ(connection_.broken_reason(), "57P01: terminating connection");
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(), "57P01: terminating connection");
   EXPECT_FALSE(connection_.is_open());
   server_.hang_up();
   EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
@@ -87,25 +89,25 @@ TEST_F(IdleSession, AFatalBreaksItBeforeTheServerHasClosed) {
 
 TEST_F(IdleSession, AFatalAsNoticeBreaksItToo) {
   server_.send(report('N', "PANIC", "XX000", "the end"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_EQ(connection_.broken_reason(), "XX000: the end");
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(), "XX000: the end");
 }
 
 TEST_F(IdleSession, AnErrorBetweenStatementsIsNoDeath) {
   server_.send(report('E', "ERROR", "57014", "a late cancel"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
-  EXPECT_TRUE(connection_.usable());
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
+  EXPECT_TRUE(pq::PoolAccess(connection_).usable());
 }
 
 TEST_F(IdleSession, AServerThatHangsUpWithoutAWordIsDead) {
   server_.hang_up();
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::dead);
-  EXPECT_NE(connection_.broken_reason(), "");
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::dead);
+  EXPECT_NE(pq::PoolAccess(connection_).broken_reason(), "");
 }
 
 TEST_F(IdleSession, AServerThatNeverStopsTalkingIsAlive) {
   for (int i = 0; i < 1000; ++i) server_.send(parameter_status("TimeZone", "UTC"));
-  EXPECT_EQ(connection_.check_socket(), SocketCheck::ok);
+  EXPECT_EQ(pq::PoolAccess(connection_).check_socket(), SocketCheck::ok);
 }
 
 // As with a session time-out that is shorter than the way to the client. Found on a slow machine:
@@ -146,17 +148,17 @@ TEST_F(IdleSession, AStatementWhoseAnswerIsCutOffIsLost) {
 
 TEST_F(IdleSession, ALeaseThatOnlyLooksCostsNothingAndEndsClean) {
   for (int lease = 0; lease < 3; ++lease) {
-    EXPECT_TRUE(connection_.usable());
-    EXPECT_TRUE(connection_.reusable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).usable());
+    EXPECT_TRUE(pq::PoolAccess(connection_).reusable());
   }
 }
 
 TEST_F(IdleSession, ADoomIsForGood) {
-  connection_.doom();
+  pq::PoolAccess(connection_).doom();
   EXPECT_TRUE(connection_.is_open());
-  EXPECT_FALSE(connection_.usable());
-  EXPECT_FALSE(connection_.reusable());
-  EXPECT_FALSE(connection_.reusable()) << "nor after another lease";
+  EXPECT_FALSE(pq::PoolAccess(connection_).usable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  EXPECT_FALSE(pq::PoolAccess(connection_).reusable()) << "nor after another lease";
 }
 
 // A table of the failure taxonomy, as a server would say it.

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "pq/pool_access.hpp"
 #include "pq/retry.hpp"
 #include "unit/pq/scripted_server.hpp"
 
@@ -20,7 +21,7 @@ TEST(Transaction, ABeginThatTheServerRefusesKeepsTheConnection) {
               message('Z', "I"));
   EXPECT_THROW((void)connection.begin({.read_only = false}), QueryError);
   EXPECT_EQ(connection.transaction_status(), TransactionStatus::idle);
-  EXPECT_TRUE(connection.reusable());
+  EXPECT_TRUE(pq::PoolAccess(connection).reusable());
 }
 
 QueryError failed_with(const char* sqlstate) {

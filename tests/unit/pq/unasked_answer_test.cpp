@@ -16,6 +16,7 @@
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/transaction.hpp>
 
+#include "pq/pool_access.hpp"
 #include "pq/sql_text.hpp"
 #include "unit/pq/scripted_server.hpp"
 
@@ -275,7 +276,7 @@ TEST_F(UnaskedAnswer, LastWordsEndAPing) {
   connect();
   const std::jthread server = answer(last_words());
   EXPECT_FALSE(connection_.ping(Deadline::never()));
-  EXPECT_EQ(connection_.broken_reason(), kLastWords);
+  EXPECT_EQ(pq::PoolAccess(connection_).broken_reason(), kLastWords);
 }
 
 // ---- a COPY that is one ----------------------------------------------------------------------

@@ -73,7 +73,6 @@ class TIDEGATE_API Lease {
 
  private:
   friend class Pool;
-  friend class PoolAccess;
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
   // In registers: a lease that ends need not be written to once more.
   static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;
