@@ -1,7 +1,7 @@
 // Conversions of std::optional (NULL) and std::vector (arrays). Included by convert.hpp.
 #pragma once
 
-#include <tidegate/pq/convert.hpp>
+#include <tidegate/pq/convert_trait.hpp>
 
 namespace tidegate {
 

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include <tidegate/pq/convert.hpp>
+#include <tidegate/pq/convert_trait.hpp>
 
 namespace tidegate {
 
