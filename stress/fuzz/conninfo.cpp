@@ -15,8 +15,8 @@
 
 #include <tidegate/pq/conninfo.hpp>
 
-#include "pool/config_check.hpp"
-#include "pool/conninfo_split.hpp"
+#include "pool/config/config_check.hpp"
+#include "pool/config/conninfo_split.hpp"
 #include "target.hpp"
 
 namespace tidegate::fuzz {

@@ -11,7 +11,7 @@
 #include <support/companion.hpp>
 #include <unit/pq/scripted_server.hpp>
 
-#include "pq/option_check.hpp"
+#include "pq/connect/option_check.hpp"
 
 namespace tidegate::pq_test {
 namespace {

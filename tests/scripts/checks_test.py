@@ -19,6 +19,8 @@ CLEAN_TREE = {
     "lib/src/core/queue.cpp": "#include <concurrentqueue.h>\n#include <tidegate/core/gate.hpp>",
     "lib/src/core/queue_detail.hpp": "",
     "lib/src/pq/connection.cpp": "#include <libpq-fe.h>",
+    "lib/src/pool/pool_impl.hpp": '#include "pool/close/closing.hpp"',
+    "lib/src/pool/close/closing.hpp": '#include "pool/pool_impl.hpp"',
     "tests/CMakeLists.txt": "add_executable(unit-tests unit/core/gate_test.cpp)",
     "tests/unit/core/gate_test.cpp": "",
 }
@@ -95,11 +97,11 @@ class Includes(Planted):
 
     def test_libpq_stays_in_the_sources_of_pq(self):
         self.expect_broken_rule("lib/src/pq/planted.hpp", "#include <libpq-fe.h>",
-                                "only lib/src/pq/*.cpp may")
+                                "only the sources of pq may")
 
     def test_libpq_stays_out_of_pool(self):
         self.expect_broken_rule("lib/src/pool/planted.cpp", "#include <postgresql/libpq-fe.h>",
-                                "only lib/src/pq/*.cpp may")
+                                "only the sources of pq may")
 
     def test_one_file_includes_the_queue(self):
         self.expect_broken_rule("lib/src/core/planted.cpp",
@@ -110,6 +112,18 @@ class Includes(Planted):
         self.expect_broken_rule("lib/include/tidegate/core/planted.hpp",
                                 '#include "../../../src/core/queue_detail.hpp"',
                                 "is public and includes")
+
+    def test_a_room_sees_no_room_it_has_no_business_in(self):
+        self.expect_broken_rule("lib/src/pool/config/planted.cpp",
+                                '#include "pool/close/closing.hpp"',
+                                "pool/config must not see pool/close")
+
+    def test_errors_know_nothing_of_a_pool(self):
+        self.expect_broken_rule("lib/src/pool/errors/planted.cpp", '#include "pool/pool_impl.hpp"',
+                                "pool/errors must not see the front")
+
+    def test_a_folder_that_is_no_room(self):
+        self.expect_broken_rule("lib/src/pq/planted/planted.cpp", "", "is in no known room")
 
     def test_a_folder_that_is_no_layer(self):
         self.expect_broken_rule("lib/src/planted/planted.cpp", "", "is in no known layer")

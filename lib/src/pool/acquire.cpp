@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "acquire_cause.hpp"
-#include "events.hpp"
-#include "hook_scope.hpp"
-#include "lease_table.hpp"
-#include "pool_impl.hpp"
+#include "pool/errors/acquire_cause.hpp"
+#include "pool/events.hpp"
+#include "pool/hook_scope.hpp"
+#include "pool/lease_table.hpp"
+#include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
 
 namespace tidegate::detail {

@@ -1,4 +1,4 @@
-#include "freeze_mark.hpp"
+#include "pool/freeze_mark.hpp"
 
 #include <sys/mman.h>
 

@@ -2,9 +2,9 @@
 #include <utility>
 #include <variant>
 
-#include "events.hpp"
-#include "hook_scope.hpp"
-#include "pool_impl.hpp"
+#include "pool/events.hpp"
+#include "pool/hook_scope.hpp"
+#include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
 
 namespace tidegate::detail {

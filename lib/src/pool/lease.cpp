@@ -3,9 +3,9 @@
 #include <tidegate/base/assert.hpp>
 #include <tidegate/base/error.hpp>
 
-#include "events.hpp"
-#include "lease_table.hpp"
-#include "pooled_connection.hpp"
+#include "pool/events.hpp"
+#include "pool/lease_table.hpp"
+#include "pool/pooled_connection.hpp"
 #include "pq/pool_access.hpp"
 
 namespace tidegate {

@@ -6,9 +6,9 @@
 
 #include <tidegate/pq/errors.hpp>
 
-#include "freeze_mark.hpp"
-#include "lease_table.hpp"
-#include "pool_impl.hpp"
+#include "pool/freeze_mark.hpp"
+#include "pool/lease_table.hpp"
+#include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
 
 namespace tidegate {

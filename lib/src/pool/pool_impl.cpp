@@ -1,4 +1,4 @@
-#include "pool_impl.hpp"
+#include "pool/pool_impl.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -11,9 +11,9 @@
 #include <tidegate/core/resource_core.hpp>
 #include <tidegate/core/slot_pool_bodies.hpp>
 
-#include "connector.hpp"
-#include "events.hpp"
-#include "hook_scope.hpp"
+#include "pool/upkeep/connector.hpp"
+#include "pool/events.hpp"
+#include "pool/hook_scope.hpp"
 #include "pq/forked_descriptors.hpp"
 
 namespace tidegate::core {

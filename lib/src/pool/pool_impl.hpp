@@ -20,10 +20,10 @@
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/stats.hpp>
 
-#include "attached_users.hpp"
-#include "closing.hpp"
-#include "maintenance.hpp"
-#include "pooled_connection.hpp"
+#include "pool/close/attached_users.hpp"
+#include "pool/close/closing.hpp"
+#include "pool/upkeep/maintenance.hpp"
+#include "pool/pooled_connection.hpp"
 
 namespace tidegate::detail {
 

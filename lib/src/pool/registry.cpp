@@ -10,7 +10,7 @@
 #include <tidegate/base/test_point.hpp>
 
 #include "base/printable.hpp"
-#include "pool/config_difference.hpp"
+#include "pool/config/config_difference.hpp"
 
 namespace tidegate {
 

@@ -15,7 +15,7 @@
 #include <tidegate/pq/connection.hpp>
 
 #include "pq/editions.hpp"
-#include "pq/packed_values.hpp"
+#include "pq/types/packed_values.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/plain_sql.hpp"
 #include "pq/session.hpp"

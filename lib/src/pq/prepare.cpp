@@ -11,9 +11,9 @@
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/types.hpp>
 
-#include "pq/binary.hpp"
+#include "pq/types/binary.hpp"
 #include "pq/editions.hpp"
-#include "pq/oids.hpp"
+#include "pq/types/oids.hpp"
 #include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
 

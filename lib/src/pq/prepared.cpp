@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "pq/oids.hpp"
+#include "pq/types/oids.hpp"
 #include "pq/plain_sql.hpp"
 
 namespace tidegate::pq {

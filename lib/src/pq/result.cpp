@@ -7,7 +7,7 @@
 #include <mutex>
 #include <utility>
 
-#include "pq/packed_values.hpp"
+#include "pq/types/packed_values.hpp"
 
 namespace tidegate::pq {
 namespace {

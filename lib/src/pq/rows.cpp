@@ -7,9 +7,9 @@
 
 #include <tidegate/pq/errors.hpp>
 
-#include "pq/copy_text.hpp"
-#include "pq/oids.hpp"
-#include "pq/packed_values.hpp"
+#include "pq/copy/copy_text.hpp"
+#include "pq/types/oids.hpp"
+#include "pq/types/packed_values.hpp"
 #include "pq/result.hpp"
 
 namespace tidegate {

@@ -12,7 +12,7 @@
 #include <tidegate/pq/connect.hpp>
 
 #include "pq/forked_descriptors.hpp"
-#include "pq/pooler.hpp"
+#include "pq/connect/pooler.hpp"
 
 namespace tidegate::pq {
 namespace {

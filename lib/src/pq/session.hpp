@@ -27,7 +27,7 @@
 #include <tidegate/pq/session_state.hpp>
 #include <tidegate/pq/verb.hpp>
 
-#include "pq/canceller.hpp"
+#include "pq/cancel/canceller.hpp"
 #include "pq/large_send.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/peer.hpp"

@@ -8,7 +8,7 @@
 #include <tidegate/base/fork.hpp>
 #include <tidegate/pq/cancel_group.hpp>
 
-#include "pq/canceller.hpp"
+#include "pq/cancel/canceller.hpp"
 #include "pq/mirror.hpp"
 
 namespace tidegate::pq {

@@ -1,6 +1,6 @@
 // What an acquire in vain says of the pool is true whatever the pool is doing: a pool of one whose
 // only connection was being closed used to be "exhausted: 0 of 1 are leased".
-#include "pool/acquire_cause.hpp"
+#include "pool/errors/acquire_cause.hpp"
 
 #include <regex>
 #include <string>

@@ -1,5 +1,5 @@
 // The users of a pool, by their tokens.
-#include "pool/attached_users.hpp"
+#include "pool/close/attached_users.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>

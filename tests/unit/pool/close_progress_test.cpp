@@ -1,5 +1,5 @@
 // When a close that waits says so.
-#include "pool/close_progress.hpp"
+#include "pool/close/close_progress.hpp"
 
 #include <vector>
 

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <tidegate/pool/config.hpp>
 
-#include "pq/option_check.hpp"
+#include "pq/connect/option_check.hpp"
 
 namespace tidegate {
 namespace {

@@ -1,4 +1,4 @@
-#include "pool/conninfo_split.hpp"
+#include "pool/config/conninfo_split.hpp"
 
 #include <map>
 #include <random>

@@ -1,4 +1,4 @@
-#include "pool/nearest.hpp"
+#include "pool/config/nearest.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "pool/rate_limit.hpp"
+#include "pool/upkeep/rate_limit.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Resets: what it asks poll(2) to wait for.
-#include "pool/resets.hpp"
+#include "pool/upkeep/resets.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

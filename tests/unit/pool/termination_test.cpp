@@ -1,5 +1,5 @@
 // Termination: what a server that goes on talking may cost maintenance.
-#include "pool/termination.hpp"
+#include "pool/upkeep/termination.hpp"
 
 #include <sys/ioctl.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 // One cancel request, against servers that take it, do not take it, or do worse.
-#include "pq/cancel_call.hpp"
+#include "pq/cancel/cancel_call.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -20,7 +20,7 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "pq/cancel_key.hpp"
+#include "pq/cancel/cancel_key.hpp"
 
 namespace tidegate::pq_test {
 namespace {

@@ -13,7 +13,7 @@
 #include <support/rendezvous.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "pq/canceller.hpp"
+#include "pq/cancel/canceller.hpp"
 
 namespace tidegate::pq_test {
 namespace {

@@ -1,5 +1,5 @@
 // The thread that sends cancel requests, with requests that go as the test says.
-#include "pq/canceller.hpp"
+#include "pq/cancel/canceller.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -4,7 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include "pq/copy_text.hpp"
+#include "pq/copy/copy_text.hpp"
 #include "pq/sql_text.hpp"
 
 namespace tidegate::pq {

@@ -14,8 +14,8 @@
 
 #include <support/rendezvous.hpp>
 
-#include "pq/cancel_call.hpp"
-#include "pq/cancel_key.hpp"
+#include "pq/cancel/cancel_call.hpp"
+#include "pq/cancel/cancel_key.hpp"
 #include "unit/pq/scripted_server.hpp"
 
 namespace tidegate::pq_test {

@@ -11,7 +11,7 @@
 #include <support/temporary_folder.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "pq/listener_check.hpp"
+#include "pq/connect/listener_check.hpp"
 #include "pq/unix_address.hpp"
 
 namespace tidegate::pq_test {

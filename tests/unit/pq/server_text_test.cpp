@@ -1,4 +1,4 @@
-#include "pq/server_text.hpp"
+#include "pq/connect/server_text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "pq/targets.hpp"
+#include "pq/connect/targets.hpp"
 
 #include <cstdlib>
 #include <map>

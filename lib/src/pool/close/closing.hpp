@@ -1,0 +1,182 @@
+// Closing: the end of a pool, from the first who asks for it to the report that all get.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tidegate/base/deadline.hpp>
+#include <tidegate/pool/close.hpp>
+#include <tidegate/pool/closed_error.hpp>
+#include <tidegate/pool/config.hpp>
+#include <tidegate/pq/cancel_group.hpp>
+#include <tidegate/pq/session_monitor.hpp>
+
+#include "pool/lease_table.hpp"
+#include "pool/pooled_connection.hpp"
+
+namespace tidegate::detail {
+
+class AttachedUsers;
+class Maintenance;
+
+// Whoever calls run() first does the work, phase by phase, on its own thread; those who come while
+// it does may shorten a phase, and wait for the same report.
+//
+//   open -> fence -> drain -> cancel -> force -> done | orphaned
+//
+// The record of the first caller, or of request(), is there before the fence is set: whoever meets
+// the fence finds it.
+class Closing {
+ public:
+  // What it closes; all of it outlives this.
+  struct Parts {
+    const PoolConfig& config;
+    const std::string& name;
+    PoolCore& core;
+    Maintenance& maintenance;
+    pq::CancelGroup& cancels;
+    const AttachedUsers& users;
+  };
+  explicit Closing(Parts parts) : parts_(parts) {}
+
+  // Leaves the record and sets the fence; run() is to follow. Async-signal-safe. `reason` is kept
+  // as a pointer. False: somebody was here before.
+  bool request(const char* reason, Location where) noexcept;
+
+  // The calling thread is closing the pool, and calls from inside that: run() would wait for
+  // itself.
+  bool runs_here() const;
+
+  // The first time: true. What the leases are told is not said here.
+  bool announce(std::string_view reason, Location where);
+
+  // Needs: no phase is negative, and no call that the calling thread is in has a lease. `keep`:
+  // what threads that are stuck refer to, for them to hold from then on.
+  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep);
+
+  // For the destructor, which cannot be refused. Leases in calls that its thread is in are not
+  // waited for: that is certain to be in vain. Those of which it is the last user have until drain
+  // is over, since others may have them by now; then they are left as they are.
+  CloseReport run_last(const CloseOptions& options, Location where,
+                       const std::weak_ptr<void>& keep);
+
+  // What request() left to be done, on a thread of the pool.
+  CloseReport run_requested(const std::weak_ptr<void>& keep);
+
+  // Both throw std::bad_alloc. The close has got somewhere then; the next caller goes on with it.
+  // Or this, which needs no memory and comes last: what is out ends by itself, and threads that are
+  // stuck hold `keep`.
+  void end_without_report(const std::shared_ptr<void>& keep) noexcept;
+
+  // A connection is to be retired, and that of the last lease: the closing thread, which this lease
+  // is about to wake, terminates it by itself. For the thread that retires it, which is still
+  // admitted; if it was not the last, maintenance finds the connection at its next tick.
+  bool takes_the_last() const noexcept;
+
+  // What errors say. Never null once the fence is set.
+  std::shared_ptr<const ClosedReport> closed();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Outcome = CloseReport::Outcome;
+
+  // How long the phases may still take: those to come, and until when the one under way.
+  struct Plan {
+    std::chrono::milliseconds drain{};
+    std::chrono::milliseconds cancel{};
+    std::chrono::milliseconds force{};
+  };
+
+  enum class Caller : std::uint8_t { user, pool, destructor };
+  // One run under way; ends when that does, whatever happened.
+  class Turn;
+  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep,
+                  Caller caller);
+  bool publish(std::string reason, Location where);
+  CloseRecord record_of(std::string reason, Location where) const;
+  void shorten(const CloseOptions& options);
+  void leave_out(std::int32_t thread, Known known) noexcept;
+  bool is_left_out(std::uint32_t slot) const noexcept;
+  bool has_less_to_leave_out(std::uint32_t own) noexcept;
+  void hurry() noexcept;
+  Deadline until() const noexcept;
+
+  void enter(std::string_view phase, std::chrono::milliseconds Plan::* bound);
+  bool skips(std::chrono::milliseconds Plan::* bound) const;
+  bool await(std::chrono::milliseconds look_every, const std::function<void()>& look);
+  bool drain();
+  bool cancel();
+  bool force();
+  void note_left();
+  void note_own() noexcept;
+  void end_of_patience() noexcept;
+  void tell_if_suspicious() const noexcept;
+  void note_ended(const char* phase);
+  void note_canceled();
+  bool still_out(std::uint32_t slot) const;
+  template <class Visit>
+  void for_each_left(Visit&& visit);
+  bool tells_nobody() const noexcept;
+  bool end_by_itself(Deadline deadline);
+  void end_rest(const std::weak_ptr<void>& keep);
+  CloseReport finish();
+  std::uint32_t orphan_leases() noexcept;
+
+  const Parts parts_;
+
+  // request(): written once, by who changes the state to `written`.
+  enum class Request : int { none, writing, written };
+  std::atomic<Request> request_{Request::none};
+  const char* request_reason_ = nullptr;
+  Location request_where_{};
+  Clock::time_point request_when_{};
+  std::int32_t request_thread_ = 0;
+
+  std::atomic<bool> hurry_{false};
+  // Until when the phase under way may take; steady ns. Relaxed: poke_drain() carries it.
+  std::atomic<Clock::rep> until_{0};
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> takes_the_last_{false};  // relaxed: without it maintenance is only woken
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::shared_ptr<ClosedReport> closed_;    // mutex_; null = open
+  bool running_ = false;                    // mutex_
+  std::int32_t runner_ = 0;                 // mutex_; the thread, while running_
+  Plan plan_{};                             // mutex_
+  std::vector<CloseRecord> later_{};        // mutex_
+  std::optional<CloseReport> report_{};     // mutex_; set = close has ended
+  std::optional<CloseRecord> announced_{};  // mutex_
+  bool drain_over_ = false;                 // mutex_; of the run under way
+
+  // The destructor's thread; how many leases of it are not waited for, and which. Relaxed:
+  // poke_drain() carries them.
+  std::atomic<std::int32_t> last_{0};
+  std::atomic<std::uint32_t> own_{0};
+  std::atomic<Known> own_known_{Known::in_call};
+
+  // Of the thread that runs it.
+  Clock::time_point began_{};
+  Location where_{};
+  std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up
+  // A lease that drain left over, as in result_.remaining.
+  struct Left {
+    std::uint32_t slot;
+    pq::SessionMonitor session;
+    pq::CancelTally before_cancel{};
+    bool asked_to_cancel = false;
+  };
+  std::vector<Left> left_{};
+  std::vector<bool> noted_{};  // by slot: it is in left_
+  CloseReport result_{};
+};
+
+}  // namespace tidegate::detail

@@ -1,0 +1,188 @@
+// Maintenance: the pool's one permanent thread. It never blocks on a server.
+#pragma once
+
+#include <poll.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <tidegate/pool/config.hpp>
+#include <tidegate/pq/file_descriptor.hpp>
+
+#include "pool/upkeep/leak_watch.hpp"
+#include "pool/pooled_connection.hpp"
+#include "pq/forked_descriptors.hpp"
+#include "pool/upkeep/resets.hpp"
+#include "pool/upkeep/termination.hpp"
+
+namespace tidegate::detail {
+
+class PoolImpl;
+
+// One poll loop over small state machines, each with a deadline of its own: connections that are on
+// the way out (Termination), that are being pinged, and that came back dirty (Resets). Beside them
+// the coarse tick every 10 ms while a connection is open, with it the floor and the connects that
+// are past their time, and the housekeeping, every health_period: expire, reap, ping
+// (housekeeping.cpp).
+class Maintenance {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Throws std::system_error when there is no thread or no descriptor to be had. `core` and `pool`
+  // outlive stop(). `on_close_wanted` is called on the thread, once, after want_close().
+  Maintenance(const PoolConfig& config, PoolCore& core, const PoolImpl& pool,
+              std::function<void()> on_close_wanted);
+  ~Maintenance() { join(); }
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+  // Something is to be done: a slot stands in `retiring` or wants a check, or a connection was
+  // opened. Any thread, also under the wait mutex: one write to an eventfd.
+  void wake() noexcept;
+  // An opening found no thread to run on: it is asked for again, at the next tick by who waits.
+  void no_thread() noexcept;
+  // An acquirer pings by itself.
+  void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
+  // Does the housekeeping at the next pass, whatever the health_period.
+  void hurry() noexcept;
+  // An opening has failed: what is missing is asked for again when the next attempt may begin.
+  void refill_at(Clock::time_point next_attempt) noexcept;
+  // A connection was found dead: the others that are idle are looked at, too.
+  void suspect() noexcept;
+  // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
+  Clock::time_point answered(std::uint32_t slot) const noexcept { return answered_[slot]; }
+  // Returns after the next pass of the loop, or at the deadline.
+  void await_pass(Deadline deadline) noexcept;
+  // From here on nothing is opened but what somebody waits for. Any thread.
+  void stop_refilling() noexcept;
+  bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
+  // Async-signal-safe.
+  void want_close() noexcept;
+  // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
+  // be on its way out then. False: it had not ended at `give_up`, because an observer has it.
+  // Idempotent.
+  // Needs: the core is closed, and drained or its leases orphaned, so that nothing new comes.
+  bool stop(Deadline deadline, Deadline give_up) noexcept;
+  // As stop(), but does not wait. Needs, too: nothing is retiring or checked any more, and there is
+  // no observer that the thread might be in.
+  void stop_soon(Deadline deadline) noexcept;
+  // Ends the thread, if it is not detached, and waits for that. Idempotent.
+  void join() noexcept;
+  // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs
+  // to.
+  void detach(std::shared_ptr<void> keep) noexcept;
+  long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
+
+  // For a ForkHook: nothing that is done in the child wakes the parent's thread.
+  void cut_off_in_child() noexcept { pq::cut_off_eventfd(wake_.get()); }
+
+  std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
+  std::uint64_t abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+  std::uint64_t role_changes() const noexcept {
+    return role_changes_.load(std::memory_order_relaxed);
+  }
+  std::uint32_t peak_leased() const noexcept { return peak_.load(std::memory_order_relaxed); }
+  const Resets& resets() const noexcept { return resets_; }
+  const LeakWatch& leaks() const noexcept { return leaks_; }
+
+ private:
+  struct Ping {
+    std::uint32_t slot;
+    bool of_round;  // chosen here, and not by an acquirer who met it
+    Deadline deadline;
+  };
+  // An idle slot as expire() found it. Its age is written down, because the slot's own changes with
+  // every lease: a list cannot be sorted by that.
+  struct Idle {
+    std::uint32_t slot;
+    core::Tick since;
+  };
+
+  // maintenance.cpp
+  void run() noexcept;
+  void loop() noexcept;
+  void take_work() noexcept;
+  bool wait() noexcept;
+  void refill_after_backoff() noexcept;
+  void step_terminations() noexcept;
+  void step_pings() noexcept;
+  void step_resets() noexcept;
+  void begin_termination(std::uint32_t slot) noexcept;
+  void begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept;
+  void end_ping(const Ping& ping, bool answered) noexcept;
+  void retire(std::uint32_t slot, core::Retired reason) noexcept;
+  void demoted(std::uint32_t slot) noexcept;
+  void finish_rest() noexcept;
+
+  // housekeeping.cpp
+  void keep_time(Clock::time_point now) noexcept;
+  std::uint32_t floor_with(std::uint32_t leased) const noexcept;
+  void keep_floor(Clock::time_point now) noexcept;
+  void do_housekeeping(Clock::time_point now) noexcept;
+  void empty_docks() noexcept;
+  template <class Look>
+  void for_each_idle(Look&& look) noexcept;
+  void look_at_all_idle() noexcept;
+  void expire() noexcept;
+  void reap(Clock::time_point now) noexcept;
+  void plan_round(Clock::time_point now) noexcept;
+  void go_on_with_round() noexcept;
+  Clock::time_point last_heard(std::uint32_t slot) const noexcept;
+
+  // Fixed after construction.
+  const PoolConfig config_;
+  PoolCore& core_;
+  const PoolImpl& pool_;
+  const std::function<void()> on_close_wanted_;
+  pq::FileDescriptor wake_;
+  // Maintenance thread only. The vectors are reserved for max_size, so nothing here allocates.
+  std::vector<Termination> terminations_;
+  std::vector<Ping> pinging_;
+  Resets resets_;
+  LeakWatch leaks_;
+  std::vector<Idle> idle_;
+  std::vector<std::uint32_t> round_;  // still to be pinged in this round
+  std::vector<pollfd> polled_;
+  // By slot, for its owner, who may be an acquirer: when its last ping was answered. Written here
+  // only.
+  std::vector<Clock::time_point> answered_;
+  Clock::time_point next_housekeeping_{};
+  Clock::time_point last_housekeeping_{};
+  Clock::time_point next_round_{};
+  Clock::time_point next_look_{};
+  Clock::time_point window_began_{};
+  Clock::time_point next_role_change_{};
+  std::uint32_t role_changes_in_a_row_ = 0;
+  std::uint32_t window_peak_ = 0;
+  std::uint32_t floor_ = 0;  // as the core was last told
+  bool anything_open_ = false;
+  // Shared.
+  std::atomic<bool> hurry_{false};
+  std::atomic<bool> suspect_{false};
+  std::atomic<Clock::rep> refill_at_{0};  // steady; 0: nothing has failed since the last look
+  std::atomic<bool> refills_{true};
+  std::atomic<bool> close_wanted_{false};
+  std::atomic<long> thread_id_{0};
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::int64_t> stop_at_{0};  // steady ns; with stopping_
+  std::atomic<std::uint64_t> pings_{0};
+  std::atomic<std::uint64_t> abandoned_{0};
+  std::atomic<std::uint64_t> role_changes_{0};
+  std::atomic<std::uint32_t> peak_{0};
+  std::mutex pass_mutex_;
+  std::condition_variable passed_;
+  std::uint64_t passes_ = 0;         // pass_mutex_
+  std::uint32_t awaiting_pass_ = 0;  // pass_mutex_
+  bool ended_ = false;               // pass_mutex_
+  std::shared_ptr<void> keep_;       // pass_mutex_; see detach()
+  std::thread thread_;
+};
+
+}  // namespace tidegate::detail

@@ -1,0 +1,85 @@
+#include "pq/connect/session_attrs.hpp"
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <optional>
+
+#include "pq/connect/pooler.hpp"
+#include "pq/result.hpp"
+#include "pq/session.hpp"
+#include "pq/wait.hpp"
+
+namespace tidegate::pq {
+namespace {
+
+std::optional<bool> flag_of(const PGconn* connection, const char* parameter) noexcept {
+  const char* const value = PQparameterStatus(connection, parameter);
+  if (value == nullptr) return std::nullopt;
+  return std::string_view(value) == "on";
+}
+
+}  // namespace
+
+SessionAttrs::SessionAttrs(std::string_view value) noexcept {
+  if (value == "read-write") wanted_ = Wanted::read_write;
+  if (value == "read-only") wanted_ = Wanted::read_only;
+  if (value == "primary") wanted_ = Wanted::primary;
+  if (value == "standby") wanted_ = Wanted::standby;
+}
+
+// `is`: it is a standby, or takes no writes, whichever was the question.
+SessionAttrs::Look SessionAttrs::judge(bool is) const {
+  const char* text = nullptr;
+  switch (wanted_) {
+    case Wanted::any: break;
+    case Wanted::read_write: text = is ? "session is read-only" : nullptr; break;
+    case Wanted::read_only: text = is ? nullptr : "session is not read-only"; break;
+    case Wanted::primary: text = is ? "server is in hot standby mode" : nullptr; break;
+    case Wanted::standby: text = is ? nullptr : "server is not in hot standby mode"; break;
+  }
+  if (text == nullptr) return {};
+  return {.verdict = Verdict::does_not, .text = text};
+}
+
+SessionAttrs::Look SessionAttrs::look(PGconn* connection, int wake_fd, Deadline deadline) const {
+  const bool of_writes = wanted_ == Wanted::read_write || wanted_ == Wanted::read_only;
+  if (!pooler_of(connection).between) {
+    const std::optional<bool> standby = flag_of(connection, "in_hot_standby");
+    const std::optional<bool> read_only = flag_of(connection, "default_transaction_read_only");
+    if (standby && (!of_writes || read_only)) {
+      const Look told = judge(*standby || (of_writes && *read_only));
+      if (told.verdict == Verdict::fits) return told;
+    }
+  }
+  const char* const question =
+      of_writes ? "SHOW transaction_read_only" : "SELECT pg_catalog.pg_is_in_recovery()";
+  PQsetnonblocking(connection, 1);
+  ResultPtr answer;
+  int unsent = PQsendQuery(connection, question) == 1 ? PQflush(connection) : -1;
+  while (unsent >= 0) {
+    if (unsent == 0 && PQisBusy(connection) == 0) {
+      ResultPtr next(PQgetResult(connection));
+      if (next == nullptr) break;
+      if (answer == nullptr || !is_error(answer.get())) answer = std::move(next);
+      continue;
+    }
+    const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
+    short seen = 0;
+    switch (wait_for(PQsocket(connection), events, wake_fd, deadline, seen)) {
+      case Waited::woken: return {.verdict = Verdict::woken};
+      case Waited::timed_out: return {.verdict = Verdict::timed_out};
+      case Waited::ready: break;
+    }
+    if (PQconsumeInput(connection) == 0) break;
+    unsent = PQflush(connection);
+  }
+  if (PQntuples(answer.get()) == 1 && PQnfields(answer.get()) == 1) {
+    const std::string_view said = PQgetvalue(answer.get(), 0, 0);
+    return judge(said == "on" || said == "t");
+  }
+  std::string text(last_words(connection));
+  return {.verdict = Verdict::does_not, .text = "cannot tell what the server is: " + text};
+}
+
+}  // namespace tidegate::pq
