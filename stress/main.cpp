@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include <pool/nearest.hpp>
+#include <pool/config/nearest.hpp>
 
 #include "scenario.hpp"
 #include "support/artefacts.hpp"

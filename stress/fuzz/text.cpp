@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/json.hpp"
-#include "pq/copy/copy_text.hpp"
 #include "pq/connect/server_text.hpp"
+#include "pq/copy/copy_text.hpp"
 #include "pq/sql_text.hpp"
 #include "target.hpp"
 

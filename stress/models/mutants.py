@@ -52,8 +52,8 @@ MUTANTS = [
              "  if (!AWAKE) waiters_.mark_strict(node);\n"),
      instead(ACQUIRE, "  tell_openings(openings);\n  TIDEGATE_TEST_POINT(\"wait.before_park\");\n",
              "  tell_openings(openings);\n"
-             "  if (AWAKE) {\n    lock.lock();\n    waiters_.mark_strict(node);\n"
-             "    lock.unlock();\n  }\n")),
+             "  if (AWAKE) {\n    mutex_.lock();\n    waiters_.mark_strict(node);\n"
+             "    mutex_.unlock();\n  }\n")),
     ("disarmed-outside-the-mutex", "arm random",
      instead(RELEASE, "      disarm();\n", "      if (AWAKE) lock.unlock();\n      disarm();\n")),
     ("grant-to-a-timed-out-waiter-is-lost", "timeout random",
@@ -108,7 +108,7 @@ MUTANTS = [
     ("undo-without-notify", "last-leaver random",
      never(DRAIN, "if (drained(allowed_)) condition_", "drained(allowed_)")),
     ("drain-check-without-its-mutex", "last-leaver random",
-     instead(DRAIN, "void look() noexcept {\n    std::lock_guard lock(mutex_);",
+     instead(DRAIN, "void look() noexcept {\n    const Lock lock(mutex_);",
              "void look() noexcept {\n    std::unique_lock lock(mutex_, std::defer_lock);\n"
              "    if (!AWAKE) lock.lock();")),
     ("no-pin", "last-leaver random",

@@ -1,20 +1,22 @@
 #include <tidegate/base/fork.hpp>
+#include <tidegate/base/mutex.hpp>
 
 #include <pthread.h>
 
-#include <mutex>
 #include <new>
 
 namespace tidegate::detail {
 
-// Locked over every fork(), so that the child finds it whole.
+// Locked over every fork(), so that the child finds it whole: from before it to after it, in three
+// calls that the compiler cannot see as one.
 struct ForkHook::List {
   List() {
-    const int error = ::pthread_atfork([] { list().mutex.lock(); }, [] { list().mutex.unlock(); },
-                                       [] { list().in_child(); });
+    const int error = ::pthread_atfork([]() TIDEGATE_UNCHECKED { list().mutex.lock(); },
+                                       []() TIDEGATE_UNCHECKED { list().mutex.unlock(); },
+                                       []() TIDEGATE_UNCHECKED { list().in_child(); });
     if (error != 0) throw std::bad_alloc();
   }
-  void in_child() noexcept {
+  void in_child() noexcept TIDEGATE_RELEASES(mutex) {
     ++forks_;
     for (const ForkHook* hook = first; hook != nullptr; hook = hook->next_) {
       hook->in_child_(hook->context_);
@@ -22,8 +24,8 @@ struct ForkHook::List {
     mutex.unlock();
   }
 
-  std::mutex mutex{};
-  ForkHook* first = nullptr;
+  Mutex<> mutex{};
+  ForkHook* first TIDEGATE_GUARDED_BY(mutex) = nullptr;
 };
 
 std::uint32_t ForkHook::forks_ = 0;
@@ -36,7 +38,7 @@ ForkHook::List& ForkHook::list() {
 
 void ForkHook::begin(Call in_child, void* context) {
   List& all = list();
-  const std::lock_guard lock(all.mutex);
+  const detail::Lock lock(all.mutex);
   in_child_ = in_child;
   context_ = context;
   next_ = all.first;
@@ -47,7 +49,7 @@ void ForkHook::begin(Call in_child, void* context) {
 void ForkHook::end() noexcept {
   if (in_child_ == nullptr) return;
   List& all = list();
-  const std::lock_guard lock(all.mutex);
+  const detail::Lock lock(all.mutex);
   (previous_ != nullptr ? previous_->next_ : all.first) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
   in_child_ = nullptr;

@@ -16,11 +16,13 @@ MaintenanceLoop::~MaintenanceLoop() { stop(); }
 
 void MaintenanceLoop::run() noexcept {
   bool again = false;
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   for (;;) {
-    const auto due = [this] { return woken_ || stopped_; };
-    if (!again) wake_.wait(lock, [this] { return woken_ || soon_ || stopped_; });
-    wake_.wait_until(lock, std::chrono::steady_clock::now() + period_, due);
+    const auto due = [this]() TIDEGATE_REQUIRES(mutex_) { return woken_ || stopped_; };
+    if (!again)
+      wake_.wait(lock.native(),
+                 [this]() TIDEGATE_REQUIRES(mutex_) { return woken_ || soon_ || stopped_; });
+    wake_.wait_until(lock.native(), std::chrono::steady_clock::now() + period_, due);
     if (stopped_) return;
     woken_ = soon_ = false;
     lock.unlock();
@@ -31,7 +33,7 @@ void MaintenanceLoop::run() noexcept {
 
 void MaintenanceLoop::wake() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     woken_ = true;
   }
   wake_.notify_one();
@@ -39,7 +41,7 @@ void MaintenanceLoop::wake() noexcept {
 
 void MaintenanceLoop::soon() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     soon_ = true;
   }
   wake_.notify_one();
@@ -47,7 +49,7 @@ void MaintenanceLoop::soon() noexcept {
 
 void MaintenanceLoop::stop() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     stopped_ = true;
   }
   wake_.notify_one();

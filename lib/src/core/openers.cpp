@@ -63,7 +63,7 @@ Openers::~Openers() { stop(); }
 void Openers::want(std::uint32_t count) noexcept {
   bool failed = false;
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (stopped_) return;
     try {
       for (; count > 0; --count) start_worker();
@@ -80,7 +80,7 @@ void Openers::want(std::uint32_t count) noexcept {
 
 void Openers::want_hook_job() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     try {
       if (!stopped_) return start_worker();
     } catch (const std::exception&) {  // as in want()
@@ -96,7 +96,7 @@ void Openers::end_hook_jobs() noexcept {
   while (const auto slot = client_.take_hook_job()) client_.run_hook_job(*slot, fired_.get_token());
 }
 
-// Needs mutex_. Does nothing when all workers are busy: they look for more before they end.
+// Does nothing when all workers are busy: they look for more before they end.
 void Openers::start_worker() {
   const auto running = static_cast<std::uint32_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.running; }));
@@ -121,7 +121,7 @@ void Openers::run(Worker& self) noexcept {
     std::optional<std::uint32_t> slot;
     {
       // Taking and ending are one step, so that a want() in between cannot be missed.
-      std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       self.thread_id = current_thread_id();
       if (hook_jobs_ < config_.hook_threads) hook_job = client_.take_hook_job();
       if (!hook_job && opening_ < config_.max_threads) slot = client_.take_to_open();
@@ -139,7 +139,7 @@ void Openers::run(Worker& self) noexcept {
     } else {
       ended = attempt(*slot, stop_.get_token(), Deadline::never(), &self);
     }
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     --(ended == Ended::given_up ? detached_ : hook_job ? hook_jobs_ : opening_);
     self.attempt.stage = Stage::none;
     turn_.notify_all();
@@ -160,7 +160,7 @@ Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop,
   Attempt mine{.stage = Stage::opening, .slot = slot};
   std::optional<Overdue> refusal;
   {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     mine.turn = await_turn(lock, stop, deadline);
     mine.forgotten = forgotten_;
     if (mine.turn != Turn::none && self != nullptr) refusal = refused();
@@ -184,7 +184,7 @@ Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop,
   }
   std::chrono::steady_clock::time_point next_attempt;
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     next_attempt = end_attempt(mine, failure);
   }
   if (failure == OpenFailure::none) {
@@ -227,7 +227,7 @@ void Openers::give_up_overdue(std::chrono::steady_clock::time_point now) noexcep
     Overdue how;
     std::chrono::steady_clock::time_point next_attempt;
     {
-      std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       const auto found = std::find_if(workers_.begin(), workers_.end(), [now](const Worker& w) {
         return w.attempt.stage == Stage::opening && w.attempt.due <= now;
       });
@@ -266,13 +266,13 @@ std::optional<Overdue> Openers::refused() const noexcept {
 }
 
 std::uint32_t Openers::detached() const noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return detached_;
 }
 
 bool Openers::settle() noexcept {
   if (opener_here.worker == nullptr) return true;
-  std::lock_guard lock(opener_here.openers->mutex_);
+  const Lock lock(opener_here.openers->mutex_);
   Stage& stage = static_cast<Worker*>(opener_here.worker)->attempt.stage;
   if (stage == Stage::opening) stage = Stage::settled;
   return stage != Stage::given_up;
@@ -280,11 +280,11 @@ bool Openers::settle() noexcept {
 
 bool Openers::is_given_up() noexcept {
   if (opener_here.worker == nullptr) return false;
-  std::lock_guard lock(opener_here.openers->mutex_);
+  const Lock lock(opener_here.openers->mutex_);
   return static_cast<Worker*>(opener_here.worker)->attempt.stage == Stage::given_up;
 }
 
-// Needs mutex_. Returns when the next attempt may begin, after one that failed at `failed`.
+// Returns when the next attempt may begin, after one that failed at `failed`.
 std::chrono::steady_clock::time_point Openers::end_step(
     std::chrono::steady_clock::time_point failed) noexcept {
   const double draw = std::uniform_real_distribution<double>()(random_);
@@ -295,26 +295,28 @@ std::chrono::steady_clock::time_point Openers::end_step(
 }
 
 // While attempts fail: waits for the end of the backoff step and for the one turn.
-Openers::Turn Openers::await_turn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
+Openers::Turn Openers::await_turn(Lock<>& lock, const std::stop_token& stop,
                                   Deadline deadline) noexcept {
   while (backoff_.failures > 0) {
     if (stop.stop_requested() || deadline.passed()) return Turn::none;
     if (probing_) {
-      turn_.wait_until(lock, stop, earlier(deadline, Deadline(std::chrono::hours(1))).at(),
-                       [this] { return !probing_ || backoff_.failures == 0; });
+      turn_.wait_until(
+          lock.native(), stop, earlier(deadline, Deadline(std::chrono::hours(1))).at(),
+          [this]() TIDEGATE_REQUIRES(mutex_) { return !probing_ || backoff_.failures == 0; });
     } else if (Deadline(backoff_.next).passed()) {
       probing_ = true;
       return Turn::probe;
     } else {
-      turn_.wait_until(lock, stop, earlier(deadline, Deadline(backoff_.next)).at(),
-                       [this] { return probing_ || backoff_.failures == 0; });
+      turn_.wait_until(
+          lock.native(), stop, earlier(deadline, Deadline(backoff_.next)).at(),
+          [this]() TIDEGATE_REQUIRES(mutex_) { return probing_ || backoff_.failures == 0; });
     }
   }
   return stop.stop_requested() ? Turn::none : Turn::free;
 }
 
 void Openers::forget_failures() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   backoff_ = {};
   steps_ = 0;
   probing_ = false;
@@ -323,7 +325,7 @@ void Openers::forget_failures() noexcept {
 }
 
 Openers::Backoff Openers::backoff() const noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return backoff_;
 }
 
@@ -332,7 +334,7 @@ std::uint32_t Openers::stop_opening() noexcept {
   // a user's.
   std::uint32_t under_way = 0;
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     under_way = opening_;
   }
   stop_.request_stop();
@@ -347,25 +349,28 @@ bool Openers::stop(Deadline deadline) noexcept {
   stop_.request_stop();
   stop_hook_jobs_.request_stop();
   {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     stopped_ = true;
-    const auto idle = [this] { return !any_runs(); };
+    const auto idle = [this]() TIDEGATE_REQUIRES(mutex_) { return !any_runs(); };
     if (deadline.is_never()) {
-      ended_.wait(lock, idle);
-    } else if (!ended_.wait_until(lock, deadline.at(), idle)) {
+      ended_.wait(lock.native(), idle);
+    } else if (!ended_.wait_until(lock.native(), deadline.at(), idle)) {
       return false;
     }
   }
-  std::lock_guard joining(join_mutex_);
-  for (Worker& worker : workers_) {
-    if (worker.thread.joinable()) worker.thread.join();
+  const Lock joining(join_mutex_);
+  {
+    const Lock lock(mutex_);
+    for (Worker& worker : workers_) {
+      if (worker.thread.joinable()) worker.thread.join();  // past its last touch of mutex_
+    }
   }
   end_hook_jobs();
   return true;
 }
 
 std::vector<Openers::Stuck> Openers::running() const {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<Stuck> all;
   for (const Worker& worker : workers_) {
     if (!worker.running) continue;
@@ -378,9 +383,9 @@ std::vector<Openers::Stuck> Openers::running() const {
 }
 
 void Openers::detach(std::shared_ptr<void> keep) noexcept {
-  std::lock_guard joining(join_mutex_);
+  const Lock joining(join_mutex_);
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     for (Worker& worker : workers_) {
       if (worker.running && worker.thread.joinable()) worker.thread.detach();
     }

@@ -39,7 +39,7 @@ PlanRun::PlanRun(const PlanOptions& options, PlanReport report, SignalWaiter* si
 // ---- the plan's own thread -------------------------------------------------------------------
 
 void PlanRun::run_stage(std::size_t i, const std::function<void(StageContext&)>& run) noexcept {
-  std::unique_lock lock(mutex_);
+  detail::Lock lock(mutex_);
   StageReport& stage = report_.stages[i];
   if (i > 0 && end_.passed()) {
     report_.in_time = false;
@@ -89,7 +89,7 @@ void PlanRun::watch() noexcept {
     std::uint64_t count = 0;
     [[maybe_unused]] const ssize_t size = ::read(wake_.get(), &count, sizeof count);
     {
-      std::lock_guard lock(mutex_);
+      const detail::Lock lock(mutex_);
       if (ended_) return;
     }
     while (signals_ != nullptr) {
@@ -102,7 +102,7 @@ void PlanRun::watch() noexcept {
 }
 
 void PlanRun::on_signal(int number) noexcept {
-  std::unique_lock lock(mutex_);
+  detail::Lock lock(mutex_);
   ++report_.signals_seen;
   ++hurries_;
   if (hurries_ == 1) {
@@ -117,7 +117,7 @@ void PlanRun::on_signal(int number) noexcept {
 }
 
 void PlanRun::on_time() noexcept {
-  std::unique_lock lock(mutex_);
+  detail::Lock lock(mutex_);
   const bool over = report_.in_time && end_.passed() && running_.has_value();
   if (over) report_.in_time = false;
   if (manager_.listens() && Clock::now() >= next_notice_) {
@@ -134,7 +134,7 @@ void PlanRun::on_time() noexcept {
 }
 
 Deadline PlanRun::next_event() const noexcept {
-  std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   Deadline next;
   if (running_.has_value()) {
     if (stage_stop_.stop_possible()) next = stage_end_;  // not fired yet
@@ -150,7 +150,7 @@ void PlanRun::wake_watcher() noexcept {
 
 void PlanRun::end_watcher() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const detail::Lock lock(mutex_);
     ended_ = true;
   }
   wake_watcher();
@@ -160,7 +160,7 @@ void PlanRun::end_watcher() noexcept {
 // ---- the report ------------------------------------------------------------------------------
 
 PlanReport PlanRun::snapshot() const {
-  std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   PlanReport report = report_;
   report.took = Clock::now() - began_;
   if (running_) report.stages[*running_].took = Clock::now() - stage_began_;

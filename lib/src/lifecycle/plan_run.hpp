@@ -2,12 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <thread>
 
 #include <tidegate/base/file_descriptor.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/lifecycle/shutdown_plan.hpp>
 
 #include "lifecycle/service_manager.hpp"
@@ -49,16 +49,15 @@ class PlanRun {
   const Deadline end_;
   const FileDescriptor wake_;
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_.
-  PlanReport report_;
-  std::optional<std::size_t> running_{};
-  Clock::time_point stage_began_{};
-  Deadline stage_end_{};
-  std::stop_source stage_stop_{std::nostopstate};
-  int hurries_ = 0;  // signals since the one that began it
-  bool ended_ = false;
-  Clock::time_point next_notice_ = began_;
+  mutable Mutex<> mutex_;
+  PlanReport report_ TIDEGATE_GUARDED_BY(mutex_);
+  std::optional<std::size_t> running_ TIDEGATE_GUARDED_BY(mutex_){};
+  Clock::time_point stage_began_ TIDEGATE_GUARDED_BY(mutex_){};
+  Deadline stage_end_ TIDEGATE_GUARDED_BY(mutex_){};
+  std::stop_source stage_stop_ TIDEGATE_GUARDED_BY(mutex_){std::nostopstate};
+  int hurries_ TIDEGATE_GUARDED_BY(mutex_) = 0;  // signals since the one that began it
+  bool ended_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  Clock::time_point next_notice_ TIDEGATE_GUARDED_BY(mutex_) = began_;
 
   std::thread watcher_;
 };

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/watch/stack.hpp>
 
 namespace tidegate::detail {
@@ -14,20 +14,20 @@ class KeptStack {
  public:
   // For the lease with this number among those of the slot. The acquirer, before the lease begins.
   void keep(const Stack& stack, std::uint64_t lease) noexcept {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     stack_ = stack;
     lease_ = lease;
   }
   // That of the lease, or an empty one when another lease is kept by now. Any thread.
   Stack of(std::uint64_t lease) const noexcept {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return lease == lease_ ? stack_ : Stack();
   }
 
  private:
-  mutable std::mutex mutex_;
-  Stack stack_{};            // mutex_
-  std::uint64_t lease_ = 0;  // mutex_
+  mutable Mutex<> mutex_;
+  Stack stack_ TIDEGATE_GUARDED_BY(mutex_){};
+  std::uint64_t lease_ TIDEGATE_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tidegate::detail

@@ -11,9 +11,9 @@
 #include <tidegate/core/resource_core.hpp>
 #include <tidegate/core/slot_pool_bodies.hpp>
 
-#include "pool/upkeep/connector.hpp"
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
+#include "pool/upkeep/connector.hpp"
 #include "pq/forked_descriptors.hpp"
 
 namespace tidegate::core {

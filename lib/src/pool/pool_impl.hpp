@@ -22,8 +22,8 @@
 
 #include "pool/close/attached_users.hpp"
 #include "pool/close/closing.hpp"
-#include "pool/upkeep/maintenance.hpp"
 #include "pool/pooled_connection.hpp"
+#include "pool/upkeep/maintenance.hpp"
 
 namespace tidegate::detail {
 

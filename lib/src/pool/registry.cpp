@@ -55,7 +55,6 @@ void PoolRegistry::refuse_if_inherited(Location where) const {
       where);
 }
 
-// Needs mutex_.
 const PoolRegistry::Entry* PoolRegistry::find(std::string_view name) const noexcept {
   const auto at = std::find_if(entries_.begin(), entries_.end(),
                                [name](const Entry& entry) { return entry.name == name; });
@@ -67,7 +66,7 @@ std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig confi
   config.validate(where);
   if (!config.name) config.name = name;
   std::shared_ptr<Pool> closed;  // ends outside the lock, if it does here
-  std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   const Entry* const entry = find(name);
   if (entry != nullptr && !entry->pool->closed()) {
     auto problems = detail::differences(config, entry->pool->config(),
@@ -88,7 +87,7 @@ std::shared_ptr<Pool> PoolRegistry::open(std::string_view name, PoolConfig confi
 
 std::shared_ptr<Pool> PoolRegistry::get(std::string_view name, Location where) const {
   refuse_if_inherited(where);
-  std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   const Entry* const entry = find(name);
   if (entry != nullptr && !entry->pool->closed()) return entry->pool;
   std::string text = "registry: ";
@@ -109,7 +108,7 @@ std::vector<std::pair<std::string, CloseReport>> PoolRegistry::close_all(
   refuse_if_inherited(where);
   std::vector<Entry> entries;
   {
-    std::lock_guard lock(mutex_);
+    const detail::Lock lock(mutex_);
     entries = entries_;
   }
   std::vector<std::pair<std::string, CloseReport>> reports;
@@ -122,7 +121,7 @@ std::vector<std::pair<std::string, CloseReport>> PoolRegistry::close_all(
     }
   }
   {
-    std::lock_guard lock(mutex_);
+    const detail::Lock lock(mutex_);
     std::erase_if(entries_, [](const Entry& entry) { return entry.pool->closed(); });
   }
   if (failure) std::rethrow_exception(failure);

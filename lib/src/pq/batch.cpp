@@ -15,12 +15,12 @@
 #include <tidegate/pq/connection.hpp>
 
 #include "pq/editions.hpp"
-#include "pq/types/packed_values.hpp"
 #include "pq/pipeline.hpp"
 #include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
 #include "pq/sql_text.hpp"
 #include "pq/throw_usage.hpp"
+#include "pq/types/packed_values.hpp"
 
 namespace tidegate {
 namespace {

@@ -11,11 +11,11 @@
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/types.hpp>
 
-#include "pq/types/binary.hpp"
 #include "pq/editions.hpp"
-#include "pq/types/oids.hpp"
 #include "pq/plain_sql.hpp"
 #include "pq/session.hpp"
+#include "pq/types/binary.hpp"
+#include "pq/types/oids.hpp"
 
 namespace tidegate::pq {
 namespace {

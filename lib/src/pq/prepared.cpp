@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <new>
 
-#include "pq/types/oids.hpp"
 #include "pq/plain_sql.hpp"
+#include "pq/types/oids.hpp"
 
 namespace tidegate::pq {
 

@@ -4,10 +4,11 @@
 
 #include <cstdlib>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "pq/types/packed_values.hpp"
+
+#include <tidegate/base/mutex.hpp>
 
 namespace tidegate::pq {
 namespace {
@@ -20,8 +21,9 @@ std::string field(const PGresult* result, int code) {
 }  // namespace
 
 struct KeptTexts::Texts {
-  std::mutex mutex{};
-  std::map<std::pair<std::size_t, std::size_t>, std::string> of{};  // of a row and a column
+  detail::Mutex<> mutex{};
+  // Of a row and a column.
+  std::map<std::pair<std::size_t, std::size_t>, std::string> of TIDEGATE_GUARDED_BY(mutex){};
 };
 
 std::string_view KeptTexts::keep(std::size_t row, std::size_t column, std::string text) const {
@@ -32,7 +34,7 @@ std::string_view KeptTexts::keep(std::size_t row, std::size_t column, std::strin
       texts = fresh.release();
     }
   }
-  const std::lock_guard lock(texts->mutex);
+  const detail::Lock lock(texts->mutex);
   return texts->of.try_emplace({row, column}, std::move(text)).first->second;
 }
 

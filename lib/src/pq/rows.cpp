@@ -8,9 +8,9 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/copy/copy_text.hpp"
+#include "pq/result.hpp"
 #include "pq/types/oids.hpp"
 #include "pq/types/packed_values.hpp"
-#include "pq/result.hpp"
 
 namespace tidegate {
 namespace {

@@ -11,8 +11,8 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/connect.hpp>
 
-#include "pq/forked_descriptors.hpp"
 #include "pq/connect/pooler.hpp"
+#include "pq/forked_descriptors.hpp"
 
 namespace tidegate::pq {
 namespace {

@@ -22,7 +22,7 @@ using Flag = SessionState::Flag;
 constexpr int kMostPerStep = 1'000;
 
 // How long a request has to show an effect: one that comes before its statement is forgotten.
-constexpr std::chrono::milliseconds kAskAgain{50};
+constexpr std::chrono::milliseconds kAskAgainAfter{50};
 
 bool writable(int socket) noexcept {
   short seen = 0;
@@ -84,7 +84,7 @@ void SessionReset::ask_to_cancel(Session& session) noexcept {
   if (session.has(Flag::pinging)) return;
   if (!asked_to_cancel_) {
     asked_to_cancel_ = true;
-    session.ask_again_after_ = kAskAgain;
+    session.ask_again_after_ = kAskAgainAfter;
     session.target().begin_statement();
   } else if (!session.ask_again_.passed()) {
     return;

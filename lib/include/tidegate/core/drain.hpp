@@ -5,12 +5,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/gate.hpp>
+#include <tidegate/core/mutex.hpp>
 
 namespace tidegate::core {
 
@@ -58,27 +58,29 @@ class Drain {
         Sync::relax();
       }
     }
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     allowed_ = std::max(allowed_, allowed);
     while (!drained(allowed)) {
       const Deadline deadline = until();
-      const auto changed = [&, seen = pokes_] { return drained(allowed) || pokes_ != seen; };
+      const auto changed = [&, seen = pokes_]() TIDEGATE_REQUIRES(mutex_) {
+        return drained(allowed) || pokes_ != seen;
+      };
       if (deadline.is_never()) {
-        condition_.wait(lock, changed);
-      } else if (!condition_.wait_until(lock, deadline.at(), changed)) {
+        condition_.wait(lock.native(), changed);
+      } else if (!condition_.wait_until(lock.native(), deadline.at(), changed)) {
         return false;
       }
     }
     return true;
   }
   void poke() noexcept {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     ++pokes_;
     condition_.notify_all();
   }
   // An admission was taken back from a closed gate. Needs: a reference.
   void look() noexcept {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (drained(allowed_)) condition_.notify_all();
   }
 
@@ -107,10 +109,11 @@ class Drain {
  private:
   const Gate<Sync>* const gates_;
   const std::uint32_t count_;
-  typename Sync::Mutex mutex_;
+  Mutex<typename Sync::Mutex> mutex_;
   typename Sync::Condition condition_;
-  std::uint64_t pokes_ = 0;    // mutex_
-  std::uint32_t allowed_ = 0;  // mutex_: the most that anybody who waits is content with
+  std::uint64_t pokes_ TIDEGATE_GUARDED_BY(mutex_) = 0;
+  // The most that anybody who waits is content with.
+  std::uint32_t allowed_ TIDEGATE_GUARDED_BY(mutex_) = 0;
   typename Sync::template Atomic<std::uint64_t> refs_{1};
 };
 

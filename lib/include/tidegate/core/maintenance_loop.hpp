@@ -4,10 +4,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include <tidegate/base/export.hpp>
+#include <tidegate/core/mutex.hpp>
 
 namespace tidegate::core {
 
@@ -33,11 +33,11 @@ class TIDEGATE_API MaintenanceLoop {
 
   const std::chrono::nanoseconds period_;
   const std::function<bool()> pass_;
-  std::mutex mutex_;
+  Mutex<> mutex_;
   std::condition_variable wake_;
-  bool woken_ = false;
-  bool soon_ = false;
-  bool stopped_ = false;
+  bool woken_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  bool soon_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  bool stopped_ TIDEGATE_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <stop_token>
@@ -16,6 +15,7 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
+#include <tidegate/core/mutex.hpp>
 #include <tidegate/core/slot_pool.hpp>
 
 namespace tidegate::core {
@@ -179,45 +179,46 @@ class TIDEGATE_API Openers {
   };
   friend class Doing;
 
-  void start_worker();
-  void run(Worker& self) noexcept;
-  bool any_runs() const noexcept;
+  void start_worker() TIDEGATE_REQUIRES(mutex_);
+  void run(Worker& self) noexcept TIDEGATE_EXCLUDES(mutex_);
+  bool any_runs() const noexcept TIDEGATE_REQUIRES(mutex_);
   enum class Ended : std::uint8_t { opened, failed, given_up };
   Ended attempt(std::uint32_t slot, const std::stop_token& stop, Deadline deadline,
                 Worker* self) noexcept;
-  void end_hook_jobs() noexcept;
-  // The next four need mutex_.
-  std::optional<Overdue> refused() const noexcept;
-  Overdue overdue(const Worker& worker) const noexcept;
+  void end_hook_jobs() noexcept TIDEGATE_EXCLUDES(mutex_);
+  std::optional<Overdue> refused() const noexcept TIDEGATE_REQUIRES(mutex_);
+  Overdue overdue(const Worker& worker) const noexcept TIDEGATE_REQUIRES(mutex_);
   std::chrono::steady_clock::time_point end_attempt(const Attempt& attempt,
-                                                    OpenFailure failure) noexcept;
+                                                    OpenFailure failure) noexcept
+      TIDEGATE_REQUIRES(mutex_);
   std::chrono::steady_clock::time_point end_step(
-      std::chrono::steady_clock::time_point failed) noexcept;
-  Turn await_turn(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
-                  Deadline deadline) noexcept;
+      std::chrono::steady_clock::time_point failed) noexcept TIDEGATE_REQUIRES(mutex_);
+  Turn await_turn(Lock<>& lock, const std::stop_token& stop, Deadline deadline) noexcept
+      TIDEGATE_REQUIRES(mutex_);
 
   const OpenersConfig config_;
   OpenerClient& client_;
   std::stop_source stop_;
   std::stop_source stop_hook_jobs_;
   std::stop_source fired_;  // stopped from the beginning; made then, because the end cannot fail
-  mutable std::mutex mutex_;
-  // Guarded by mutex_.
+  mutable Mutex<> mutex_;
   std::condition_variable_any turn_;
-  std::vector<Worker> workers_;
-  std::condition_variable ended_;  // one of them did
-  std::shared_ptr<void> keep_;     // see detach()
-  bool stopped_ = false;
-  std::uint32_t opening_ = 0;
-  std::uint32_t hook_jobs_ = 0;
-  std::uint32_t detached_ = 0;  // threads of openings that were given up; not in opening_
-  bool probing_ = false;        // with failures: somebody makes the one attempt
-  Backoff backoff_;
-  std::uint32_t steps_ = 0;      // of the backoff so far
-  std::uint64_t forgotten_ = 0;  // calls of forget_failures()
-  std::minstd_rand random_;
+  std::vector<Worker> workers_ TIDEGATE_GUARDED_BY(mutex_);
+  std::condition_variable ended_;                           // one of them did
+  std::shared_ptr<void> keep_ TIDEGATE_GUARDED_BY(mutex_);  // see detach()
+  bool stopped_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  std::uint32_t opening_ TIDEGATE_GUARDED_BY(mutex_) = 0;
+  std::uint32_t hook_jobs_ TIDEGATE_GUARDED_BY(mutex_) = 0;
+  // Threads of openings that were given up; not in opening_.
+  std::uint32_t detached_ TIDEGATE_GUARDED_BY(mutex_) = 0;
+  // With failures: somebody makes the one attempt.
+  bool probing_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  Backoff backoff_ TIDEGATE_GUARDED_BY(mutex_);
+  std::uint32_t steps_ TIDEGATE_GUARDED_BY(mutex_) = 0;      // of the backoff so far
+  std::uint64_t forgotten_ TIDEGATE_GUARDED_BY(mutex_) = 0;  // calls of forget_failures()
+  std::minstd_rand random_ TIDEGATE_GUARDED_BY(mutex_);
 
-  std::mutex join_mutex_;  // of stop()
+  Mutex<> join_mutex_;  // of stop()
 };
 
 }  // namespace tidegate::core

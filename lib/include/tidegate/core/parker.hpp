@@ -4,10 +4,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <mutex>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
+#include <tidegate/core/mutex.hpp>
 
 namespace tidegate::core {
 
@@ -45,11 +45,11 @@ class FutexParker {
 class CondvarParker {
  public:
   std::uint32_t value() const noexcept {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     return word_;
   }
   bool decide(std::uint32_t value) noexcept {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (word_ != kUndecided) return false;
     word_ = value;
     decided_.notify_one();
@@ -57,20 +57,20 @@ class CondvarParker {
   }
   void wake() noexcept {}
   std::uint32_t park(Deadline deadline) noexcept {
-    std::unique_lock lock(mutex_);
-    const auto done = [this] { return word_ != kUndecided; };
+    Lock lock(mutex_);
+    const auto done = [this]() TIDEGATE_REQUIRES(mutex_) { return word_ != kUndecided; };
     if (deadline.is_never()) {
-      decided_.wait(lock, done);
+      decided_.wait(lock.native(), done);
     } else {
-      decided_.wait_until(lock, deadline.at(), done);
+      decided_.wait_until(lock.native(), deadline.at(), done);
     }
     return word_;
   }
 
  private:
-  mutable std::mutex mutex_;
+  mutable Mutex<> mutex_;
   std::condition_variable decided_;
-  std::uint32_t word_ = kUndecided;
+  std::uint32_t word_ TIDEGATE_GUARDED_BY(mutex_) = kUndecided;
 };
 
 }  // namespace tidegate::core

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <stop_token>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include <tidegate/base/expected.hpp>
+#include <tidegate/core/mutex.hpp>
 #include <tidegate/core/openers.hpp>
 #include <tidegate/core/slot_pool.hpp>
 
@@ -232,7 +232,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // stands in the way of openings, ends and hijacks. Any thread. Returns: f was called.
   template <class F>
   bool visit(std::uint32_t slot, F&& f) const {
-    std::lock_guard lock(visit_mutex_);
+    const Lock lock(visit_mutex_);
     const std::optional<T>& resource = resources_[slot];
     if (!resource) return false;
     std::forward<F>(f)(*resource, slots_.slot(slot));
@@ -285,7 +285,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::uint64_t suspicions() const noexcept { return suspicions_.load(std::memory_order_relaxed); }
   // The last failed creation, if none has succeeded since.
   std::optional<ErrorValue> last_failure() const {
-    std::lock_guard lock(failure_mutex_);
+    const Lock lock(failure_mutex_);
     return last_failure_;
   }
 
@@ -304,7 +304,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
   // The one way out; destroying may block, and comes after it.
   T take_out(std::uint32_t slot) noexcept {
-    std::lock_guard lock(visit_mutex_);
+    const Lock lock(visit_mutex_);
     T resource = std::move(*resources_[slot]);
     resources_[slot].reset();
     return resource;
@@ -342,7 +342,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
         const Tick now = Sync::now().time_since_epoch().count();
         const Tick expires = maker_.expires ? maker_.expires(now) : kNeverExpires;
         why_[slot] = Retired::shutdown;  // unless somebody gives another reason
-        std::lock_guard lock(visit_mutex_);
+        const Lock lock(visit_mutex_);
         resources_[slot].emplace(std::move(*made));  // from here on nothing throws
         slots_.slot(slot).born(now, expires);
       } else {
@@ -358,7 +358,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
                             : aborted                           ? OpenFailure::aborted
                             : failure->code() == Errc::rejected ? OpenFailure::rejected
                                                                 : OpenFailure::unavailable;
-    std::lock_guard lock(failure_mutex_);
+    const Lock lock(failure_mutex_);
     last_failure_ = std::move(failure);
     return how;
   }
@@ -387,7 +387,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     } catch (...) {
       failure = failure_at_hand();
     }
-    std::lock_guard lock(failure_mutex_);
+    const Lock lock(failure_mutex_);
     last_failure_ = std::move(failure);
   }
   void opened(std::uint32_t slot) noexcept override { slots_.opened(slot); }
@@ -423,9 +423,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::atomic<std::uint64_t> suspicions_{0};
 
   // Resources come and go under it, never leases: openings, ends, hijacks, and who visits.
-  mutable std::mutex visit_mutex_;
-  mutable std::mutex failure_mutex_;
-  std::optional<ErrorValue> last_failure_;
+  mutable Mutex<> visit_mutex_;
+  mutable Mutex<> failure_mutex_;
+  std::optional<ErrorValue> last_failure_ TIDEGATE_GUARDED_BY(failure_mutex_);
 };
 
 }  // namespace tidegate::core

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -17,6 +16,7 @@
 #include <tidegate/core/drain.hpp>
 #include <tidegate/core/gate.hpp>
 #include <tidegate/core/idle_queue.hpp>
+#include <tidegate/core/mutex.hpp>
 #include <tidegate/core/slot.hpp>
 #include <tidegate/core/slot_books.hpp>
 #include <tidegate/core/slot_state.hpp>
@@ -290,7 +290,10 @@ class SlotPool {
 
  private:
   using Node = WaitNode<Sync>;
-  using Mutex = typename Sync::Mutex;
+
+  // How many are in the list, and of which kind: two atomics, so no need of the mutex.
+  std::uint32_t waiting() const noexcept TIDEGATE_UNCHECKED { return waiters_.size(); }
+  std::uint32_t strict() const noexcept TIDEGATE_UNCHECKED { return waiters_.strict(); }
 
   bool look(std::uint32_t gate, std::uint32_t& slot) noexcept;
   bool scan(std::uint32_t& slot) noexcept;
@@ -299,36 +302,38 @@ class SlotPool {
   Found leave_with(std::uint32_t gate, Errc error, bool waited = false) noexcept;
 
   Found wait(std::uint32_t gate, Search& search) noexcept;
-  std::optional<Errc> may_wait(Search& search) noexcept;
-  std::uint32_t sleep(std::uint32_t gate, Node& node, Search& search,
-                      std::unique_lock<Mutex>& lock) noexcept;
+  std::optional<Errc> may_wait(Search& search) noexcept TIDEGATE_REQUIRES(mutex_);
+  std::uint32_t sleep(std::uint32_t gate, Node& node, Search& search) noexcept
+      TIDEGATE_RELEASES(mutex_);
   std::uint32_t park_in_doubt(Node& node, Search& search) noexcept;
-  std::uint32_t decide_and_unlink(Node& node, std::uint32_t word) noexcept;
-  void arm() noexcept;
-  void disarm() noexcept;
-  Errc timeout_reason(const Search& search) noexcept;
+  std::uint32_t decide_and_unlink(Node& node, std::uint32_t word) noexcept
+      TIDEGATE_EXCLUDES(mutex_);
+  void arm() noexcept TIDEGATE_REQUIRES(mutex_);
+  void disarm() noexcept TIDEGATE_REQUIRES(mutex_);
+  Errc timeout_reason(const Search& search) noexcept TIDEGATE_EXCLUDES(mutex_);
   template <class Is>
   bool all_leased(Is&& is) const noexcept;
   bool waits_for_its_own_calls() const noexcept;
   bool seems_to_wait_for_itself() const noexcept;
 
-  void release_slowly(Ticket ticket) noexcept;
-  bool grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
-  void make_available(std::uint32_t slot, SlotState from) noexcept;
+  void release_slowly(Ticket ticket) noexcept TIDEGATE_EXCLUDES(mutex_);
+  Node* grant(std::uint32_t slot) noexcept TIDEGATE_REQUIRES(mutex_);
+  void make_available(std::uint32_t slot, SlotState from) noexcept TIDEGATE_EXCLUDES(mutex_);
   void enqueue(std::uint32_t slot, std::uint32_t hint) noexcept;
-  void retire(std::uint32_t slot, SlotState from) noexcept;
-  void end_orphan(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept;
-  void shut_down(std::uint32_t slot, SlotState from) noexcept;
+  void retire(std::uint32_t slot, SlotState from) noexcept TIDEGATE_EXCLUDES(mutex_);
+  void end_orphan(std::uint32_t slot) noexcept TIDEGATE_EXCLUDES(mutex_);
+  void shut_down(std::uint32_t slot, SlotState from) noexcept TIDEGATE_EXCLUDES(mutex_);
   std::uint32_t sweep() noexcept;
   void leave(std::uint32_t gate) noexcept;
   void unref(std::uint64_t count) noexcept;
 
-  // Wait mutex: turns empty slots into opening ones as policy says; returns how many. The caller
+  // Turns empty slots into opening ones as policy says; returns how many. The caller
   // unlocks and then tells the owner.
   enum class For : std::uint8_t { all, waiters };
-  std::uint32_t plan_openings(For whom = For::all, std::uint32_t more_demand = 0) noexcept;
+  std::uint32_t plan_openings(For whom = For::all, std::uint32_t more_demand = 0) noexcept
+      TIDEGATE_REQUIRES(mutex_);
   std::uint32_t coming_back() const noexcept;
-  void tell_openings(std::uint32_t count) noexcept {
+  void tell_openings(std::uint32_t count) noexcept TIDEGATE_EXCLUDES(mutex_) {
     if (count > 0) owner_.on_open_wanted(count);
   }
 
@@ -346,17 +351,17 @@ class SlotPool {
   alignas(kCacheLine) SlotStates<Sync> states_;
   IdleQueue queue_;
 
-  // Guarded by the wait mutex.
-  alignas(kCacheLine) mutable Mutex mutex_;
-  WaitList<Sync> waiters_;
-  bool armed_ = false;   // `waiting` is set on all gates
-  bool closed_ = false;  // close() has been here
-  bool orphaned_ = false;
-  SlotBooks<Sync> books_;
-  std::uint32_t floor_ = 0;
-  bool keeps_floor_ = true;
-  OpenFailure last_failure_ = OpenFailure::none;
-  std::chrono::steady_clock::time_point next_attempt_{};
+  // The wait mutex, and what it guards.
+  alignas(kCacheLine) mutable Mutex<typename Sync::Mutex> mutex_;
+  WaitList<Sync> waiters_ TIDEGATE_GUARDED_BY(mutex_);
+  bool armed_ TIDEGATE_GUARDED_BY(mutex_) = false;   // `waiting` is set on all gates
+  bool closed_ TIDEGATE_GUARDED_BY(mutex_) = false;  // close() has been here
+  bool orphaned_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  SlotBooks<Sync> books_ TIDEGATE_GUARDED_BY(mutex_);
+  std::uint32_t floor_ TIDEGATE_GUARDED_BY(mutex_) = 0;
+  bool keeps_floor_ TIDEGATE_GUARDED_BY(mutex_) = true;
+  OpenFailure last_failure_ TIDEGATE_GUARDED_BY(mutex_) = OpenFailure::none;
+  std::chrono::steady_clock::time_point next_attempt_ TIDEGATE_GUARDED_BY(mutex_){};
 
   // Statistics of the slow path; relaxed: each is a number of its own.
   std::atomic<std::uint64_t> openings_{0};
@@ -365,7 +370,7 @@ class SlotPool {
   std::atomic<std::uint32_t> peak_waiting_{0};
 
   // Close.
-  Mutex sweep_mutex_;
+  Mutex<typename Sync::Mutex> sweep_mutex_;  // one closer at a time
   Drain<Sync> drain_;
 };
 

@@ -110,7 +110,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
   const bool first_turn = search.since == std::chrono::steady_clock::time_point{};
 
   Node node;
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (first_turn) {
     search.failures_before = failures();
     search.openings_before = openings();
@@ -146,7 +146,8 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     const std::stop_callback on_stop(search.stop, [&node]() noexcept {
       if (node.parker.decide(wait_word::kCanceled)) node.parker.wake();
     });
-    word = sleep(gate, node, search, lock);
+    lock.let_go();
+    word = sleep(gate, node, search);
   }
 
   if (wait_word::granted(word)) {
@@ -161,7 +162,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
   }
 }
 
-// Wait mutex. What refuses an acquire before it waits.
+// What refuses an acquire before it waits.
 template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   if (closed_) return Errc::closed;
@@ -176,8 +177,8 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   return std::nullopt;
 }
 
-// Sleeps until the node's word is decided, by others or by us; `lock` is held on entry, not on
-// return, and the node is out of the list by then.
+// Sleeps until the node's word is decided, by others or by us; the wait mutex is free then, and the
+// node out of the list.
 //
 // Why no wake-up is lost (I3). The waiter sets `waiting` on every gate, then reads all docks and
 // states; a releaser writes its slot's place, then does its read-modify-write on its gate. Both
@@ -189,8 +190,7 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
 // Everything else that frees a slot or capacity does so under the wait mutex (make_available,
 // retired, open_failed, forget), and so either finds the node or is seen by the scan.
 template <class Sync>
-std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& search,
-                                    std::unique_lock<Mutex>& lock) noexcept {
+std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& search) noexcept {
   const auto now = Sync::now();
   const policy::Window window{.window = limits_.barge_window,
                               .growing = books_.can_grow(),
@@ -198,18 +198,18 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
                               .oldest_wait = now - waiters_.oldest()->since};
   if (!search.resumed && policy::grants_window(window)) {
     // In the list, but not strict: releases pass by on the warm path unless somebody else insists.
-    lock.unlock();
+    mutex_.unlock();
     TIDEGATE_TEST_POINT("wait.in_window");
     const Deadline window_end(now + limits_.barge_window);
     const std::uint32_t word = node.parker.park(earlier(search.deadline, window_end));
     if (word != kUndecided) return decide_and_unlink(node, word);
-    lock.lock();
+    mutex_.lock();
   }
 
   // Strict from here. Marked before the mutex is let go, or a release between would pass us by.
   waiters_.mark_strict(node);
   if (!node.linked) {  // granted, closed or rejected while we took the mutex
-    lock.unlock();
+    mutex_.unlock();
     return node.parker.value();
   }
   if (!armed_) arm();
@@ -217,12 +217,12 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
   std::uint32_t slot = 0;
   if (take_any_dock(gate, slot) || scan(slot)) {
     waiters_.unlink(node);
-    lock.unlock();
+    mutex_.unlock();
     return wait_word::grant(slot);
   }
   const bool in_doubt = search.suspect != nullptr && seems_to_wait_for_itself();
   const std::uint32_t openings = plan_openings();
-  lock.unlock();
+  mutex_.unlock();
   tell_openings(openings);
   TIDEGATE_TEST_POINT("wait.before_park");
 
@@ -250,20 +250,20 @@ template <class Sync>
 std::uint32_t SlotPool<Sync>::decide_and_unlink(Node& node, std::uint32_t word) noexcept {
   if (word == wait_word::kTimedOut && !node.parker.decide(word)) word = node.parker.value();
   if (word == wait_word::kTimedOut || word == wait_word::kCanceled) {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     waiters_.unlink(node);
   }
   return word;
 }
 
-// Wait mutex. From here every release comes to the wait mutex.
+// From here every release comes to the wait mutex.
 template <class Sync>
 void SlotPool<Sync>::arm() noexcept {
   for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kWaiting);
   armed_ = true;
 }
 
-// Wait mutex, no strict waiter left. Cleared outside it, this could undo a newcomer's arm().
+// Needs: no strict waiter left. Cleared outside the wait mutex, this could undo a newcomer's arm().
 template <class Sync>
 void SlotPool<Sync>::disarm() noexcept {
   if (!armed_) return;
@@ -276,7 +276,7 @@ void SlotPool<Sync>::disarm() noexcept {
 // (I9).
 template <class Sync>
 Errc SlotPool<Sync>::timeout_reason(const Search& search) noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const bool all_failed = last_failure_ == OpenFailure::unavailable &&
                           openings() == search.openings_before &&
                           (failures() > search.failures_before || Sync::now() < next_attempt_);

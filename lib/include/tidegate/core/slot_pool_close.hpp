@@ -1,8 +1,6 @@
 // SlotPool's bodies, last part: the fence, the drain, and what outlives them.
 #pragma once
 
-#include <mutex>
-
 #include <tidegate/base/assert.hpp>
 #include <tidegate/base/test_point.hpp>
 #include <tidegate/core/slot_pool.hpp>
@@ -20,7 +18,7 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
   fence();
   TIDEGATE_TEST_POINT("close.fenced");
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     closed_ = true;
     while (Node* node = waiters_.decide_oldest(wait_word::kClosed)) {
       node->parker.wake();
@@ -37,7 +35,7 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
 // closer at a time, or one could return while another has a slot in hand that it has yet to retire.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::sweep() noexcept {
-  std::lock_guard lock(sweep_mutex_);
+  const Lock lock(sweep_mutex_);
   std::uint32_t count = 0;
   for (std::uint32_t slot = 0; take_any_dock(0, slot) || scan(slot); ++count) {
     TIDEGATE_TEST_POINT("close.sweeping");
@@ -57,7 +55,7 @@ bool SlotPool<Sync>::await_drained(const std::function<Deadline()>& until,
 template <class Sync>
 std::uint32_t SlotPool<Sync>::orphan_leases() noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     orphaned_ = true;  // from here whoever brings a slot back destroys its resource (finish_orphan)
   }
   return drain_.orphan([this](std::uint32_t g) { return gates_[g].set(gate_word::kOrphaned); });

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <mutex>
 #include <string>
 
 #include <tidegate/core/slot_pool.hpp>
@@ -41,14 +40,14 @@ PoolCounts SlotPool<Sync>::places() const noexcept {
   docked = std::min(docked, out);  // the two were not read in one instant
   counts.leased = out - docked;
   counts.idle += docked;
-  counts.waiting = waiters_.size();
+  counts.waiting = waiting();
   return counts;
 }
 
 template <class Sync>
 PoolCounts SlotPool<Sync>::counts() const noexcept {
   PoolCounts counts = places();
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   counts.waiting = waiters_.size();
   if (const Node* oldest = waiters_.oldest()) counts.oldest_wait = Sync::now() - oldest->since;
   return counts;
@@ -57,21 +56,21 @@ PoolCounts SlotPool<Sync>::counts() const noexcept {
 // Under the wait mutex no slot comes into or out of these three states, and each is looked at once.
 template <class Sync>
 typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const PoolCounts now = places();
   return {.by_state = now.idle + now.leased + now.checking, .by_books = books_.open()};
 }
 
 template <class Sync>
 bool SlotPool<Sync>::rejected_since(std::uint64_t failures_before) const noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return last_failure_ == OpenFailure::rejected &&
          (failures() > failures_before || Sync::now() < next_attempt_);
 }
 
 template <class Sync>
 std::uint32_t SlotPool<Sync>::retiring() const noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return books_.retiring();
 }
 
@@ -107,9 +106,8 @@ std::string SlotPool<Sync>::describe() const {
     }
     text += '\n';
   }
-  text += "waiters " + std::to_string(waiters_.size()) + ", of which strict " +
-          std::to_string(waiters_.strict()) + "; openings " + std::to_string(openings()) +
-          ", failed " + std::to_string(failures());
+  text += "waiters " + std::to_string(waiting()) + ", of which strict " + std::to_string(strict()) +
+          "; openings " + std::to_string(openings()) + ", failed " + std::to_string(failures());
   if (const std::uint64_t count = shut_down()) text += "; shut down " + std::to_string(count);
   text += '\n';
   return text;

@@ -1,7 +1,6 @@
 // SlotPool's bodies: what openers do, and who asks for openings.
 #pragma once
 
-#include <mutex>
 #include <optional>
 
 #include <tidegate/core/policy.hpp>
@@ -39,13 +38,13 @@ std::uint32_t SlotPool<Sync>::coming_back() const noexcept {
 
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::take_to_open() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return books_.take_to_open();
 }
 
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::reserve_to_open() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (closed_) return std::nullopt;
   return books_.begin_opening();
 }
@@ -69,7 +68,7 @@ void SlotPool<Sync>::opened(std::uint32_t slot) noexcept {
 template <class Sync>
 void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
                                  std::chrono::steady_clock::time_point next_attempt) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   // A verdict on what was tried before a reset() says nothing of now. The new generation comes
   // before clear_rejection(), and that before whoever waits with the reset behind him: of a
   // rejection that clear_rejection() did not find here, we see that it is outdated.
@@ -97,7 +96,7 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
 template <class Sync>
 void SlotPool<Sync>::grow_to(std::uint32_t floor) noexcept {
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (keeps_floor_) floor_ = floor;
   }
   grow();
@@ -105,7 +104,7 @@ void SlotPool<Sync>::grow_to(std::uint32_t floor) noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::grow() noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   const std::uint32_t openings = closed_ ? 0 : plan_openings();
   lock.unlock();
   tell_openings(openings);
@@ -113,14 +112,14 @@ void SlotPool<Sync>::grow() noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::end_floor() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   keeps_floor_ = false;
   floor_ = 0;
 }
 
 template <class Sync>
 void SlotPool<Sync>::clear_rejection() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   last_failure_ = OpenFailure::none;
 }
 

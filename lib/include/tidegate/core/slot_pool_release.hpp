@@ -1,7 +1,6 @@
 // SlotPool's bodies, second part: giving a slot back, and leaving.
 #pragma once
 
-#include <mutex>
 #include <utility>
 
 #include <tidegate/base/assert.hpp>
@@ -20,8 +19,12 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
       return leave(ticket.gate());
     }
     if (gate_word::waiting(word)) {
-      std::unique_lock lock(mutex_);
-      if (waiters_.strict() > 0 && grant(ticket.slot(), lock)) return leave(ticket.gate());
+      Lock lock(mutex_);
+      if (Node* const served = waiters_.strict() > 0 ? grant(ticket.slot()) : nullptr) {
+        lock.unlock();
+        served->parker.wake();  // the node may be gone: see Parker
+        return leave(ticket.gate());
+      }
       TIDEGATE_TEST_POINT("release.before_disarm");
       disarm();
     }
@@ -46,15 +49,12 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
   }
 }
 
-// Wait mutex. `slot` is out and ours: to the oldest waiter that still wants one. On true the mutex
-// is free again; the grant was published under it, so a waking waiter is in no list any more.
+// `slot` is out and ours: it goes to the oldest waiter that still wants one, which is to be woken
+// when the mutex is free; nullptr: there is none. The grant is published under the mutex, so a
+// waking waiter is in no list any more.
 template <class Sync>
-bool SlotPool<Sync>::grant(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
-  Node* const node = waiters_.decide_oldest(wait_word::grant(slot));
-  if (node == nullptr) return false;
-  lock.unlock();
-  node->parker.wake();  // the node may be gone: see Parker
-  return true;
+typename SlotPool<Sync>::Node* SlotPool<Sync>::grant(std::uint32_t slot) noexcept {
+  return waiters_.decide_oldest(wait_word::grant(slot));
 }
 
 template <class Sync>
@@ -73,7 +73,7 @@ void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
 // Walked by ResourcePoolClose.AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished.
 template <class Sync>
 void SlotPool<Sync>::make_available(std::uint32_t slot, SlotState from) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (from == SlotState::opening) {
     openings_.fetch_add(1, std::memory_order_relaxed);
     last_failure_ = OpenFailure::none;
@@ -86,7 +86,7 @@ void SlotPool<Sync>::make_available(std::uint32_t slot, SlotState from) noexcept
   if (!waiters_.empty()) {
     books_.hand_out(slot, from);
     from = SlotState::out;
-    served = waiters_.decide_oldest(wait_word::grant(slot));
+    served = grant(slot);
   }
   const bool must_enqueue = served == nullptr && books_.make_idle(slot, from);
   const std::uint32_t openings = plan_openings();  // for those who still wait, and the floor
@@ -100,19 +100,21 @@ template <class Sync>
 void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   TIDEGATE_DEBUG_ASSERT(I6, !slots_[slot].leased());
   slots_[slot].set_errand(Errand::none);
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   books_.begin_retiring(slot, from);
-  if (orphaned_) return end_orphan(slot, lock);
+  if (orphaned_) {
+    lock.unlock();
+    return end_orphan(slot);
+  }
   books_.want_end(slot);
   owner_.on_retire_wanted();
 }
 
 // `slot` is retiring, and nobody is there any more to take it: its end is on the calling thread.
 template <class Sync>
-void SlotPool<Sync>::end_orphan(std::uint32_t slot, std::unique_lock<Mutex>& lock) noexcept {
-  lock.unlock();
+void SlotPool<Sync>::end_orphan(std::uint32_t slot) noexcept {
   owner_.finish_orphan(slot);
-  lock.lock();
+  const Lock lock(mutex_);
   books_.end_retiring(slot);
 }
 
@@ -136,7 +138,7 @@ void SlotPool<Sync>::replace(Ticket ticket) noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::give_to_maintenance(Ticket ticket) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (closed_) {
     lock.unlock();
     shut_down(ticket.slot(), SlotState::out);
@@ -150,7 +152,7 @@ void SlotPool<Sync>::give_to_maintenance(Ticket ticket) noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::forget(Ticket ticket) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   books_.forget(ticket.slot());
   const std::uint32_t openings = closed_ ? 0 : plan_openings();
   lock.unlock();

@@ -1,7 +1,6 @@
 // SlotPool's bodies: what maintenance does with a slot.
 #pragma once
 
-#include <mutex>
 #include <optional>
 
 #include <tidegate/core/slot_pool.hpp>
@@ -18,7 +17,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::try_check_docked(std::uint32_t gate
 
 template <class Sync>
 void SlotPool<Sync>::want_check(std::uint32_t slot) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (orphaned_) {  // nobody will look
     lock.unlock();
     return shut_down(slot, SlotState::checking);
@@ -29,19 +28,19 @@ void SlotPool<Sync>::want_check(std::uint32_t slot) noexcept {
 
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::take_to_check() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return books_.take_to_check();
 }
 
 template <class Sync>
 void SlotPool<Sync>::want_hook_job(std::uint32_t slot) noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   books_.want_hook_job(slot);
 }
 
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::take_hook_job() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return books_.take_hook_job();
 }
 
@@ -57,21 +56,24 @@ void SlotPool<Sync>::retire_checked(std::uint32_t slot) noexcept {
 
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return books_.take_to_retire();
 }
 
 template <class Sync>
 void SlotPool<Sync>::retire_again(std::uint32_t slot) noexcept {
-  std::unique_lock lock(mutex_);
-  if (orphaned_) return end_orphan(slot, lock);
+  Lock lock(mutex_);
+  if (orphaned_) {
+    lock.unlock();
+    return end_orphan(slot);
+  }
   books_.want_end(slot);
   owner_.on_retire_wanted();
 }
 
 template <class Sync>
 void SlotPool<Sync>::retired(std::uint32_t slot) noexcept {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   books_.end_retiring(slot);
   const std::uint32_t openings = closed_ ? 0 : plan_openings();
   lock.unlock();

@@ -43,6 +43,7 @@ class WaitList {
   using Node = WaitNode<Sync>;
 
   bool empty() const noexcept { return head_ == nullptr; }
+  // These two by any thread; exact under the wait mutex.
   std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
   std::uint32_t strict() const noexcept { return strict_.load(std::memory_order_relaxed); }
   Node* oldest() const noexcept { return head_; }

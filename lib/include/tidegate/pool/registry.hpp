@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +11,7 @@
 #include <tidegate/base/export.hpp>
 #include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/pool.hpp>
@@ -51,11 +51,11 @@ class TIDEGATE_API PoolRegistry {
 
   bool inherited() const noexcept { return forks_ != detail::ForkHook::forks(); }
   void refuse_if_inherited(Location where) const;
-  const Entry* find(std::string_view name) const noexcept;
+  const Entry* find(std::string_view name) const noexcept TIDEGATE_REQUIRES(mutex_);
 
   const std::uint32_t forks_ = detail::ForkHook::forks();
-  mutable std::mutex mutex_;
-  std::vector<Entry> entries_;  // mutex_; in the order in which they were made
+  mutable detail::Mutex<> mutex_;
+  std::vector<Entry> entries_ TIDEGATE_GUARDED_BY(mutex_);  // in the order in which they were made
 };
 
 }  // namespace tidegate

@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/export.hpp>
+#include <tidegate/base/mutex.hpp>
 
 namespace tidegate::pq {
 
@@ -68,8 +68,8 @@ class TIDEGATE_API CancelGroup {
   std::shared_ptr<Canceller> used() noexcept;
 
   const std::shared_ptr<CancelBooks> books_;
-  std::mutex mutex_;
-  std::shared_ptr<Canceller> canceller_;  // mutex_
+  detail::Mutex<> mutex_;
+  std::shared_ptr<Canceller> canceller_ TIDEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace tidegate::pq

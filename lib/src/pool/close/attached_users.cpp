@@ -8,7 +8,7 @@ namespace tidegate {
 namespace detail {
 
 UserToken AttachedUsers::attach(std::string_view name, Location where) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   TIDEGATE_TEST_POINT("attach.locked");
   const std::uint64_t id = last_id_ + 1;
   users_.emplace(id, User{std::string(name), where});
@@ -18,12 +18,12 @@ UserToken AttachedUsers::attach(std::string_view name, Location where) {
 
 void AttachedUsers::detach(std::uint64_t id) noexcept {
   if (forks_ != ForkHook::forks()) return;
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   users_.erase(id);
 }
 
 std::vector<std::string> AttachedUsers::names() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   std::vector<std::string> names;
   for (const auto& [id, user] : users_) {
     names.push_back(user.name + (user.where.known() ? " (" + short_place(user.where) + ")" : ""));

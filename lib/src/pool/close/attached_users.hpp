@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pool/user_token.hpp>
 
 namespace tidegate::detail {
@@ -31,9 +31,9 @@ class AttachedUsers : public std::enable_shared_from_this<AttachedUsers> {
   };
 
   const std::uint32_t forks_ = ForkHook::forks();
-  mutable std::mutex mutex_;
-  std::map<std::uint64_t, User> users_;  // mutex_
-  std::uint64_t last_id_ = 0;            // mutex_
+  mutable Mutex<> mutex_;
+  std::map<std::uint64_t, User> users_ TIDEGATE_GUARDED_BY(mutex_);
+  std::uint64_t last_id_ TIDEGATE_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tidegate::detail

@@ -30,7 +30,7 @@ constexpr auto kGrace = 30ms;
 void Closing::enter(std::string_view phase, std::chrono::milliseconds Plan::* bound) {
   const std::vector<LeaseInfo> leases = leases_of(parts_.core);
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     auto closed = std::make_shared<ClosedReport>(*closed_);  // errors made so far share the old one
     closed->closer.phase = phase;
     const auto shown = static_cast<std::ptrdiff_t>(std::min(kHoldersShown, leases.size()));
@@ -46,7 +46,7 @@ void Closing::enter(std::string_view phase, std::chrono::milliseconds Plan::* bo
 }
 
 bool Closing::skips(std::chrono::milliseconds Plan::* bound) const {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return (plan_.*bound).count() == 0;
 }
 
@@ -119,7 +119,7 @@ bool Closing::drain() {
 
 // What the destructor's thread has used last, and nobody has given back in all that time.
 void Closing::end_of_patience() noexcept {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   drain_over_ = true;
   const std::int32_t thread = last_.load(std::memory_order_relaxed);
   if (thread != 0) leave_out(thread, Known::last_user);
@@ -277,7 +277,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   auto& core = parts_.core;
   Deadline end = until();
   {
-    std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (closed_->closer.phase == "drain") {
       if (hurry_.load(std::memory_order_relaxed)) end = Deadline(Clock::now());
       end = end + plan_.cancel + plan_.force;

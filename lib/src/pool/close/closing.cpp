@@ -40,7 +40,7 @@ CloseRecord Closing::record_of(std::string reason, Location where) const {
   return record;
 }
 
-// Needs mutex_. False: the record is somebody else's.
+// False: the record is somebody else's.
 bool Closing::publish(std::string reason, Location where) {
   if (closed_) return false;
   const bool requested = request_.load(std::memory_order_acquire) == Request::written;
@@ -63,14 +63,14 @@ bool Closing::publish(std::string reason, Location where) {
 }
 
 std::shared_ptr<const ClosedReport> Closing::closed() {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   publish({}, {});  // requested, and nobody has come to do it yet
   return closed_;
 }
 
 // ---- deadlines -------------------------------------------------------------------------------
 
-// Needs mutex_. What is set may make a phase shorter, never longer.
+// What is set may make a phase shorter, never longer.
 void Closing::shorten(const CloseOptions& options) {
   const auto shorter = [](std::chrono::milliseconds& bound, const auto& asked) {
     if (asked) bound = std::min(bound, *asked);
@@ -88,7 +88,7 @@ void Closing::shorten(const CloseOptions& options) {
   shorter(plan_.force, options.force);
 }
 
-// Needs mutex_. The leases of that thread, as far as they are its own, are not waited for.
+// The leases of that thread, as far as they are its own, are not waited for.
 void Closing::leave_out(std::int32_t thread, Known known) noexcept {
   last_.store(thread, std::memory_order_relaxed);
   own_known_.store(known, std::memory_order_relaxed);
@@ -99,7 +99,7 @@ void Closing::leave_out(std::int32_t thread, Known known) noexcept {
 // out may be somebody else's.
 bool Closing::has_less_to_leave_out(std::uint32_t own) noexcept {
   if (own == 0) return false;
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   leave_out(last_.load(std::memory_order_relaxed), own_known_.load(std::memory_order_relaxed));
   return own_.load(std::memory_order_relaxed) < own;
 }
@@ -125,7 +125,7 @@ Deadline Closing::until() const noexcept {
 // ---- the callers -----------------------------------------------------------------------------
 
 bool Closing::announce(std::string_view reason, Location where) {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   if (announced_ || closed_) return false;
   announced_ = record_of(std::string(reason), where);
   announced_->phase = "lame duck";
@@ -133,7 +133,7 @@ bool Closing::announce(std::string_view reason, Location where) {
 }
 
 bool Closing::runs_here() const {
-  std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return running_ && !report_ && runner_ == core::current_thread_id();
 }
 
@@ -158,7 +158,7 @@ class Closing::Turn {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
   ~Turn() {
-    const std::lock_guard lock(closing_.mutex_);
+    const Lock lock(closing_.mutex_);
     closing_.running_ = false;
     closing_.ended_.notify_all();
   }
@@ -171,7 +171,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
                          const std::weak_ptr<void>& keep, Caller caller) {
   const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
   {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     if (report_) return *report_;
     if (!publish(options.reason, where) && caller != Caller::pool) {
       later_.push_back(record_of(options.reason, where));
@@ -185,7 +185,8 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
       lock.unlock();
       parts_.core.slots().poke_drain();
       lock.lock();
-      ended_.wait(lock, [this] { return report_.has_value() || !running_; });
+      ended_.wait(lock.native(),
+                  [this]() TIDEGATE_REQUIRES(mutex_) { return report_.has_value() || !running_; });
       if (report_) return *report_;
     }
     running_ = true;
@@ -199,9 +200,12 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
   result_ = {};  // of a run that failed
   left_.clear();
   noted_.clear();
-  result_.closer = closed_->closer;
-  result_.announced = announced_;  // there is none to come once the record is published
-  result_.still_attached = *closed_->attached;
+  {
+    const Lock lock(mutex_);
+    result_.closer = closed_->closer;
+    result_.announced = announced_;  // there is none to come once the record is published
+    result_.still_attached = *closed_->attached;
+  }
   began_ = Clock::now();
   where_ = where;
   if (!drain() && !cancel()) force();
@@ -228,7 +232,7 @@ void Closing::end_without_report(const std::shared_ptr<void>& keep) noexcept {
 }
 
 CloseReport Closing::finish() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   const bool orphaned = result_.outcome == Outcome::orphaned;
   // A new object: errors made so far share the old one.
   auto ended = std::make_shared<ClosedReport>(*closed_);
@@ -238,12 +242,13 @@ CloseReport Closing::finish() {
   result_.closer.phase = closed_->closer.phase;
   result_.later_callers = std::move(later_);
   result_.total = Clock::now() - began_;
-  report_ = std::move(result_);
+  // It stays as it is from here on.
+  const CloseReport& report = report_.emplace(std::move(result_));
   ended_.notify_all();
   lock.unlock();
-  // It stays as it is from here on. Told before it is copied, which takes memory: nobody else will.
-  tell(parts_.config.observer, [this](Observer& o) { o.closed(*report_); });
-  return *report_;
+  // Told before it is copied, which takes memory: nobody else will.
+  tell(parts_.config.observer, [&report](Observer& o) { o.closed(report); });
+  return report;
 }
 
 }  // namespace tidegate::detail

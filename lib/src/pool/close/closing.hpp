@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <tidegate/base/deadline.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/closed_error.hpp>
 #include <tidegate/pool/config.hpp>
@@ -100,10 +100,10 @@ class Closing {
   class Turn;
   CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep,
                   Caller caller);
-  bool publish(std::string reason, Location where);
+  bool publish(std::string reason, Location where) TIDEGATE_REQUIRES(mutex_);
   CloseRecord record_of(std::string reason, Location where) const;
-  void shorten(const CloseOptions& options);
-  void leave_out(std::int32_t thread, Known known) noexcept;
+  void shorten(const CloseOptions& options) TIDEGATE_REQUIRES(mutex_);
+  void leave_out(std::int32_t thread, Known known) noexcept TIDEGATE_REQUIRES(mutex_);
   bool is_left_out(std::uint32_t slot) const noexcept;
   bool has_less_to_leave_out(std::uint32_t own) noexcept;
   void hurry() noexcept;
@@ -146,16 +146,16 @@ class Closing {
   std::atomic<bool> draining_{false};
   std::atomic<bool> takes_the_last_{false};  // relaxed: without it maintenance is only woken
 
-  mutable std::mutex mutex_;
+  mutable Mutex<> mutex_;
   std::condition_variable ended_;
-  std::shared_ptr<ClosedReport> closed_;    // mutex_; null = open
-  bool running_ = false;                    // mutex_
-  std::int32_t runner_ = 0;                 // mutex_; the thread, while running_
-  Plan plan_{};                             // mutex_
-  std::vector<CloseRecord> later_{};        // mutex_
-  std::optional<CloseReport> report_{};     // mutex_; set = close has ended
-  std::optional<CloseRecord> announced_{};  // mutex_
-  bool drain_over_ = false;                 // mutex_; of the run under way
+  std::shared_ptr<ClosedReport> closed_ TIDEGATE_GUARDED_BY(mutex_);  // null = open
+  bool running_ TIDEGATE_GUARDED_BY(mutex_) = false;
+  std::int32_t runner_ TIDEGATE_GUARDED_BY(mutex_) = 0;  // the thread, while running_
+  Plan plan_ TIDEGATE_GUARDED_BY(mutex_){};
+  std::vector<CloseRecord> later_ TIDEGATE_GUARDED_BY(mutex_){};
+  std::optional<CloseReport> report_ TIDEGATE_GUARDED_BY(mutex_){};  // set = close has ended
+  std::optional<CloseRecord> announced_ TIDEGATE_GUARDED_BY(mutex_){};
+  bool drain_over_ TIDEGATE_GUARDED_BY(mutex_) = false;  // of the run under way
 
   // The destructor's thread; how many leases of it are not waited for, and which. Relaxed:
   // poke_drain() carries them.

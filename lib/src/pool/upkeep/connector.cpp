@@ -12,9 +12,9 @@
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
 #include "pool/pool_impl.hpp"
+#include "pool/upkeep/termination.hpp"
 #include "pq/connect/dropped_parameters.hpp"
 #include "pq/pool_access.hpp"
-#include "pool/upkeep/termination.hpp"
 
 namespace tidegate::detail {
 namespace {

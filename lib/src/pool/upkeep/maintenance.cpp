@@ -88,11 +88,12 @@ void Maintenance::suspect() noexcept {
 }
 
 void Maintenance::await_pass(Deadline deadline) noexcept {
-  std::unique_lock lock(pass_mutex_);
+  Lock lock(pass_mutex_);
   const std::uint64_t seen = passes_;
   ++awaiting_pass_;
   const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread makes none
-  passed_.wait_until(lock, until.at(), [&] { return passes_ != seen; });
+  passed_.wait_until(lock.native(), until.at(),
+                     [&]() TIDEGATE_REQUIRES(pass_mutex_) { return passes_ != seen; });
   --awaiting_pass_;
 }
 
@@ -110,8 +111,9 @@ void Maintenance::stop_soon(Deadline deadline) noexcept {
 
 bool Maintenance::stop(Deadline deadline, Deadline give_up) noexcept {
   stop_soon(deadline);
-  std::unique_lock lock(pass_mutex_);
-  return passed_.wait_until(lock, give_up.at(), [this] { return ended_; });
+  Lock lock(pass_mutex_);
+  return passed_.wait_until(lock.native(), give_up.at(),
+                            [this]() TIDEGATE_REQUIRES(pass_mutex_) { return ended_; });
 }
 
 void Maintenance::join() noexcept {
@@ -125,7 +127,7 @@ void Maintenance::join() noexcept {
 }
 
 void Maintenance::detach(std::shared_ptr<void> keep) noexcept {
-  std::lock_guard lock(pass_mutex_);
+  const Lock lock(pass_mutex_);
   if (!thread_.joinable()) return;
   if (!ended_) keep_ = std::move(keep);
   thread_.detach();
@@ -141,7 +143,7 @@ void Maintenance::run() noexcept {
     const InHook scope(pool_);  // an observer that closes the pool here would wait for itself
     loop();
   }
-  std::lock_guard lock(pass_mutex_);
+  const Lock lock(pass_mutex_);
   ended_ = true;
   passed_.notify_all();
   keep = std::move(keep_);
@@ -182,7 +184,7 @@ void Maintenance::loop() noexcept {
       go_on_with_round();
     }
     {
-      std::lock_guard lock(pass_mutex_);
+      const Lock lock(pass_mutex_);
       ++passes_;
       if (awaiting_pass_ > 0) passed_.notify_all();
     }

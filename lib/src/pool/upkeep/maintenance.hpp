@@ -9,18 +9,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
-#include "pool/upkeep/leak_watch.hpp"
 #include "pool/pooled_connection.hpp"
-#include "pq/forked_descriptors.hpp"
+#include "pool/upkeep/leak_watch.hpp"
 #include "pool/upkeep/resets.hpp"
 #include "pool/upkeep/termination.hpp"
+#include "pq/forked_descriptors.hpp"
 
 namespace tidegate::detail {
 
@@ -176,12 +176,12 @@ class Maintenance {
   std::atomic<std::uint64_t> abandoned_{0};
   std::atomic<std::uint64_t> role_changes_{0};
   std::atomic<std::uint32_t> peak_{0};
-  std::mutex pass_mutex_;
+  Mutex<> pass_mutex_;
   std::condition_variable passed_;
-  std::uint64_t passes_ = 0;         // pass_mutex_
-  std::uint32_t awaiting_pass_ = 0;  // pass_mutex_
-  bool ended_ = false;               // pass_mutex_
-  std::shared_ptr<void> keep_;       // pass_mutex_; see detach()
+  std::uint64_t passes_ TIDEGATE_GUARDED_BY(pass_mutex_) = 0;
+  std::uint32_t awaiting_pass_ TIDEGATE_GUARDED_BY(pass_mutex_) = 0;
+  bool ended_ TIDEGATE_GUARDED_BY(pass_mutex_) = false;
+  std::shared_ptr<void> keep_ TIDEGATE_GUARDED_BY(pass_mutex_);  // see detach()
   std::thread thread_;
 };
 

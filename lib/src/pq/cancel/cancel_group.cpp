@@ -37,7 +37,7 @@ std::uint64_t CancelGroup::stuck() const noexcept {
 
 // Null: no request was ever made.
 std::shared_ptr<Canceller> CancelGroup::used() noexcept {
-  const std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   return canceller_;
 }
 
@@ -51,7 +51,7 @@ std::vector<CancelGroup::Hanging> CancelGroup::hanging(Deadline deadline) {
 }
 
 Canceller& CancelGroup::canceller() {
-  const std::lock_guard lock(mutex_);
+  const detail::Lock lock(mutex_);
   if (!canceller_) canceller_ = Canceller::shared();
   return *canceller_;
 }

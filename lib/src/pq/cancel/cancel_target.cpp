@@ -54,7 +54,7 @@ CancelTarget::Reached CancelTarget::reached() const noexcept {
 
 std::shared_ptr<CancelServer> CancelServer::at(const std::shared_ptr<CancelBooks>& books,
                                                std::string address) {
-  const std::lock_guard lock(books->mutex);
+  const detail::Lock lock(books->mutex);
   std::erase_if(books->servers, [](const auto& server) { return server.expired(); });
   for (const auto& server : books->servers) {
     if (auto known = server.lock(); known && known->address == address) return known;

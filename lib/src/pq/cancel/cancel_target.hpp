@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pq/session_state.hpp>
 
 #include "pq/cancel/cancel_call.hpp"
@@ -34,8 +34,8 @@ struct CancelBooks {
   std::atomic<std::uint64_t> stuck{0};
   // When the requests of the last second were begun. The canceller's mutex.
   std::deque<std::chrono::steady_clock::time_point> recent{};
-  std::mutex mutex{};
-  std::vector<std::weak_ptr<CancelServer>> servers{};  // mutex
+  detail::Mutex<> mutex{};
+  std::vector<std::weak_ptr<CancelServer>> servers TIDEGATE_GUARDED_BY(mutex){};
 };
 
 // A server as one group sees it; its sessions share it.

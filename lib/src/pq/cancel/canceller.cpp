@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <mutex>
 #include <new>
 #include <thread>
 #include <utility>
 
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/base/thread.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
@@ -52,24 +52,25 @@ struct Canceller::State {
 
   const MakeCall make;
   const std::chrono::milliseconds bound;
-  std::mutex mutex;
+  detail::Mutex<> mutex;
   std::condition_variable done;  // a request has ended, or the thread
-  // mutex
-  std::deque<std::shared_ptr<CancelTarget>> queue{};
-  std::deque<Flight> flights{};  // changed by the thread only, which may read it without the mutex
-  FileDescriptor wake{};         // an eventfd: a request has come, or the end
-  std::thread thread{};
-  long thread_id = 0;
-  Deadline termination{};  // when it is stopping: until then
-  bool stopping = false;
-  bool ended = false;
+  std::deque<std::shared_ptr<CancelTarget>> queue TIDEGATE_GUARDED_BY(mutex){};
+  // The mutex; changed by the thread only, which may read it without.
+  std::deque<Flight> flights{};
+  // An eventfd: a request has come, or the end. The mutex, until the thread runs; fixed then.
+  FileDescriptor wake{};
+  std::thread thread TIDEGATE_GUARDED_BY(mutex){};
+  long thread_id TIDEGATE_GUARDED_BY(mutex) = 0;
+  Deadline termination TIDEGATE_GUARDED_BY(mutex){};  // when it is stopping: until then
+  bool stopping TIDEGATE_GUARDED_BY(mutex) = false;
+  bool ended TIDEGATE_GUARDED_BY(mutex) = false;
 
   void ring() const noexcept {
     if (wake) ::eventfd_write(wake.get(), 1);
   }
   // visit(Flight&) for each that is of the group.
   template <class Visit>
-  void for_each_flight(const CancelBooks& books, Visit&& visit) {
+  void for_each_flight(const CancelBooks& books, Visit&& visit) TIDEGATE_REQUIRES(mutex) {
     for (Flight& flight : flights) {
       if (&flight.target->books() == &books && !flight.forgotten) visit(flight);
     }
@@ -79,7 +80,7 @@ struct Canceller::State {
   }
   // The requests begin for which there is room and which their group's rate allows, the oldest
   // first; gives when another one will be allowed.
-  Deadline launch() noexcept {
+  Deadline launch() noexcept TIDEGATE_REQUIRES(mutex) {
     const auto now = Clock::now();
     Deadline next = Deadline::never();
     for (auto it = queue.begin(); it != queue.end();) {
@@ -103,7 +104,8 @@ struct Canceller::State {
                        [&](const auto& other) { return other.target.get() == &target; });
   }
   // False: there is no memory. One that is not in the books is not sent.
-  bool launch(const std::shared_ptr<CancelTarget>& target, Clock::time_point now) noexcept {
+  bool launch(const std::shared_ptr<CancelTarget>& target, Clock::time_point now) noexcept
+      TIDEGATE_REQUIRES(mutex) {
     try {
       flights.push_back({.target = target, .since = now});
     } catch (const std::bad_alloc&) {
@@ -131,7 +133,7 @@ class Canceller::Loop {
   explicit Loop(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
 
   void run() noexcept {
-    std::unique_lock lock(state_->mutex);
+    detail::Lock lock(state_->mutex);
     state_->thread_id = ::gettid();
     for (;;) {
       Deadline next = state_->launch();
@@ -266,8 +268,8 @@ std::shared_ptr<Canceller> Canceller::shared() {
   // Never destroyed: pools of static lifetime may end after this file's statics would.
   struct Process {
     Process* parents = nullptr;
-    std::mutex mutex{};
-    std::weak_ptr<Canceller> current{};
+    detail::Mutex<> mutex{};
+    std::weak_ptr<Canceller> current TIDEGATE_GUARDED_BY(mutex){};
   };
   static auto* process = new Process;
   // The thread of the parent's canceller is not in a child, nor is who had locked the mutex: what
@@ -275,7 +277,7 @@ std::shared_ptr<Canceller> Canceller::shared() {
   static const auto* const anew = new detail::ForkHook(
       [](void*) noexcept { process = new Process{.parents = process}; }, nullptr);
   static_cast<void>(anew);
-  const std::lock_guard lock(process->mutex);
+  const detail::Lock lock(process->mutex);
   auto canceller = process->current.lock();
   if (!canceller) {
     canceller =
@@ -296,7 +298,7 @@ Canceller::~Canceller() {
   }
   std::thread ended;
   {
-    std::unique_lock lock(state_->mutex);
+    detail::Lock lock(state_->mutex);
     state_->stopping = true;
     state_->termination = Deadline(kTermination);
     for (const auto& target : state_->queue) target->word_.fetch_and(~CancelTarget::kQueued);
@@ -305,14 +307,15 @@ Canceller::~Canceller() {
     if (!state_->thread.joinable()) return;
     // Only libpq could keep it longer (LibpqCall).
     const bool in_time =
-        state_->done.wait_for(lock, kTermination + kStuck, [this] { return state_->ended; });
+        state_->done.wait_for(lock.native(), kTermination + kStuck,
+                              [this]() TIDEGATE_REQUIRES(state_->mutex) { return state_->ended; });
     in_time ? static_cast<void>(ended = std::move(state_->thread)) : state_->thread.detach();
   }
   if (ended.joinable()) ended.join();
 }
 
 Canceller::Asked Canceller::request(const std::shared_ptr<CancelTarget>& target) noexcept {
-  const std::lock_guard lock(state_->mutex);
+  const detail::Lock lock(state_->mutex);
   std::uint32_t word = target->word_.load();
   do {
     if ((word & CancelTarget::kRunning) == 0) return Asked::idle;
@@ -338,7 +341,7 @@ Canceller::Asked Canceller::request(const std::shared_ptr<CancelTarget>& target)
 }
 
 void Canceller::withdraw(const CancelTarget& target) noexcept {
-  const std::lock_guard lock(state_->mutex);
+  const detail::Lock lock(state_->mutex);
   const auto found = std::find_if(state_->queue.begin(), state_->queue.end(),
                                   [&](const auto& queued) { return queued.get() == &target; });
   if (found == state_->queue.end()) return;
@@ -348,7 +351,7 @@ void Canceller::withdraw(const CancelTarget& target) noexcept {
 
 // With the mutex, so that none ends meanwhile.
 void Canceller::forget(CancelTarget& target) noexcept {
-  const std::lock_guard lock(state_->mutex);
+  const detail::Lock lock(state_->mutex);
   for (Flight& flight : state_->flights) {
     if (flight.target.get() == &target) flight.forgotten = true;
   }
@@ -357,11 +360,11 @@ void Canceller::forget(CancelTarget& target) noexcept {
 }
 
 bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
-  std::unique_lock lock(state_->mutex);
+  detail::Lock lock(state_->mutex);
   const auto over = [&] { return target.trace() != CancelTrace::pending; };
   if (deadline.is_never()) {
-    state_->done.wait(lock, over);
-  } else if (!state_->done.wait_until(lock, deadline.at(), over)) {
+    state_->done.wait(lock.native(), over);
+  } else if (!state_->done.wait_until(lock.native(), deadline.at(), over)) {
     const bool sending = (target.word_.load() & CancelTarget::kSending) != 0;
     // One that had its effect is forgotten, and no fault of the server's.
     if (sending && !target.used_up()) State::count_stuck(target);
@@ -371,7 +374,7 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
 }
 
 void Canceller::give_up(const CancelBooks& books) noexcept {
-  const std::lock_guard lock(state_->mutex);
+  const detail::Lock lock(state_->mutex);
   state_->for_each_flight(books, [](const Flight& flight) {
     const bool runs = (flight.target->word_.load() & CancelTarget::kRunning) != 0;
     if (runs) State::count_stuck(*flight.target);
@@ -380,16 +383,17 @@ void Canceller::give_up(const CancelBooks& books) noexcept {
 
 std::vector<CancelGroup::Hanging> Canceller::hanging(const CancelBooks& books, Deadline deadline) {
   std::vector<CancelGroup::Hanging> requests;
-  const auto none_hangs = [&] {
+  const auto none_hangs = [&]() TIDEGATE_REQUIRES(state_->mutex) {
     requests.clear();
+    const long thread_id = state_->thread_id;
     state_->for_each_flight(books, [&](const Flight& flight) {
       if (!flight.target->overdue_) return;
-      requests.push_back({.since = flight.since, .thread_id = state_->thread_id});
+      requests.push_back({.since = flight.since, .thread_id = thread_id});
     });
     return requests.empty();
   };
-  std::unique_lock lock(state_->mutex);
-  state_->done.wait_until(lock, deadline.at(), none_hangs);
+  detail::Lock lock(state_->mutex);
+  state_->done.wait_until(lock.native(), deadline.at(), none_hangs);
   return requests;
 }
 

@@ -17,8 +17,8 @@
 #include "pq/cancel/cancel_key.hpp"
 #include "pq/connect/listener_check.hpp"
 #include "pq/connect/server_text.hpp"
-#include "pq/session.hpp"
 #include "pq/connect/session_attrs.hpp"
+#include "pq/session.hpp"
 #include "pq/wait.hpp"
 
 namespace tidegate::pq {

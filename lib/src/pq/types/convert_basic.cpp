@@ -10,9 +10,9 @@
 
 #include <tidegate/pq/convert.hpp>
 
+#include "pq/result.hpp"
 #include "pq/types/binary.hpp"
 #include "pq/types/oids.hpp"
-#include "pq/result.hpp"
 
 namespace tidegate::pq {
 namespace {

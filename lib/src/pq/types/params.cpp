@@ -9,9 +9,9 @@
 
 #include <tidegate/base/error.hpp>
 
+#include "pq/throw_usage.hpp"
 #include "pq/types/binary.hpp"
 #include "pq/types/oids.hpp"
-#include "pq/throw_usage.hpp"
 
 namespace tidegate {
 namespace {
