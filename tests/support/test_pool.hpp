@@ -132,6 +132,8 @@ class TestPool : private core::SlotOwner {
     return finished_orphans_;
   }
   int freed() const { return freed_; }
+  // From here on what comes to its end has a hook job before.
+  void end_with_hooks() { hooks_ = true; }
 
   // With barge_window 0 these waiters have looked at everything and asked for what they need: they
   // hold the wait mutex until they park.
@@ -166,6 +168,7 @@ class TestPool : private core::SlotOwner {
     opens_wanted_ += static_cast<int>(count);
   }
   void on_retire_wanted() noexcept override { ++retires_wanted_; }
+  bool ends_with_hook(std::uint32_t) noexcept override { return hooks_; }
   void finish_orphan(std::uint32_t slot) noexcept override {
     ++lives_[slot].ended;
     std::lock_guard lock(mutex_);
@@ -181,6 +184,7 @@ class TestPool : private core::SlotOwner {
   std::atomic<int> opens_wanted_{0};
   std::atomic<int> retires_wanted_{0};
   std::atomic<int> freed_{0};
+  std::atomic<bool> hooks_{false};
   mutable std::mutex mutex_;
   std::vector<std::pair<std::uint32_t, std::thread::id>> finished_orphans_;
   bool let_go_ = false;

@@ -81,7 +81,7 @@ void PoolImpl::run_hook_job(std::uint32_t slot, const std::stop_token& stop) noe
   Connection& connection = core_->resource(slot).connection;
   if (slots.state(slot) == core::SlotState::retiring) {
     if (!stop.stop_requested()) before_close(connection, stop);
-    return slots.retire_again(slot);
+    return slots.end_hooked(slot);
   }
   if (after_release(connection, stop) && core_->fresh(slot)) return slots.put_back(slot);
   core_->count_retired(slot, slots.closed()        ? Retired::shutdown

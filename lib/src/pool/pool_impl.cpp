@@ -15,6 +15,7 @@
 #include "pool/hook_scope.hpp"
 #include "pool/upkeep/connector.hpp"
 #include "pq/forked_descriptors.hpp"
+#include "pq/pool_access.hpp"
 
 namespace tidegate::core {
 template class ResourceCore<tidegate::detail::PooledConnection, StdSync>;
@@ -49,6 +50,12 @@ std::uint32_t max_detached(const PoolConfig& config) {
 std::uint32_t hook_threads(const PoolConfig& config) {
   const bool any = config.hooks.after_release || config.hooks.before_close;
   return any ? config.effective_max_connecting() : 0;
+}
+
+// before_close gets what still works.
+std::function<bool(PooledConnection&)> last_hook(const PoolConfig& config) {
+  if (!config.hooks.before_close) return {};
+  return [](PooledConnection& pooled) { return pq::PoolAccess(pooled.connection).usable(); };
 }
 
 }  // namespace
@@ -92,6 +99,7 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
            .no_thread = [this] { maintenance_.no_thread(); },
            // Called for late leases, too: it must not refer to the pool.
            .destroy = [](PooledConnection&& connection) { end_now(connection); },
+           .ends_with_hook = last_hook(config_),
            .hook_job = [this](std::uint32_t slot,
                               const std::stop_token& stop) { run_hook_job(slot, stop); },
            .overdue = std::bind_front(&Connector::overdue, connector_),

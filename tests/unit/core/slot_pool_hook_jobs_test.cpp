@@ -102,11 +102,44 @@ TEST(SlotPoolHookJobs, AHookJobIsTakenOnceAndItsSlotGoesOnToRetirement) {
   const auto slot = pool->take_to_retire();
   ASSERT_TRUE(slot);
   pool->want_hook_job(*slot);
+  EXPECT_EQ(pool->hook_jobs(), 1u);
   EXPECT_EQ(pool->take_hook_job(), slot);
+  EXPECT_EQ(pool->hook_jobs(), 0u);
   EXPECT_FALSE(pool->take_hook_job());
   EXPECT_FALSE(pool->take_to_retire());
-  pool->retire_again(*slot);
+  pool->end_hooked(*slot);
   EXPECT_EQ(pool.retire_all(), std::vector{*slot});
+}
+
+// It goes to its hook at once, and to maintenance, which ends it, only after that. It used to go to
+// maintenance first, to be sent on to the hook, and back.
+TEST(SlotPoolHookJobs, WhatEndsWithAHookMakesOneTrip) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  pool.end_with_hooks();
+  const Ticket held = pool.take();
+  pool->discard(held);
+  EXPECT_EQ(pool.retires_wanted(), 1) << "maintenance finds an opener for it";
+  EXPECT_FALSE(pool->take_to_retire());
+  EXPECT_NE(pool->describe().find("retiring, before_close"), std::string::npos) << pool->describe();
+  EXPECT_EQ(pool->take_hook_job(), held.slot());
+  pool->end_hooked(held.slot());
+  EXPECT_EQ(pool.retires_wanted(), 2);
+  EXPECT_EQ(pool.retire_all(), std::vector{held.slot()});
+}
+
+// An orphaned lease ends on the thread that brings it back, where no hook may run.
+TEST(SlotPoolHookJobs, AnOrphanEndsWithoutItsHook) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  pool.end_with_hooks();
+  const Ticket held = pool.take();
+  pool->close();
+  pool->orphan_leases();
+  pool.let_go();
+  pool->discard(held);
+  EXPECT_EQ(pool.finished_late().size(), 1u);
+  EXPECT_EQ(pool.freed(), 1);
 }
 
 // Why a slot is in `checking` or `retiring` is seen without a lock.

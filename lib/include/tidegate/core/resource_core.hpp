@@ -65,6 +65,9 @@ struct ResourceMaker {
   // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
   // field reads only. Unset: it may.
   std::function<std::optional<Retired>(T&)> unfit{};
+  // Does a resource that is to be ended get a hook job before? Whoever hears of it by retire_wanted
+  // calls start_hook_jobs(). Any thread, under the wait mutex: field reads only. Unset: none.
+  std::function<bool(T&)> ends_with_hook{};
   // What a slot in `checking` or `retiring` that was given to want_hook_job() needs; moves it on.
   // On openers, and may block until the stop fires: then at once, without what it was to do.
   std::function<void(std::uint32_t slot, const std::stop_token&)> hook_job{};
@@ -227,6 +230,10 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.want_hook_job(slot);
     openers_.want_hook_job();
   }
+  // Finds openers for hook jobs that retire() has left (ResourceMaker::ends_with_hook).
+  void start_hook_jobs() noexcept {
+    for (std::uint32_t count = slots_.hook_jobs(); count > 0; --count) openers_.want_hook_job();
+  }
   // Calls f(const T&, const Slot&) if a resource is in the slot, whoever owns that; it stays there
   // until f returns. f keeps to what of T is for any thread, and neither waits nor calls back: it
   // stands in the way of openings, ends and hijacks. Any thread. Returns: f was called.
@@ -314,6 +321,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   void on_open_wanted(std::uint32_t count) noexcept override { openers_.want(count); }
   void on_retire_wanted() noexcept override {
     if (maker_.retire_wanted) maker_.retire_wanted();
+  }
+  bool ends_with_hook(std::uint32_t slot) noexcept override {
+    return maker_.ends_with_hook && maker_.ends_with_hook(*resources_[slot]);
   }
   void finish_orphan(std::uint32_t slot) noexcept override { end_resource(slot); }
   void free_core() noexcept override {

@@ -40,6 +40,7 @@ class SlotBooks {
   std::uint32_t empty() const noexcept { return list(List::empty).size; }
   std::uint32_t opening() const noexcept { return opening_; }    // taken by somebody or not
   std::uint32_t retiring() const noexcept { return retiring_; }  // the same
+  std::uint32_t hook_jobs() const noexcept { return list(List::hook_jobs).size; }
   // With a resource, and not on the way to its end: idle, out or checking.
   std::uint32_t open() const noexcept { return states_.size() - empty() - opening_ - retiring_; }
   // A resource may still come from an opening.

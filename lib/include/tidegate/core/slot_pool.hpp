@@ -80,6 +80,9 @@ class SlotOwner {
   // wait mutex (so that none comes after orphan_leases()): must neither block, nor allocate, nor
   // call back.
   virtual void on_retire_wanted() noexcept = 0;
+  // `slot` has come into `retiring`: is a hook job due before its end? It comes out of
+  // take_hook_job() then, and not yet out of take_to_retire(). Under the wait mutex, as above.
+  virtual bool ends_with_hook(std::uint32_t) noexcept { return false; }
   // The pool is gone and the lease of `slot` came back late: destroy its resource here and now.
   virtual void finish_orphan(std::uint32_t slot) noexcept = 0;
   // Nobody refers to the core any more. The last touch: may delete the SlotPool.
@@ -203,14 +206,16 @@ class SlotPool {
   // take_hook_job().
   void want_hook_job(std::uint32_t slot) noexcept;
   std::optional<std::uint32_t> take_hook_job() noexcept;
+  // How many have not been taken yet.
+  std::uint32_t hook_jobs() const noexcept;
   // checking -> the oldest waiter, or idle.
   void put_back(std::uint32_t slot) noexcept;
   // checking -> retiring.
   void retire_checked(std::uint32_t slot) noexcept;
   // The next slot in `retiring` that nobody works on yet.
   std::optional<std::uint32_t> take_to_retire() noexcept;
-  // A slot in `retiring` that was taken for a hook job: back to take_to_retire().
-  void retire_again(std::uint32_t slot) noexcept;
+  // The hook job of a slot in `retiring` is done: on to take_to_retire().
+  void end_hooked(std::uint32_t slot) noexcept;
   // Its resource is destroyed: retiring -> empty, and on to whoever waits for capacity.
   void retired(std::uint32_t slot) noexcept;
 

@@ -106,7 +106,12 @@ void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
     lock.unlock();
     return end_orphan(slot);
   }
-  books_.want_end(slot);
+  if (owner_.ends_with_hook(slot)) {
+    slots_[slot].set_errand(Errand::before_close);
+    books_.want_hook_job(slot);
+  } else {
+    books_.want_end(slot);
+  }
   owner_.on_retire_wanted();
 }
 

@@ -45,6 +45,12 @@ std::optional<std::uint32_t> SlotPool<Sync>::take_hook_job() noexcept {
 }
 
 template <class Sync>
+std::uint32_t SlotPool<Sync>::hook_jobs() const noexcept {
+  const Lock lock(mutex_);
+  return books_.hook_jobs();
+}
+
+template <class Sync>
 void SlotPool<Sync>::put_back(std::uint32_t slot) noexcept {
   make_available(slot, SlotState::checking);
 }
@@ -61,7 +67,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
 }
 
 template <class Sync>
-void SlotPool<Sync>::retire_again(std::uint32_t slot) noexcept {
+void SlotPool<Sync>::end_hooked(std::uint32_t slot) noexcept {
   Lock lock(mutex_);
   if (orphaned_) {
     lock.unlock();

@@ -193,6 +193,7 @@ void Maintenance::loop() noexcept {
 }
 
 void Maintenance::take_work() noexcept {
+  if (config_.hooks.before_close) core_.start_hook_jobs();
   while (const auto slot = core_.slots().take_to_retire()) {
     begin_termination(*slot);
   }
@@ -254,14 +255,7 @@ bool Maintenance::wait() noexcept {
 
 void Maintenance::begin_termination(std::uint32_t slot) noexcept {
   PooledConnection& pooled = core_.resource(slot);
-  // Before a connection that works is closed, an opener lets the hook have it; then it comes back.
-  core::Slot& record = core_.slots().slot(slot);
-  const bool had_hook = record.errand() == Errand::before_close;
-  if (config_.hooks.before_close && !had_hook && pq::PoolAccess(pooled.connection).usable()) {
-    record.set_errand(Errand::before_close);
-    return core_.want_hook_job(slot);
-  }
-  record.set_errand(Errand::termination);
+  core_.slots().slot(slot).set_errand(Errand::termination);
   tell(config_.observer, [&](Observer& o) {
     o.retired({.reason = to_string(core_.why_retired(slot)),
                .backend_pid = pooled.connection.backend_pid()});

@@ -1,11 +1,12 @@
 #include "pool/upkeep/termination.hpp"
-#include "pq/pool_access.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+
+#include "pq/pool_access.hpp"
 
 namespace tidegate::detail {
 namespace {
