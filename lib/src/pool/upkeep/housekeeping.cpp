@@ -16,7 +16,7 @@ void Maintenance::keep_time(Clock::time_point now) noexcept {
   anything_open_ =
       counts.idle + counts.leased + counts.connecting + counts.checking + counts.waiting > 0;
   if (counts.connecting > 0) core_.openers().give_up_overdue(now);
-  window_peak_ = std::max(window_peak_, counts.leased);
+  reaper_.note_leased(counts.leased);
   if (counts.leased > peak_leased()) peak_.store(counts.leased, std::memory_order_relaxed);
   // Asked for again: an opening that got no thread; and one that there seemed to be no need of,
   // because a connection would be back at once.
@@ -51,7 +51,8 @@ void Maintenance::do_housekeeping(Clock::time_point now) noexcept {
     core_.slots().grow_to(floor_);
   }
   expire();
-  reap(now);
+  reaper_.reap(now, floor_with(core_.slots().places().leased),
+               [this](std::uint32_t slot) { retire(slot, Retired::idle); });
 }
 
 // A docked connection may sit there for hours, and its state does not say that it is idle.
@@ -82,93 +83,32 @@ void Maintenance::look_at_all_idle() noexcept {
       return retire(slot, Retired::broken);
     if (pq::PoolAccess(connection).role() == pq::Role::standby) return demoted(slot);
     if (pq::PoolAccess(connection).role() == pq::Role::doubtful) return resets_.take(slot);
-    if (config_.ping_after.count() > 0) round_.push_back(slot);
+    if (config_.ping_after.count() > 0) round_.add(slot);
     core_.slots().put_back(slot);
   });
 }
 
-// Leaves what is fresh in idle_.
+// The reaper hears of what is fresh.
 void Maintenance::expire() noexcept {
-  idle_.clear();
+  reaper_.clear();
   for_each_idle([this](std::uint32_t slot) {
     if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
-    idle_.push_back({slot, core_.slots().slot(slot).since()});
+    reaper_.add(slot);
     core_.slots().put_back(slot);
   });
-}
-
-void Maintenance::reap(Clock::time_point now) noexcept {
-  if (config_.max_idle_time.count() == 0) return;
-  auto& slots = core_.slots();
-  const auto limit = std::chrono::nanoseconds(config_.max_idle_time);
-  const core::Tick oldest_kept = (now - limit).time_since_epoch().count();
-  const PoolCounts counts = slots.places();
-  core::policy::Reap reap{.open = counts.idle + counts.leased + counts.checking,
-                          .floor = floor_with(counts.leased)};
-  for (const Idle& idle : idle_) {
-    if (idle.since <= oldest_kept) ++reap.aged;
-  }
-  // Under rotation through the queue every connection is used now and then; what the busiest
-  // moment of a whole window did not need is surplus all the same.
-  if (now - window_began_ >= limit) {
-    reap.surplus = reap.open > window_peak_ ? reap.open - window_peak_ : 0;
-    window_began_ = now;
-    window_peak_ = counts.leased;
-  }
-  std::uint32_t left = core::policy::to_reap(reap);
-  std::sort(idle_.begin(), idle_.end(),
-            [](const Idle& a, const Idle& b) { return a.since < b.since; });
-  for (const Idle& idle : idle_) {
-    if (left == 0) return;
-    if (!slots.try_check(idle.slot)) continue;  // somebody has it by now
-    retire(idle.slot, Retired::idle);
-    --left;
-  }
 }
 
 // ---- pings -----------------------------------------------------------------------------------
 
-// When the server last gave a sign of life on this connection, as far as we know.
-Maintenance::Clock::time_point Maintenance::last_heard(std::uint32_t slot) const noexcept {
-  const Clock::time_point since{Clock::duration(core_.slots().slot(slot).since())};
-  return std::max(since, answered_[slot]);
-}
-
-// Who is to be pinged now: with keepalive, all that have been silent for that long; else those that
-// have been so since the last housekeeping. And when to look again.
-void Maintenance::plan_round(Clock::time_point now) noexcept {
-  const bool keepalive = config_.keepalive.count() > 0;
-  const auto silent =
-      keepalive ? config_.keepalive : std::max(config_.ping_after, config_.health_period);
-  next_round_ = now + silent;
-  if (!keepalive && config_.ping_after.count() == 0) return;
-  empty_docks();
-  round_.clear();
-  for (std::uint32_t slot = 0; slot < config_.max_size; ++slot) {
-    if (core_.slots().state(slot) != core::SlotState::idle) continue;
-    const auto due = last_heard(slot) + silent;
-    if (due <= now) {
-      round_.push_back(slot);
-    } else {
-      next_round_ = std::min(next_round_, due);
-    }
+void Maintenance::go_on_with_round(Clock::time_point now) noexcept {
+  if (round_.is_due(now)) {
+    empty_docks();
+    round_.plan(now);
   }
-}
-
-// As many at once as leave acquirers enough.
-void Maintenance::go_on_with_round() noexcept {
-  if (round_.empty()) return;
   const auto of_round = [](const Ping& ping) { return ping.of_round; };
-  auto under_way =
-      static_cast<std::uint32_t>(std::count_if(pinging_.begin(), pinging_.end(), of_round));
-  const std::uint32_t idle = core_.slots().places().idle + under_way;
-  while (!round_.empty() && under_way < core::policy::checked_at_once(idle)) {
-    const std::uint32_t slot = round_.back();
-    round_.pop_back();
-    if (!core_.slots().try_check(slot)) continue;  // somebody has it: proof enough
-    begin_ping(slot, true, Clock::now());
-    ++under_way;
-  }
+  const auto under_way = std::count_if(pinging_.begin(), pinging_.end(), of_round);
+  round_.go_on(static_cast<std::uint32_t>(under_way),
+               [this](std::uint32_t slot) { begin_ping(slot, true, Clock::now()); });
 }
 
 }  // namespace tidegate::detail

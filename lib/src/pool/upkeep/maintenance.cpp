@@ -45,12 +45,11 @@ Maintenance::Maintenance(const PoolConfig& config, PoolCore& core, const PoolImp
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       resets_(config, core),
       leaks_(config, core),
-      answered_(config.max_size) {
+      round_(config_, core),
+      reaper_(config_, core) {
   if (!wake_) throw std::system_error(errno, std::generic_category(), "tidegate: eventfd");
   terminations_.reserve(config_.max_size);
   pinging_.reserve(config_.max_size);
-  idle_.reserve(config_.max_size);
-  round_.reserve(config_.max_size);
   polled_.reserve(std::size_t{config_.max_size} + 1);
   thread_ = core::start_thread("tidegate-keep", [this] { run(); });
 }
@@ -151,7 +150,9 @@ void Maintenance::run() noexcept {
 
 void Maintenance::loop() noexcept {
   TIDEGATE_TEST_POINT("maintenance.begin");
-  window_began_ = next_housekeeping_ = next_round_ = Clock::now();
+  next_housekeeping_ = Clock::now();
+  round_.begin(next_housekeeping_);
+  reaper_.begin(next_housekeeping_);
   for (;;) {
     const auto now = Clock::now();
     keep_time(now);
@@ -180,8 +181,7 @@ void Maintenance::loop() noexcept {
         do_housekeeping(now);
       keep_floor(now);
       refill_after_backoff();
-      if (now >= next_round_) plan_round(now);
-      go_on_with_round();
+      go_on_with_round(now);
     }
     {
       const Lock lock(pass_mutex_);
@@ -225,7 +225,7 @@ void Maintenance::refill_after_backoff() noexcept {
 bool Maintenance::wait() noexcept {
   polled_.clear();
   polled_.push_back({wake_.get(), POLLIN, 0});
-  const Deadline idle_until = earlier(Deadline(next_housekeeping_), Deadline(next_round_));
+  const Deadline idle_until = earlier(Deadline(next_housekeeping_), Deadline(round_.next()));
   const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
   Deadline next = anything_open_ ? Deadline(period) : idle_until;
   // The housekeeping is not done any more: what is due of them must keep nobody awake.
@@ -300,7 +300,7 @@ void Maintenance::step_pings() noexcept {
 
 void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
   Connection& connection = core_.resource(ping.slot).connection;
-  if (answered) answered_[ping.slot] = Clock::now();
+  if (answered) round_.answered(ping.slot);
   tell(config_.observer, [&](Observer& o) {
     o.ping_ended({.backend_pid = connection.backend_pid(), .answered = answered});
   });

@@ -18,6 +18,8 @@
 
 #include "pool/pooled_connection.hpp"
 #include "pool/upkeep/leak_watch.hpp"
+#include "pool/upkeep/ping_round.hpp"
+#include "pool/upkeep/reaper.hpp"
 #include "pool/upkeep/resets.hpp"
 #include "pool/upkeep/termination.hpp"
 #include "pq/forked_descriptors.hpp"
@@ -57,7 +59,7 @@ class Maintenance {
   // A connection was found dead: the others that are idle are looked at, too.
   void suspect() noexcept;
   // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
-  Clock::time_point answered(std::uint32_t slot) const noexcept { return answered_[slot]; }
+  Clock::time_point answered(std::uint32_t slot) const noexcept { return round_.last_answer(slot); }
   // Returns after the next pass of the loop, or at the deadline.
   void await_pass(Deadline deadline) noexcept;
   // From here on nothing is opened but what somebody waits for. Any thread.
@@ -98,12 +100,6 @@ class Maintenance {
     bool of_round;  // chosen here, and not by an acquirer who met it
     Deadline deadline;
   };
-  // An idle slot as expire() found it. Its age is written down, because the slot's own changes with
-  // every lease: a list cannot be sorted by that.
-  struct Idle {
-    std::uint32_t slot;
-    core::Tick since;
-  };
 
   // maintenance.cpp
   void run() noexcept;
@@ -131,10 +127,7 @@ class Maintenance {
   void for_each_idle(Look&& look) noexcept;
   void look_at_all_idle() noexcept;
   void expire() noexcept;
-  void reap(Clock::time_point now) noexcept;
-  void plan_round(Clock::time_point now) noexcept;
-  void go_on_with_round() noexcept;
-  Clock::time_point last_heard(std::uint32_t slot) const noexcept;
+  void go_on_with_round(Clock::time_point now) noexcept;
 
   // Fixed after construction.
   const PoolConfig config_;
@@ -147,20 +140,14 @@ class Maintenance {
   std::vector<Ping> pinging_;
   Resets resets_;
   LeakWatch leaks_;
-  std::vector<Idle> idle_;
-  std::vector<std::uint32_t> round_;  // still to be pinged in this round
+  PingRound round_;
+  Reaper reaper_;
   std::vector<pollfd> polled_;
-  // By slot, for its owner, who may be an acquirer: when its last ping was answered. Written here
-  // only.
-  std::vector<Clock::time_point> answered_;
   Clock::time_point next_housekeeping_{};
   Clock::time_point last_housekeeping_{};
-  Clock::time_point next_round_{};
   Clock::time_point next_look_{};
-  Clock::time_point window_began_{};
   Clock::time_point next_role_change_{};
   std::uint32_t role_changes_in_a_row_ = 0;
-  std::uint32_t window_peak_ = 0;
   std::uint32_t floor_ = 0;  // as the core was last told
   bool anything_open_ = false;
   // Shared.

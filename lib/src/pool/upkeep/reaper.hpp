@@ -1,0 +1,64 @@
+// Reaper: connections that the load has no use for any more are ended, down to the floor.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include <tidegate/core/policy.hpp>
+#include <tidegate/pool/config.hpp>
+
+#include "pool/pooled_connection.hpp"
+
+namespace tidegate::detail {
+
+// Which of the idle ones go, by max_idle_time; who ends them is the caller's affair. Maintenance
+// thread only.
+class Reaper {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Reaper(const PoolConfig& config, PoolCore& core);
+
+  void begin(Clock::time_point now) noexcept { window_began_ = now; }
+  // So many are leased at the moment.
+  void note_leased(std::uint32_t leased) noexcept { window_peak_ = std::max(window_peak_, leased); }
+
+  // Who is idle, to be told before each reap(): none, then each.
+  void clear() noexcept { idle_.clear(); }
+  void add(std::uint32_t slot) noexcept {
+    idle_.push_back({slot, core_.slots().slot(slot).since()});
+  }
+  // retire(slot) for each that is to go; it is in `checking` and the caller's then.
+  template <class Retire>
+  void reap(Clock::time_point now, std::uint32_t floor, Retire&& retire) noexcept {
+    std::uint32_t left = too_many(now, floor);
+    for (const Idle& idle : idle_) {
+      if (left == 0) return;
+      if (!core_.slots().try_check(idle.slot)) continue;  // somebody has it by now
+      retire(idle.slot);
+      --left;
+    }
+  }
+
+ private:
+  // An idle slot as it was found. Its age is written down, because the slot's own changes with
+  // every lease: a list cannot be sorted by that.
+  struct Idle {
+    std::uint32_t slot;
+    core::Tick since;
+  };
+
+  std::uint32_t too_many(Clock::time_point now, std::uint32_t floor) noexcept;
+
+  // Fixed after construction.
+  const PoolConfig& config_;
+  PoolCore& core_;
+
+  std::vector<Idle> idle_;  // reserved for max_size
+  Clock::time_point window_began_{};
+  std::uint32_t window_peak_ = 0;
+};
+
+}  // namespace tidegate::detail
