@@ -138,9 +138,7 @@ ErrorValue PoolImpl::inherited_error(Location where) const {
 }
 
 void PoolImpl::begin_generation() noexcept {
-  core_->slots().next_generation();
-  core_->slots().clear_rejection();
-  core_->openers().forget_failures();
+  core_->begin_generation();
   maintenance_.hurry();
 }
 

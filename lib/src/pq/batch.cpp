@@ -168,7 +168,7 @@ class BatchRun {
   std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
   bool plain_ = false;                       // and what it saw
   std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
-  Session::Stale how_stale_ = Session::Stale::no;
+  Stale how_stale_ = Stale::no;
   bool has_begun_ = false;    // a statement has begun a transaction
   bool took_effect_ = false;  // a statement may have, for good
   BatchResults results_{};
@@ -310,7 +310,7 @@ BatchResults BatchRun::run() {
     require_connection(nullptr);
   }
   // Not before: what is still to be sent goes by that name.
-  if (stale_ && how_stale_ != Session::Stale::perhaps) {
+  if (stale_ && how_stale_ != Stale::perhaps) {
     session_.forget(prepared_[*stale_], how_stale_);
   }
   return std::move(results_);
@@ -322,7 +322,7 @@ bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
     forget_stale();
     return false;
   }
-  if (how_stale_ != Session::Stale::perhaps) return true;
+  if (how_stale_ != Stale::perhaps) return true;
   const auto params = prepared_[*stale_]->params();
   const std::vector<std::uint32_t> before(params.begin(), params.end());
   session_.begin(Sql(text(*stale_), batch_.statements_[*stale_].where), options);
@@ -333,7 +333,7 @@ bool BatchRun::is_to_be_repeated(const ExecOptions& options) {
 }
 
 void BatchRun::forget_stale() {
-  if (!stale_ || how_stale_ != Session::Stale::perhaps || prepared_[*stale_] == nullptr) return;
+  if (!stale_ || how_stale_ != Stale::perhaps || prepared_[*stale_] == nullptr) return;
   session_.forget(std::exchange(prepared_[*stale_], nullptr), how_stale_);
   stale_.reset();
 }
@@ -376,7 +376,7 @@ void BatchRun::take(ResultPtr result) {
     require_connection(result.get());
     throw_if_ended(i, result.get());
     how_stale_ = session_.staleness(prepared_[i], result.get());
-    if (how_stale_ != Session::Stale::no) stale_ = i;
+    if (how_stale_ != Stale::no) stale_ = i;
     if (prepared_[i] == nullptr && session_.is_of_another_text(result.get(), text(i))) {
       next_edition(without_edition(text(i)));
     }

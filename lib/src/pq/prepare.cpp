@@ -336,7 +336,7 @@ bool Session::is_of_changed_result(const PGresult* error) noexcept {
 
 // The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
 // its columns, or somebody has deallocated it behind our back.
-Session::Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
+Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
   if (prepared == nullptr || result == nullptr || !is_error(result)) return Stale::no;
   const auto field = [&](int code) {
     const char* text = PQresultErrorField(result, code);

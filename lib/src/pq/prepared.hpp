@@ -85,4 +85,14 @@ class Prepared {
   bool ages_ = false;
 };
 
+// What an error says of the prepared statement that it is of.
+enum class Stale : std::uint8_t {
+  no,
+  changed,  // the server has it, but not as it was
+  gone,     // the server has no such statement
+  lost,     // the server has not what the pooler calls by that name
+  perhaps,  // its parameters may have other types by now; the server is to be
+            // asked
+};
+
 }  // namespace tidegate::pq

@@ -29,26 +29,6 @@ constexpr std::chrono::milliseconds kLookAgain{10};
 
 }  // namespace
 
-TransactionStatus transaction_of(const PGconn* connection) noexcept {
-  switch (PQtransactionStatus(connection)) {
-    case PQTRANS_IDLE: return TransactionStatus::idle;
-    case PQTRANS_ACTIVE: return TransactionStatus::active;
-    case PQTRANS_INTRANS: return TransactionStatus::in_transaction;
-    case PQTRANS_INERROR: return TransactionStatus::in_failed_transaction;
-    case PQTRANS_UNKNOWN: break;
-  }
-  return TransactionStatus::unknown;
-}
-
-Session::NonBlocking::NonBlocking(PGconn* connection) noexcept
-    : connection_(connection), blocking_(PQisnonblocking(connection) == 0) {
-  if (blocking_) PQsetnonblocking(connection_, 1);
-}
-
-Session::NonBlocking::~NonBlocking() {
-  if (blocking_) PQsetnonblocking(connection_, 0);
-}
-
 Params& Session::start(const Sql& sql, const ExecOptions& options) {
   begin(sql, options);
   if (shares_names_) take_edition();

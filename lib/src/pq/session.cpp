@@ -57,8 +57,6 @@ const char* severity_of(const PGresult* result) noexcept {
 
 }  // namespace
 
-void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
-
 Session::Session(NativePtr native, NoticeHandler on_notice) : native_(std::move(native)) {
   install_callbacks();
   if (!on_notice) return;
@@ -348,12 +346,6 @@ SocketCheck Session::check_socket() noexcept {
     if (gone) set_broken("the server has closed the connection");
   }
   return has(Flag::broken) ? SocketCheck::dead : SocketCheck::ok;
-}
-
-std::string_view last_words(const PGconn* connection) noexcept {
-  std::string_view text = PQerrorMessage(connection);
-  text = text.substr(0, text.find('\n'));
-  return text.empty() ? "the connection is lost" : text;
 }
 
 }  // namespace tidegate::pq

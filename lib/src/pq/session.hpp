@@ -29,6 +29,7 @@
 
 #include "pq/cancel/canceller.hpp"
 #include "pq/large_send.hpp"
+#include "pq/native.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/peer.hpp"
 #include "pq/result.hpp"
@@ -42,11 +43,6 @@ struct pg_conn;  // libpq's PGconn
 namespace tidegate::pq {
 
 struct ConnectOptions;
-
-struct FinishConnection {
-  void operator()(pg_conn* connection) const noexcept;
-};
-using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
 
 // libpq's connection is kept in non-blocking mode, so that no call of libpq waits: the loop here
 // does, and can be given a deadline.
@@ -150,19 +146,6 @@ class Session final : public SessionState {
   friend class Verb;
   friend class SessionReset;
 
-  // Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
-  // the connection in blocking mode.
-  class NonBlocking {
-   public:
-    explicit NonBlocking(pg_conn* connection) noexcept;
-    NonBlocking(const NonBlocking&) = delete;
-    NonBlocking& operator=(const NonBlocking&) = delete;
-    ~NonBlocking();
-
-   private:
-    pg_conn* connection_;
-    bool blocking_;
-  };
   // From sending a statement to the end of its answer, which is the statement's end.
   class Running {
    public:
@@ -179,16 +162,6 @@ class Session final : public SessionState {
   };
   // What ends a statement before its answer has come.
   enum class Limit : std::uint8_t { none, deadline, stop };
-
-  // What an error says of the prepared statement that it is of.
-  enum class Stale : std::uint8_t {
-    no,
-    changed,  // the server has it, but not as it was
-    gone,     // the server has no such statement
-    lost,     // the server has not what the pooler calls by that name
-    perhaps,  // its parameters may have other types by now; the server is to be
-              // asked
-  };
 
   // The COPY under way ends with the scope, however that ends.
   struct LeavingCopy {
@@ -342,14 +315,6 @@ class Session final : public SessionState {
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
-  // Both ring the bell. Made for the first statement that has one of them, or that is large and
-  // has a deadline.
-  struct Stops {
-    StopBell statement{};
-    StopBell standing{};
-    int sending = -1;  // a duplicate of the socket while another thread sends (large_send.cpp)
-    bool any() const noexcept { return statement || standing; }
-  };
   struct NoticeHandlers {
     NoticeHandler standing{};
     NoticeHandler lease{};
@@ -421,10 +386,5 @@ class Session final : public SessionState {
 
   detail::ForkHook at_fork_{};  // begins when the connect has succeeded
 };
-
-TransactionStatus transaction_of(const pg_conn* connection) noexcept;
-
-// libpq's last words on one line, without the final newline. Valid until the next call of libpq.
-std::string_view last_words(const pg_conn* connection) noexcept;
 
 }  // namespace tidegate::pq

@@ -15,71 +15,10 @@
 #include <tidegate/base/expected.hpp>
 #include <tidegate/core/mutex.hpp>
 #include <tidegate/core/openers.hpp>
+#include <tidegate/core/resource_maker.hpp>
 #include <tidegate/core/slot_pool.hpp>
 
 namespace tidegate::core {
-
-// Why a resource was destroyed, or left the pool.
-enum class Retired : std::uint8_t {
-  lifetime,
-  idle,
-  broken,
-  ping,
-  hook,
-  reset,
-  dirty,
-  generation,
-  shutdown,
-  hijacked,
-};
-inline constexpr std::size_t kRetiredReasons = 10;
-constexpr std::string_view to_string(Retired reason) noexcept {
-  constexpr std::array<std::string_view, kRetiredReasons> kNames{
-      "lifetime", "idle",  "broken",     "ping",     "hook",
-      "reset",    "dirty", "generation", "shutdown", "hijacked"};
-  return kNames[static_cast<std::size_t>(reason)];
-}
-
-// What the check before hand-out has made of a slot.
-enum class Checked : std::uint8_t {
-  use,   // it may be handed out
-  next,  // the slot has been moved on (replace, set_aside); the search goes on with the admission
-  fail,  // the slot has been moved on and the admission is over: the acquire ends with Errc::hook
-};
-
-// The user's side of a ResourceCore. create runs on openers and may block until its stop fires.
-template <class T>
-struct ResourceMaker {
-  std::function<Expected<T>(std::stop_token, Deadline)> create{};
-  // When a resource made now expires on the coarse clock; unset: never.
-  std::function<Tick(Tick now)> expires{};
-  // A slot stands in `retiring`, or wants a check: call take_to_retire() and finish(), and
-  // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
-  std::function<void()> retire_wanted{};
-  // An opening found no thread to run on: call slots().grow() in a while, or those who wait for
-  // it do so in vain. Any thread that acquires or keeps; must not block.
-  std::function<void()> no_thread{};
-  // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
-  // thread that brings a late lease back. Unset: ~T.
-  std::function<void(T&&)> destroy{};
-  // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
-  // field reads only. Unset: it may.
-  std::function<std::optional<Retired>(T&)> unfit{};
-  // Does a resource that is to be ended get a hook job before? Whoever hears of it by retire_wanted
-  // calls start_hook_jobs(). Any thread, under the wait mutex: field reads only. Unset: none.
-  std::function<bool(T&)> ends_with_hook{};
-  // What a slot in `checking` or `retiring` that was given to want_hook_job() needs; moves it on.
-  // On openers, and may block until the stop fires: then at once, without what it was to do.
-  std::function<void(std::uint32_t slot, const std::stop_token&)> hook_job{};
-  // What to say of a creation that is not waited for any more. What it makes all the same is given
-  // to `destroy`. On the thread that calls openers().give_up_overdue(), or an opener. Unset: that
-  // it has not returned.
-  std::function<ErrorValue(const Overdue&)> overdue{};
-  // A creation has failed, the next one may begin then. On openers.
-  std::function<void(std::chrono::steady_clock::time_point next_attempt)> backing_off{};
-  // The core has gone: everything the functions above refer to may go now, too. Last call.
-  std::function<void()> gone{};
-};
 
 // Lives on the heap and ends itself when the owner and the last late lease have let go (unref).
 // The owner of a slot (I2) owns the resource in it.
@@ -224,6 +163,13 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   void finish(std::uint32_t slot) noexcept {
     end_resource(slot);
     slots_.retired(slot);
+  }
+  // Every resource that exists or is being made now is replaced as it comes back, and what has
+  // failed so far says nothing any more.
+  void begin_generation() noexcept {
+    slots_.next_generation();
+    slots_.clear_rejection();
+    openers_.forget_failures();
   }
   // The caller's slot, in `checking` or `retiring`, goes to ResourceMaker::hook_job on an opener.
   void want_hook_job(std::uint32_t slot) noexcept {

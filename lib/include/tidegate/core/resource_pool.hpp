@@ -209,9 +209,7 @@ class ResourcePool {
   }
   // Every resource that exists or is being made now is replaced as it comes back.
   void reset() noexcept {
-    core_->slots().next_generation();
-    core_->slots().clear_rejection();
-    core_->openers().forget_failures();
+    core_->begin_generation();
     check_idle([](T&) { return true; });
   }
   // Takes each resource that is idle aside for a look. It goes to whoever waits, or is idle again,
@@ -226,12 +224,7 @@ class ResourcePool {
       core_->count_retired(slot, fresh ? Retired::broken : core_->stale_reason(slot));
       slots.retire_checked(slot);
     };
-    for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
-      if (const auto slot = slots.try_check_docked(g)) check(*slot);
-    }
-    for (std::uint32_t slot = 0; slot < slots.limits().max_size; ++slot) {
-      if (slots.try_check(slot)) check(slot);
-    }
+    slots.check_each_idle(check);
   }
   // Fences off new acquires, tells every waiter, ends what is idle, and waits for the leases until
   // `drain`. True: all came back. False: those that are still out keep working, and what they hold

@@ -198,6 +198,22 @@ class SlotPool {
   bool try_check(std::uint32_t slot) noexcept { return states_.claim(slot, SlotState::checking); }
   // Takes a docked slot out of `gate`, as checking.
   std::optional<std::uint32_t> try_check_docked(std::uint32_t gate) noexcept;
+  // Puts back what is docked: a slot may be docked for hours, and its state does not say that it is
+  // idle.
+  void empty_docks() noexcept {
+    for (std::uint32_t g = 0; g < gate_count(); ++g) {
+      if (const auto slot = try_check_docked(g)) put_back(*slot);
+    }
+  }
+  // Takes every idle slot in hand for a moment, one at a time: look(slot) puts it back or retires
+  // it.
+  template <class Look>
+  void check_each_idle(Look&& look) noexcept {
+    empty_docks();
+    for (std::uint32_t slot = 0; slot < limits_.max_size; ++slot) {
+      if (try_check(slot)) look(slot);
+    }
+  }
   // A slot in `checking` is to be looked at: it comes out of take_to_check(), in no order.
   void want_check(std::uint32_t slot) noexcept;
   // The next of them that nobody works on yet.

@@ -55,29 +55,11 @@ void Maintenance::do_housekeeping(Clock::time_point now) noexcept {
                [this](std::uint32_t slot) { retire(slot, Retired::idle); });
 }
 
-// A docked connection may sit there for hours, and its state does not say that it is idle.
-void Maintenance::empty_docks() noexcept {
-  auto& slots = core_.slots();
-  for (std::uint32_t g = 0; g < slots.gate_count(); ++g) {
-    if (const auto slot = slots.try_check_docked(g)) slots.put_back(*slot);
-  }
-}
-
-// Takes every idle connection in hand for a moment, one at a time: look(slot) puts it back or
-// retires it.
-template <class Look>
-void Maintenance::for_each_idle(Look&& look) noexcept {
-  empty_docks();
-  for (std::uint32_t slot = 0; slot < config_.max_size; ++slot) {
-    if (core_.slots().try_check(slot)) look(slot);
-  }
-}
-
 // One connection was found dead. A look at the others' sockets finds those whose end has come to
 // us; a ping the rest. None is closed without proof.
 void Maintenance::look_at_all_idle() noexcept {
   round_.clear();
-  for_each_idle([this](std::uint32_t slot) {
+  core_.slots().check_each_idle([this](std::uint32_t slot) {
     Connection& connection = core_.resource(slot).connection;
     if (pq::PoolAccess(connection).check_socket() == pq::SocketCheck::dead)
       return retire(slot, Retired::broken);
@@ -91,7 +73,7 @@ void Maintenance::look_at_all_idle() noexcept {
 // The reaper hears of what is fresh.
 void Maintenance::expire() noexcept {
   reaper_.clear();
-  for_each_idle([this](std::uint32_t slot) {
+  core_.slots().check_each_idle([this](std::uint32_t slot) {
     if (!core_.fresh(slot)) return retire(slot, core_.stale_reason(slot));
     reaper_.add(slot);
     core_.slots().put_back(slot);
@@ -102,7 +84,7 @@ void Maintenance::expire() noexcept {
 
 void Maintenance::go_on_with_round(Clock::time_point now) noexcept {
   if (round_.is_due(now)) {
-    empty_docks();
+    core_.slots().empty_docks();
     round_.plan(now);
   }
   const auto of_round = [](const Ping& ping) { return ping.of_round; };

@@ -122,9 +122,6 @@ class Maintenance {
   std::uint32_t floor_with(std::uint32_t leased) const noexcept;
   void keep_floor(Clock::time_point now) noexcept;
   void do_housekeeping(Clock::time_point now) noexcept;
-  void empty_docks() noexcept;
-  template <class Look>
-  void for_each_idle(Look&& look) noexcept;
   void look_at_all_idle() noexcept;
   void expire() noexcept;
   void go_on_with_round(Clock::time_point now) noexcept;

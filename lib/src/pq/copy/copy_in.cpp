@@ -109,7 +109,7 @@ bool CopyIn::end_row() {
 // Sends what there is when the socket has room for it; false when the COPY is over instead.
 bool CopyIn::send() {
   PGconn* connection = session_.native();
-  const Session::NonBlocking mode(connection);
+  const NonBlocking mode(connection);
   for (short seen = 0; (seen & POLLOUT) == 0;) {
     over_ = !session_.await_room(seen);
     if (over_) return false;
@@ -133,7 +133,7 @@ ResultPtr CopyIn::end(const char* refusal) {
   under_way_ = false;
   const Session::LeavingCopy leaving{session_};
   PGconn* connection = session_.native();
-  const Session::NonBlocking mode(connection);
+  const NonBlocking mode(connection);
   int ended = 0;
   while (ended == 0 && PQstatus(connection) == CONNECTION_OK &&
          !session_.has(Session::Flag::broken)) {

@@ -78,7 +78,7 @@ bool CopyOut::next() {
   State& s = *state_;
   PGconn* connection = s.session.native();
   if (s.verb.ends_all()) stop();
-  const Session::NonBlocking mode(connection);
+  const NonBlocking mode(connection);
   s.session.strike_if_over();
   for (;;) {
     char* line = nullptr;
@@ -138,7 +138,7 @@ void CopyOut::stop() {
 
 void CopyOut::abandon() noexcept {
   if (!state_->under_way) return;
-  const Session::NonBlocking mode(state_->session.native());
+  const NonBlocking mode(state_->session.native());
   state_->session.drain_copy_out();
   try {
     leave();
