@@ -79,7 +79,7 @@ TEST(Floor, IsReachedAgainAfterADiscardAndAHijack) {
   EXPECT_TRUE(eventually([&] { return pool.stats().created == 4 && pool.stats().idle == 2; }));
 }
 
-// Where there is room the goodbye of the old one is not waited for.
+// Where there is room the end of the old one is not waited for.
 TEST(Floor, DoesNotWaitForAServerProcessThatIsSlowToGo) {
   Pool pool(with_floor(2, 1));
   Lease lease = pool.acquire();

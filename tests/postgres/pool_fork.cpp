@@ -310,7 +310,7 @@ std::set<ino_t> open_sockets() {
 }
 
 // So that the server sees the end of the parent, and a child that goes on with libpq's own calls,
-// or says goodbye by accident, says it to nobody.
+// or terminates by accident, tells nobody.
 TEST(Fork, AChildHasNoDescriptorOfTheParentsConnections) {
   Pool pool(PoolConfig{.max_size = 2});
   const std::set<ino_t> before = open_sockets();

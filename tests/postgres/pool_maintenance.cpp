@@ -302,7 +302,7 @@ TEST(PingAtHandOut, IsForOneThatMaintenanceGivesBackAfterALongTime) {
 
 // ---- the end of a connection -----------------------------------------------------------------
 
-// Seen failing with a maintenance that waits for room for its goodbye.
+// Seen failing with a maintenance that waits for room for its Terminate message.
 TEST(Maintenance, DoesNotWaitForAServerThatReadsNothing) {
   Pool pool(PoolConfig{.max_size = 1});
   Lease lease = pool.acquire();

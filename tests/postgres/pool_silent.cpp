@@ -54,7 +54,7 @@ class SilentNetwork : public testing::Test {
 };
 
 // Seen failing: an acquirer that waits for one answer after the other, 8 and 16 times the
-// ping_timeout; and one that waits for the server's goodbye, one second more.
+// ping_timeout; and one that waits for the server to end its side, one second more.
 TEST_F(SilentNetwork, TheFirstAnswerTakesLittleMoreThanOnePingTimeoutWhateverTheirNumber) {
   for (const std::uint32_t count : {1u, 8u, 16u}) {
     old_way_.heal();

@@ -1,4 +1,4 @@
-// The leases that are out, for who looks at them from outside.
+// The leases that are out, as others than their holders see them.
 #pragma once
 
 #include <cstdint>

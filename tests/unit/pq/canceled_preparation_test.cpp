@@ -45,7 +45,7 @@ class CanceledPreparation : public testing::Test {
     return said;
   }
 
-  // Bound; else it is the goodbye.
+  // Bound; else it is the Terminate message.
   static bool is_run(const std::string& said) { return said.starts_with('B'); }
 
   ScriptedServer server_{{welcome()}};

@@ -35,8 +35,8 @@ struct WaitNode {
   std::chrono::steady_clock::time_point since{};  // when its acquire began to wait
 };
 
-// The list. Every member needs the wait mutex; size() and strict() may also be read without it, by
-// who only looks on.
+// The list. Every member needs the wait mutex; size() and strict() may also be read without it, as
+// numbers of a moment.
 template <class Sync>
 class WaitList {
  public:
