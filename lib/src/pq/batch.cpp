@@ -421,7 +421,7 @@ QueryReport BatchRun::aborted(std::size_t i) const {
 
 // A limit, or cancel(), ends the whole batch, not a statement of it.
 void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
-  if (session_.struck_ == Session::Limit::none && !session_.target().asked()) return;
+  if (!session_.limits_.has_struck() && !session_.target().asked()) return;
   session_.statement_ = text(i);
   if (report_of(error).sqlstate == "57014") session_.throw_error(error);
 }

@@ -75,7 +75,7 @@ WaitingSocket::~WaitingSocket() {
 bool Session::send_large(std::size_t bytes, SendCall call, void* context) {
   await_sent();  // what libpq still has; its mode cannot be changed before
   if (sends_beside(bytes)) return send_beside(call, context);
-  if (is_limited() || PQsetnonblocking(native(), 0) != 0) return call(context);
+  if (limits_.any() || PQsetnonblocking(native(), 0) != 0) return call(context);
   const bool accepted = call(context);
   PQflush(native());
   PQsetnonblocking(native(), 1);
@@ -87,7 +87,6 @@ bool Session::send_beside(SendCall call, void* context) {
   const FileDescriptor socket(::fcntl(PQsocket(native()), F_DUPFD_CLOEXEC, 0));
   const FileDescriptor sent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!socket || !sent) return call(context);
-  if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
   bool accepted = false;
   // Made before anything is set that would have to be undone: it may find no memory.
   std::function<void()> body = [&] {
@@ -96,19 +95,19 @@ bool Session::send_beside(SendCall call, void* context) {
     }
     ::eventfd_write(sent.get(), 1);
   };
-  stops_->sending = socket.get();
+  limits_.send_on(socket.get());
   std::optional<WaitingSocket> waiting(std::in_place, socket.get());
   std::thread sender;
   if (*waiting) sender = started(std::move(body));
   if (!sender.joinable()) {
-    stops_->sending = -1;
+    limits_.send_on(-1);
     waiting.reset();
     return call(context);
   }
   await_sender(sent.get());
   sender.join();
-  stops_->sending = -1;
-  if (given_up_) cut_off();
+  limits_.send_on(-1);
+  if (limits_.given_up()) cut_off();
   return accepted;
 }
 
@@ -117,15 +116,14 @@ void Session::await_sender(int sent) noexcept {
   short seen = 0;
   for (;;) {
     keep_to_limits();
-    if (given_up_) break;
-    const bool struck = struck_ != Limit::none;
-    const Deadline until = struck ? earlier(drained_by_, ask_again_) : limit_;
-    const Waited waited = wait_for(sent, POLLIN, struck ? -1 : bell(), until, seen);
+    if (limits_.given_up()) break;
+    const Waited waited =
+        wait_for(sent, POLLIN, limits_.watched_bell(), limits_.wait_until(), seen);
     if (waited == Waited::ready) return;
     if (waited == Waited::woken) strike(Limit::stop);
   }
   // Only our side: see give_up(). That wakes the sender, and its next write fails.
-  ::shutdown(stops_->sending, SHUT_WR);
+  ::shutdown(limits_.sending(), SHUT_WR);
   wait_for(sent, POLLIN, -1, Deadline::never(), seen);
 }
 

@@ -33,36 +33,8 @@ constexpr std::chrono::milliseconds kQueued = 2 * kAskAgain;
 }  // namespace
 
 void Session::arm_limits() {
-  struck_ = Limit::none;
-  given_up_ = false;
-  limit_ = earlier(options_.by, bound_by_);
-  const bool stoppable = options_.stop.stop_possible() || bound_stop_.stop_possible();
-  if (!stoppable) return;
-  if (open_bell() < 0) {
-    throw_usage("cannot watch a stop_token, no eventfd: " + std::generic_category().message(errno));
-  }
-  if (stops_ == nullptr) stops_ = std::make_unique<Stops>();
-  const RingBell ring{bell_.get()};
-  if (options_.stop.stop_possible()) stops_->statement.emplace(options_.stop, ring);
-  if (bound_stop_.stop_possible()) stops_->standing.emplace(bound_stop_, ring);
-}
-
-void Session::disarm_limits() noexcept {
-  if (bell() < 0) return;
-  // The destructors wait for a callback that runs; after them nobody rings.
-  stops_->statement.reset();
-  stops_->standing.reset();
-  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) silence_bell();
-}
-
-int Session::open_bell() noexcept {
-  if (!bell_) bell_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  return bell_.get();
-}
-
-void Session::silence_bell() noexcept {
-  eventfd_t rings = 0;
-  ::eventfd_read(bell_.get(), &rings);
+  if (limits_.arm(options_)) return;
+  throw_usage("cannot watch a stop_token, no eventfd: " + std::generic_category().message(errno));
 }
 
 // Flushes and reads until PQgetResult() would not block, within the limits: at the first one that
@@ -81,9 +53,7 @@ void Session::await_answer() noexcept {
 void Session::await_socket(short events) noexcept {
   for (;;) {
     keep_to_limits();
-    const bool struck = struck_ != Limit::none;
-    const Deadline until = struck ? earlier(drained_by_, ask_again_) : limit_;
-    const Waited waited = wait_and_read(events, until, struck ? -1 : bell());
+    const Waited waited = wait_and_read(events, limits_.wait_until(), limits_.watched_bell());
     if (waited == Waited::ready) return;
     if (waited == Waited::woken) strike(Limit::stop);
   }
@@ -91,24 +61,23 @@ void Session::await_socket(short events) noexcept {
 
 // Looked at before each wait: where there is always something to read, none ever ends by time.
 void Session::keep_to_limits() noexcept {
-  if (struck_ == Limit::none) {
-    if (limit_.passed()) strike(Limit::deadline);
-  } else if (drained_by_.passed()) {
+  if (!limits_.has_struck()) {
+    if (limits_.by().passed()) strike(Limit::deadline);
+  } else if (limits_.is_answer_overdue()) {
     give_up_canceling();
-  } else if (ask_again_.passed()) {
+  } else if (limits_.is_time_to_ask()) {
     ask_to_cancel();
   }
 }
 
 void Session::strike(Limit why) noexcept {
   note_strike(why);
-  ask_again_after_ = kAskAgain;
+  limits_.begin_asking(kAskAgain);
   ask_to_cancel();
 }
 
 void Session::note_strike(Limit why) noexcept {
-  struck_ = why;
-  drained_by_ = Deadline(drain_bound_);
+  limits_.strike(why);
   target().mark();
 }
 
@@ -116,13 +85,12 @@ void Session::ask_to_cancel() noexcept {
   // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
   // the statement out of there when the connection ends.
   const bool taken = target().reached() >= CancelTarget::Reached::reset;
-  if (target().pooled() && taken && ask_again_after_ > kQueued) {
+  if (target().pooled() && taken && limits_.asks_after() > kQueued) {
     return give_up(
         "the pooler took the cancel request and nothing came of it: the statement may "
         "have waited in its queue");
   }
-  ask_again_ = Deadline(ask_again_after_);
-  ask_again_after_ *= 2;
+  limits_.asked();
   if (!cancel()) give_up("no thread could be created to cancel the statement");
 }
 
@@ -130,11 +98,10 @@ void Session::ask_to_cancel() noexcept {
 // told that we say no more. When it ends its side still shows on a duplicate (Termination): the
 // process that has not answered may live on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
-  given_up_ = true;
+  limits_.give_up();
   set_broken(why);
-  drained_by_ = ask_again_ = Deadline::never();
-  const bool sends = stops_ != nullptr && stops_->sending >= 0;
-  if (!sends) cut_off();  // else libpq is another thread's for the moment (send_beside)
+  if (limits_.sending() < 0)
+    cut_off();  // else libpq is another thread's for the moment (send_beside)
 }
 
 void Session::cut_off() noexcept {
@@ -145,7 +112,7 @@ void Session::cut_off() noexcept {
 
 void Session::give_up_unanswered(std::string_view what) noexcept {
   try {
-    give_up(std::string(what) + " within " + brief_duration(drain_bound_));
+    give_up(std::string(what) + " within " + brief_duration(limits_.drain_bound()));
   } catch (const std::bad_alloc&) {
     give_up(what);
   }
@@ -177,14 +144,9 @@ void Session::give_up_canceling() noexcept {
 
 // Throws when a limit has been reached before anything was sent.
 void Session::refuse_if_over(std::string_view waited_for) {
-  Limit why = Limit::none;
-  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {
-    why = Limit::stop;
-  } else if (limit_.passed()) {
-    why = Limit::deadline;
-  }
+  const Limit why = limits_.reached(options_);
   if (why == Limit::none) return;
-  disarm_limits();
+  limits_.disarm(options_);
   std::string text =
       why == Limit::stop ? "the statement's stop was requested" : "the statement's deadline passed";
   text.append(waited_for).append("; nothing was sent");
@@ -196,13 +158,13 @@ void Session::settle(const ExecOptions& options, Location where) {
   if (!has(Flag::pinging)) return;
   const Verb verb(*this);
   begin(Sql("", where), options);
-  disarm_limits();
+  limits_.disarm(options_);
   require_going_on();
 }
 
 // An earlier ping is still without its answer.
 void Session::settle_ping() {
-  if (ping_until(limit_, bell()) == PingResult::pending) {
+  if (ping_until(limits_.by(), limits_.bell()) == PingResult::pending) {
     refuse_if_over(" while the answer to an earlier ping was awaited");
   }
 }
@@ -214,15 +176,16 @@ void Session::settle_ping() {
 void Session::settle_cancels() {
   try {
     const bool used_up = cancels_used_up();
-    const Deadline end = used_up ? Deadline(cancel_echo()) : Deadline(drain_bound_);
-    const bool ended = shared_->cancels->canceller().wait(target(), earlier(limit_, end));
+    const Deadline end = used_up ? Deadline(cancel_echo()) : Deadline(limits_.drain_bound());
+    const bool ended = shared_->cancels->canceller().wait(target(), earlier(limits_.by(), end));
     const bool open = !ended || cancel_trace() == CancelTrace::doubtful;
     if (used_up && open && end.passed()) forget_cancels();
   } catch (const std::bad_alloc&) {
     // Then it is still pending, below.
   }
   refuse_if_over(" while an earlier cancel was under way");
-  if (ping_until(earlier(limit_, drain_bound_), bell()) == PingResult::pending) {
+  if (ping_until(earlier(limits_.by(), limits_.drain_bound()), limits_.bell()) ==
+      PingResult::pending) {
     refuse_if_over(" while an earlier cancel was under way");
     give_up_unanswered("the server did not answer after a cancel");
     return;
@@ -243,14 +206,15 @@ void Session::settle_cancels() {
 }
 
 void Session::throw_not_run() {
-  throw_ended(struck_, {.message = struck_ == Limit::stop
-                                       ? "the statement's stop was requested before it was run"
-                                       : "the statement's deadline passed before it was run"});
+  throw_ended(limits_.struck(),
+              {.message = limits_.struck() == Limit::stop
+                              ? "the statement's stop was requested before it was run"
+                              : "the statement's deadline passed before it was run"});
 }
 
 void Session::throw_ended(Limit why, QueryReport report) {
   // With a code the server has canceled it; without one, and nothing more, it has not.
-  if (given_up_) {
+  if (limits_.given_up()) {
     // It may have begun its answer, with an error that nobody will hear of again.
     std::string said;
     if (!report.sqlstate.empty()) {

@@ -171,7 +171,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
     throw_lost({.message = std::string(broken_reason())});
   }
   // A cancel may have struck any of them; one that is made again in vain does no harm.
-  const bool canceled = struck_ != Limit::none || target().asked();
+  const bool canceled = limits_.has_struck() || target().asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   const Prepared* added = nullptr;
   try {
@@ -203,7 +203,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
     throw;
   }
   cache_.forget_evicted();
-  if (struck_ != Limit::none) throw_not_run();
+  if (limits_.has_struck()) throw_not_run();
   // It may have struck what made room. Where earlier ones are in doubt that is not known.
   if (target().asked() && !in_doubt_) {
     target().note_canceled(false);

@@ -42,7 +42,7 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
   set(Flag::touched);
-  disarm_limits();  // those of a statement whose parameters could not be bound
+  limits_.disarm(options_);  // those of a statement whose parameters could not be bound
   where_ = sql.where();
   prepared_ = nullptr;
   options_ = options;
@@ -83,7 +83,7 @@ void Session::begin_statement() noexcept {
 
 // Idempotent. Whatever was asked of the canceller meanwhile is either taken back or remembered.
 void Session::end_statement() noexcept {
-  disarm_limits();
+  limits_.disarm(options_);
   shared_->mirror.end(transaction_of(native()));
   if (!target().end_statement()) [[likely]]
     return;
@@ -123,7 +123,7 @@ Session::Answer Session::execute(Stream* rows) {
   if (stale == Stale::no && !of_text) return answer;
   if (of_text) next_edition(without_edition(statement_));
   const bool has_rows = rows != nullptr && (rows->left || rows->cut || rows->row.first > 0);
-  if (!repeatable || has_rows || struck_ != Limit::none || has(Flag::broken)) {
+  if (!repeatable || has_rows || limits_.has_struck() || has(Flag::broken)) {
     if (!of_text) forget(prepared_, stale);
     return answer;
   }
@@ -289,7 +289,8 @@ void Session::throw_error(const PGresult* result) {
 
 void Session::throw_error(QueryReport report) {
   const bool canceled = report.sqlstate == "57014";
-  if (struck_ != Limit::none && (canceled || given_up_)) throw_ended(struck_, std::move(report));
+  if (limits_.has_struck() && (canceled || limits_.given_up()))
+    throw_ended(limits_.struck(), std::move(report));
   if (has(Flag::broken)) {
     report.outcome_unknown = true;
     throw_lost(std::move(report));
@@ -326,7 +327,7 @@ void Session::throw_lost(QueryReport report) {
 // libpq refused to send: the connection is gone, also because the statement was given up in the
 // middle of that, or busy with what native_handle() started.
 void Session::throw_unsent() {
-  if (given_up_) throw_ended(struck_, {});
+  if (limits_.given_up()) throw_ended(limits_.struck(), {});
   if (PQstatus(native()) != CONNECTION_OK) {
     set_broken(last_words(native()));
     throw_lost({.message = std::string(last_words(native())), .outcome_unknown = true});
@@ -342,10 +343,12 @@ PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcep
   const Verb verb(*this);
   mark_use();
   StopBell rings;
-  if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
-  const PingResult result = ping_until(deadline, rings ? bell_.get() : -1);
+  if (stop.stop_possible() && limits_.open_bell() >= 0) {
+    rings.emplace(stop, RingBell{limits_.open_bell()});
+  };
+  const PingResult result = ping_until(deadline, rings ? limits_.open_bell() : -1);
   rings.reset();
-  if (stop.stop_requested()) silence_bell();
+  if (stop.stop_requested()) limits_.silence_bell();
   return result;
 }
 

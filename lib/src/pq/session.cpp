@@ -73,8 +73,7 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   PQsetErrorVerbosity(native_.get(), PQERRORS_DEFAULT);
   PQsetnonblocking(native_.get(), 1);
   backend_pid_ = PQbackendPID(native_.get());
-  // At most some days, so that what is doubled up to it stays a number.
-  drain_bound_ = std::min<std::chrono::milliseconds>(options.drain_bound, drain_bound_.max() / 4);
+  limits_.set_drain_bound(options.drain_bound);
   const Pooler pooler = pooler_of(native_.get());
   pooled_ = pooler.between;
   shares_names_ = pooler.shares;
@@ -97,8 +96,7 @@ void Session::in_child(void* session) noexcept {
   self.set(Flag::doomed);
   self.set(Flag::inspected);
   cut_off_socket(PQsocket(self.native()));
-  if (self.stops_ != nullptr) cut_off_socket(self.stops_->sending);
-  cut_off_eventfd(self.bell_.get());
+  self.limits_.cut_off_in_child();
 }
 
 std::string_view Session::broken_reason() const noexcept {

@@ -35,7 +35,7 @@
 #include "pq/result.hpp"
 #include "pq/shared_session.hpp"
 #include "pq/statement_cache.hpp"
-#include "pq/stop_bell.hpp"
+#include "pq/statement_limits.hpp"
 #include "pq/wait.hpp"
 
 struct pg_conn;  // libpq's PGconn
@@ -79,10 +79,7 @@ class Session final : public SessionState {
   std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop,
                                           Location where);
 
-  void bound(Deadline by, std::stop_token stop) noexcept {
-    bound_by_ = by;
-    bound_stop_ = std::move(stop);
-  }
+  void bound(Deadline by, std::stop_token stop) noexcept { limits_.bound(by, std::move(stop)); }
 
   // The transaction whose deadline bounds every statement, until leave_transaction(). Its
   // Transaction objects lose the session then.
@@ -160,9 +157,6 @@ class Session final : public SessionState {
     NonBlocking mode_;
     Session& session_;
   };
-  // What ends a statement before its answer has come.
-  enum class Limit : std::uint8_t { none, deadline, stop };
-
   // The COPY under way ends with the scope, however that ends.
   struct LeavingCopy {
     Session& session;
@@ -213,9 +207,8 @@ class Session final : public SessionState {
 
   // large_send.cpp
   using SendCall = bool (*)(void* context);
-  bool is_limited() const noexcept { return !limit_.is_never() || bell() >= 0; }
   bool sends_beside(std::size_t bytes) const noexcept {
-    return bytes >= kWorthAThread && is_limited();
+    return bytes >= kWorthAThread && limits_.any();
   }
   bool send_large(std::size_t bytes, SendCall call, void* context);
   bool send_beside(SendCall call, void* context);
@@ -282,11 +275,6 @@ class Session final : public SessionState {
   // limits.cpp
   CancelTarget& target() const noexcept { return *shared_->target; }
   void arm_limits();
-  void disarm_limits() noexcept;
-  int open_bell() noexcept;
-  void silence_bell() noexcept;
-  // What wait_for() is to watch besides the socket.
-  int bell() const noexcept { return stops_ != nullptr && stops_->any() ? bell_.get() : -1; }
   PingResult ping_until(Deadline deadline, int bell) noexcept;
   void await_answer() noexcept;
   void await_socket(short events) noexcept;
@@ -324,9 +312,8 @@ class Session final : public SessionState {
   // A pool has one for each of its connections: what few of them need is made when it is needed,
   // and the small members stand together.
   NativePtr native_;
-  int backend_pid_ = 0;    // at the start: PQreset() through the native handle changes it
-  FileDescriptor bell_{};  // an eventfd, made when the first stop_token comes
-  bool pooled_ = false;    // by a pooler in between
+  int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
+  bool pooled_ = false;  // by a pooler in between
   // Bits: a pool has one of these for each connection (E7).
   bool forgets_ : 1 = false;       // which has said that it gives each transaction another session
   bool shares_names_ : 1 = false;  // the pooler gives equal texts one statement, or may do so
@@ -345,10 +332,8 @@ class Session final : public SessionState {
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent
   bool streaming_ = false;
-  bool copying_ = false;        // between start_copy() and leave_copy()
-  bool noticing_ = false;       // the notice handler runs
-  Limit struck_ = Limit::none;  // a cancel was asked for
-  bool given_up_ = false;       // and its answer did not come within drain_bound_
+  bool copying_ = false;   // between start_copy() and leave_copy()
+  bool noticing_ = false;  // the notice handler runs
   struct Broken {
     std::string reason;    // "57P01: terminating ..." where the server has said so
     std::string sqlstate;  // and its code then
@@ -365,19 +350,9 @@ class Session final : public SessionState {
   const Prepared* prepared_ = nullptr;  // of the cache
   StatementCache cache_{0};
 
-  // What bounds every statement (bound()).
-  Deadline bound_by_{};
-  std::stop_token bound_stop_{};
-
   std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
 
-  // The limits of the statement under way. What rings the bell goes before it does.
-  Deadline limit_{};
-  Deadline drained_by_{};
-  Deadline ask_again_{};
-  std::chrono::duration<std::int32_t, std::milli> ask_again_after_{};
-  std::chrono::duration<std::int32_t, std::milli> drain_bound_{};
-  std::unique_ptr<Stops> stops_{};
+  StatementLimits limits_{};
 
   // Shared with other threads; set when the connect has succeeded.
   std::shared_ptr<SharedSession> shared_{};

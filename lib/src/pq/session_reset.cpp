@@ -84,13 +84,12 @@ void SessionReset::ask_to_cancel(Session& session) noexcept {
   if (session.has(Flag::pinging)) return;
   if (!asked_to_cancel_) {
     asked_to_cancel_ = true;
-    session.ask_again_after_ = kAskAgainAfter;
+    session.limits_.begin_asking(kAskAgainAfter);
     session.target().begin_statement();
-  } else if (!session.ask_again_.passed()) {
+  } else if (!session.limits_.is_time_to_ask()) {
     return;
   }
-  session.ask_again_ = Deadline(session.ask_again_after_);
-  session.ask_again_after_ *= 2;
+  session.limits_.asked();
   session.cancel();
 }
 

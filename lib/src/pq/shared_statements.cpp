@@ -71,7 +71,7 @@ std::vector<std::uint32_t> Session::types_without_name(unsigned seconds) {
     if (PQtransactionStatus(native()) == PQTRANS_IDLE) answer = look(seconds);
   }
   require_success(answer.told.get(), false);
-  if (struck_ != Limit::none) throw_not_run();
+  if (limits_.has_struck()) throw_not_run();
   return described_types(answer.told.get());
 }
 

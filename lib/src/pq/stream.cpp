@@ -40,8 +40,8 @@ void Session::stream(RowSink sink, void* context) {
   require_success(answer.result.get(), answer.copied);
   // The server was done before it could be canceled.
   if (rows.cut) {
-    throw_ended(struck_, {.message = "a limit ended the statement between its rows",
-                          .outcome_unknown = true});
+    throw_ended(limits_.struck(), {.message = "a limit ended the statement between its rows",
+                                   .outcome_unknown = true});
   }
 }
 
@@ -91,7 +91,7 @@ void Session::left_inside() noexcept {
 void Session::hand_on(Stream& rows, ResultPtr result) {
   if (rows.left) return;
   strike_if_over();
-  rows.cut = struck_ != Limit::none;
+  rows.cut = limits_.has_struck();
   if (rows.cut) return;
   rows.row.native = std::move(result);
   rows.row.texts.clear();
@@ -110,7 +110,7 @@ void Session::hand_on(Stream& rows, ResultPtr result) {
 
 void Session::leave(Stream& rows) noexcept {
   rows.left = true;
-  if (struck_ == Limit::none && !has(Flag::broken)) strike(Limit::stop);
+  if (!limits_.has_struck() && !has(Flag::broken)) strike(Limit::stop);
 }
 
 std::vector<Notification> Session::notifications(Deadline deadline, const std::stop_token& stop,
@@ -123,12 +123,15 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   if (forgets_) refuse_to_listen();
   const NonBlocking mode(native());
   StopBell rings;
-  if (stop.stop_possible() && open_bell() >= 0) rings.emplace(stop, RingBell{bell_.get()});
-  const Deadline until = earlier(deadline, bound_by_);
+  if (stop.stop_possible() && limits_.open_bell() >= 0) {
+    rings.emplace(stop, RingBell{limits_.open_bell()});
+  };
+  const Deadline until = earlier(deadline, limits_.bound_by());
   std::vector<Notification> all;
   Waited waited = Waited::ready;
   // libpq reads on behind the answer to a ping only when that is taken.
-  if (has(Flag::pinging) && ping_until(until, rings ? bell_.get() : -1) == PingResult::pending) {
+  if (has(Flag::pinging) &&
+      ping_until(until, rings ? limits_.open_bell() : -1) == PingResult::pending) {
     waited = Waited::timed_out;
   }
   bool has_read = false;
@@ -143,11 +146,11 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     // As in await_result(): a server that always has something else to say is read once more at
     // most.
     if (has_read && until.passed() && held_back(native()) != HeldBack::something) break;
-    waited = wait_and_read(POLLIN, until, rings ? bell_.get() : -1);
+    waited = wait_and_read(POLLIN, until, rings ? limits_.open_bell() : -1);
     has_read = true;
   }
   rings.reset();
-  if (stop.stop_requested()) silence_bell();
+  if (stop.stop_requested()) limits_.silence_bell();
   return all;
 }
 

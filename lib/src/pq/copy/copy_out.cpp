@@ -86,7 +86,7 @@ bool CopyOut::next() {
     s.line.reset(line);
     if (size > 0) {
       // From its limit on nobody gets rows of it.
-      if (s.session.struck_ != Session::Limit::none) continue;
+      if (s.session.limits_.has_struck()) continue;
       take({line, static_cast<std::size_t>(size)});
       return true;
     }
@@ -121,8 +121,8 @@ void CopyOut::leave() {
   const Session::LeavingCopy leaving{session};
   session.collect();
   // The server was done before it could be canceled, but rows of it were dropped.
-  if (session.struck_ != Session::Limit::none) {
-    session.throw_ended(session.struck_,
+  if (session.limits_.has_struck()) {
+    session.throw_ended(session.limits_.struck(),
                         {.message = "a limit ended the COPY", .outcome_unknown = true});
   }
 }

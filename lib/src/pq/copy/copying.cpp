@@ -54,24 +54,20 @@ void Session::await_sent() noexcept {
 // that waits for data needs no cancel request to end, only a refusal instead of the data.
 bool Session::await_room(short& seen) noexcept {
   Waited waited = Waited::timed_out;
-  if (!limit_.passed()) {
-    waited = wait_for(PQsocket(native()), POLLIN | POLLOUT, bell(), limit_, seen);
+  if (!limits_.by().passed()) {
+    waited = wait_for(PQsocket(native()), POLLIN | POLLOUT, limits_.bell(), limits_.by(), seen);
   }
   if (waited == Waited::ready) return true;
   note_strike(waited == Waited::woken ? Limit::stop : Limit::deadline);
-  ask_again_after_ = kAnswersSoon;
-  ask_again_ = Deadline(ask_again_after_);
+  limits_.ask_in(kAnswersSoon);
   return false;
 }
 
 // For data that comes so fast that nobody waits for it. Reads no clock where there is no deadline.
 void Session::strike_if_over() noexcept {
-  if (struck_ != Limit::none) return;
-  if (options_.stop.stop_requested() || bound_stop_.stop_requested()) {
-    strike(Limit::stop);
-  } else if (limit_.passed()) {
-    strike(Limit::deadline);
-  }
+  if (limits_.has_struck()) return;
+  const Limit why = limits_.reached(options_);
+  if (why != Limit::none) strike(why);
 }
 
 // Throws away the rest of the data: what has come already, and if that is not the end, what comes
@@ -84,7 +80,7 @@ void Session::drain_copy_out() noexcept {
     if (size < 0) return;
   }
   if (has(Flag::broken)) return;
-  if (struck_ == Limit::none) strike(Limit::stop);
+  if (!limits_.has_struck()) strike(Limit::stop);
   end_copy(PGRES_COPY_OUT);
 }
 
