@@ -24,7 +24,7 @@ mtype = { none, unavailable, refused };
 
 /* Under the wait mutex. */
 mtype state[SLOTS] = vacant;
-byte empties = SLOTS, openings, retirings;  /* empty_.size, opening_, retiring_ */
+byte empties = SLOTS, openings, retirings;  /* SlotBooks::empty(), opening(), retiring() */
 bool to_open[SLOTS], to_retire[SLOTS];      /* lists */
 byte list[ACQUIRERS], size;                 /* WaitList, oldest first */
 bool closed;

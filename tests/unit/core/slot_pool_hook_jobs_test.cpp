@@ -34,6 +34,20 @@ TEST(SlotPoolHookJobs, ASlotGivenToMaintenanceIsNeitherIdleNorLeasedAndTheLeaseI
   EXPECT_EQ(pool->counts().idle, 2u);
 }
 
+// Maintenance takes idle slots aside to look at their age: they are not in the ping of long ago.
+TEST(SlotPoolHookJobs, WhatComesFreeHasNoErrandAnyMore) {
+  Pool pool({.max_size = 1, .gates = 1});
+  pool.open(1);
+  const Ticket held = pool.take();
+  pool->slot(held.slot()).set_errand(core::Errand::ping);
+  pool->give_to_maintenance(held);
+  pool->put_back(*pool->take_to_check());
+  ASSERT_TRUE(pool->try_check(held.slot()));
+  EXPECT_EQ(pool->counts().checking, 1u);
+  EXPECT_EQ(pool->counts().pinging, 0u);
+  pool->put_back(held.slot());
+}
+
 TEST(SlotPoolHookJobs, AWaiterGetsASlotThatMaintenanceHasWhenItIsPutBack) {
   Pool pool({.max_size = 1, .gates = 1});
   pool.open(1);
@@ -123,7 +137,9 @@ TEST(SlotPoolHookJobs, WhatEndsWithAHookMakesOneTrip) {
   EXPECT_FALSE(pool->take_to_retire());
   EXPECT_NE(pool->describe().find("retiring, before_close"), std::string::npos) << pool->describe();
   EXPECT_EQ(pool->take_hook_job(), held.slot());
+  EXPECT_EQ(pool->counts().in_hooks, 1u);
   pool->end_hooked(held.slot());
+  EXPECT_EQ(pool->counts().in_hooks, 0u) << "it only waits for its end";
   EXPECT_EQ(pool.retires_wanted(), 2);
   EXPECT_EQ(pool.retire_all(), std::vector{held.slot()});
 }

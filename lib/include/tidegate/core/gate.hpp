@@ -15,7 +15,7 @@ namespace tidegate::core {
 //   bit 62      waiting    a strict waiter sleeps: a release takes the slow path
 //   bits 32-61  leases     admissions: leases taken through this gate + acquires still looking
 //   bit 31      orphaned   close gave up on these leases; only ever set together with closed
-//   bits 0-16   dock       slot index + 1 of one idle slot parked right here, or 0
+//   bits 0-16   dock       slot index + 1 of one idle slot that is docked here, or 0
 namespace gate_word {
 
 inline constexpr std::uint64_t kClosed = std::uint64_t{1} << 63;
@@ -56,7 +56,7 @@ constexpr std::uint64_t admit_and_undock(std::uint64_t w) noexcept {
 constexpr std::uint64_t undock(std::uint64_t w) noexcept { return w & ~kDock; }
 // One admission less. Needs: leases(w) > 0.
 constexpr std::uint64_t leave(std::uint64_t w) noexcept { return w - kOneLease; }
-// May a release park its slot right here?
+// May a release dock its slot right here?
 constexpr bool may_dock(std::uint64_t w) noexcept {
   return (w & (kClosed | kWaiting | kDock)) == 0;
 }
@@ -113,7 +113,7 @@ class alignas(kCacheLine) Gate {
     }
   }
 
-  // Release, step 2: parks `slot` here and leaves, if the gate is open, nobody waits and the dock
+  // Release, step 2: docks `slot` here and leaves, if the gate is open, nobody waits and the dock
   // is free. Promises: on true this was the last touch of the pool's memory.
   bool try_leave_and_dock(std::uint32_t slot) noexcept {
     std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides

@@ -97,7 +97,7 @@ class OpenerClient {
 //     has made a resource
 //     settle(): true
 //                                     finds it settled: leaves it alone
-//     publishes it
+//     opened(): publishes it
 // or
 //                                     finds it past its time: given up
 //                                     frees the slot

@@ -54,7 +54,7 @@ struct ResourceMaker {
   // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
   // An opening found no thread to run on: call slots().grow() in a while, or those who wait for
-  // it do so in vain. Any thread that acquires or keeps; must not block.
+  // it do so in vain. Any thread that acquires, or maintenance; must not block.
   std::function<void()> no_thread{};
   // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
   // thread that brings a late lease back. Unset: ~T.

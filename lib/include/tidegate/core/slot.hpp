@@ -22,7 +22,7 @@ inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
 // What a slot in `checking` or `retiring` is there for. Whoever moves it there, or goes on with it,
 // says so; in any other state it means nothing.
 enum class Errand : std::uint8_t {
-  none,           // to be ended, by whoever takes it next
+  none,           // retiring: to be ended; checking: maintenance looks at its age
   ping,           // the server is asked whether it is there
   reset,          // the session is cleaned of what a lease has left
   after_release,  // the hook has it, or will

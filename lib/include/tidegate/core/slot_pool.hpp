@@ -127,7 +127,7 @@ class SlotPool {
     ticket = Ticket(slot, gate);
     return true;
   }
-  // Steps 2 to 5, for one who was admitted at `gate`: takes an idle slot, or waits for whatever
+  // Steps 2 to 4, for one who was admitted at `gate`: takes an idle slot, or waits for whatever
   // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
   // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
   Found find(std::uint32_t gate, Search& search) noexcept;
@@ -139,8 +139,8 @@ class SlotPool {
   std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;
 
   // Gives the slot back. Never blocks on more than the wait mutex (and that only when somebody
-  // waits), never allocates; one read-modify-write on the warm path, after which the core may be
-  // gone.
+  // waits) or, on a closed pool, the drain mutex; never allocates; one read-modify-write on the
+  // warm path, after which the core may be gone.
   void release(Ticket ticket) noexcept {
     if (!gates_[ticket.gate()].try_leave_and_dock(ticket.slot())) release_slowly(ticket);
   }
@@ -149,7 +149,7 @@ class SlotPool {
   // As discard, but the admission stays: the caller goes on to find().
   void replace(Ticket ticket) noexcept;
   // The resource needs a longer look: out -> checking, for maintenance to put back or retire. The
-  // admission stays, as with replace().
+  // admission stays, as with replace(). want_check() comes next.
   void set_aside(Ticket ticket) noexcept {
     states_.move(ticket.slot(), SlotState::out, SlotState::checking);
   }
@@ -298,7 +298,8 @@ class SlotPool {
     return peak_waiting_.load(std::memory_order_relaxed);
   }
 
-  // The coarse clock. Written by maintenance alone; relaxed: it is a time, and carries nothing.
+  // The coarse clock. Written by maintenance, and by who finds that it has stood still; relaxed: it
+  // is a time, and carries nothing.
   Tick tick() const noexcept { return tick_.load(std::memory_order_relaxed); }
   void set_tick(Tick now) noexcept { tick_.store(now, std::memory_order_relaxed); }
   // For whoever sees before maintenance does that it has stood still: `seen` is what it stood at.

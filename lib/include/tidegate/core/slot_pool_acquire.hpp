@@ -11,7 +11,7 @@
 
 namespace tidegate::core {
 
-// Step 2, cheap part: the queue, then the docks of the other gates.
+// Step 2, cheap part: the queue, then the docks of all gates, its own first.
 template <class Sync>
 bool SlotPool<Sync>::look(std::uint32_t gate, std::uint32_t& slot) noexcept {
   // Stale entries are used up here, one each, so the loop is bounded by the queue's length.
@@ -41,7 +41,7 @@ bool SlotPool<Sync>::scan(std::uint32_t& slot) noexcept {
   return false;
 }
 
-// Step 5. Whoever got a slot on a slow path was admitted before the fence, but may have found the
+// Step 4. Whoever got a slot on a slow path was admitted before the fence, but may have found the
 // slot after it:
 //     acquirer                      closer
 //     admitted at gate g
@@ -59,7 +59,8 @@ Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited
   return {std::nullopt, {slot, gate}, waited};
 }
 
-// Step 5 once more, for what has come after it: a ping or a hook goes on while the pool closes.
+// Step 6: the same once more, for what has come after it: a ping or a hook goes on while the pool
+// closes.
 template <class Sync>
 bool SlotPool<Sync>::still_open(Ticket ticket) noexcept {
   if (!gate_word::closed(gates_[ticket.gate()].load())) return true;

@@ -1,4 +1,4 @@
-// SlotPool's bodies, in the order in which a lease lives: included where it is instantiated.
+// SlotPool's bodies: included where it is instantiated.
 #pragma once
 
 #include <thread>

@@ -74,10 +74,12 @@ std::uint32_t SlotPool<Sync>::retiring() const noexcept {
   return books_.retiring();
 }
 
-// gate 0: open, waiting, leases 18, slot 3 docked
+// gate 0: open, leases 2, slot 3 docked
 // slot 0: out, thread 4711
 // slot 1: checking, reset
-// waiters 16, of which strict 16; openings 4, failed 0
+// slot 2: idle, queued
+// slot 3: out
+// waiters 0, of which strict 0; openings 4, failed 0
 template <class Sync>
 std::string SlotPool<Sync>::describe() const {
   std::string text;

@@ -73,6 +73,7 @@ void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
 // Walked by ResourcePoolClose.AnOpeningThatFinishesJustAfterTheFenceIsRetiredAndNeverPublished.
 template <class Sync>
 void SlotPool<Sync>::make_available(std::uint32_t slot, SlotState from) noexcept {
+  slots_[slot].set_errand(Errand::none);
   Lock lock(mutex_);
   if (from == SlotState::opening) {
     openings_.fetch_add(1, std::memory_order_relaxed);

@@ -68,6 +68,7 @@ std::optional<std::uint32_t> SlotPool<Sync>::take_to_retire() noexcept {
 
 template <class Sync>
 void SlotPool<Sync>::end_hooked(std::uint32_t slot) noexcept {
+  slots_[slot].set_errand(Errand::none);
   Lock lock(mutex_);
   if (orphaned_) {
     lock.unlock();

@@ -15,8 +15,8 @@ enum class SlotState : std::uint8_t {
   empty,     // no resource
   opening,   // an opener makes one
   idle,      // free for whoever claims it
-  out,       // leased, or parked in a gate's dock: the docks tell which
-  checking,  // held by maintenance: neither idle nor leased
+  out,       // leased, docked at a gate, or in somebody's hand: records and docks tell which
+  checking,  // with maintenance or at a hook, or on the way there: neither idle nor leased
   retiring,  // its resource is on the way to destruction
 };
 
@@ -33,7 +33,7 @@ constexpr std::string_view to_string(SlotState state) noexcept {
 }
 
 // The truth about places (I2): a slot's byte names its one place, and whoever moves it there owns
-// it. Docked slots keep `out`, so that the fast path writes no shared line but the gate's. Beside
+// it. Docked slots keep `out`, so that the warm path writes no shared line but the gate's. Beside
 // the state, a `queued` bit says that the idle queue holds an entry for the slot (at most one,
 // ever); the entry may outlive the slot's idleness, and then whoever dequeues it drops it.
 //

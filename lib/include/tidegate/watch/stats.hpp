@@ -21,7 +21,8 @@ struct Stats {
   std::uint32_t connecting = 0;
   std::uint32_t checking = 0;  // being pinged or cleaned, or in an after_release hook
   std::uint32_t retiring = 0;  // being closed
-  // What those in `checking` and `retiring` are there for; the others wait for their turn.
+  // What those in `checking` and `retiring` are there for, begun or not; the others are looked at
+  // for their age, or are being ended.
   std::uint32_t pinging = 0;
   std::uint32_t resetting = 0;
   std::uint32_t in_hooks = 0;  // after_release, before_close
