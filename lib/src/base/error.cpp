@@ -35,7 +35,7 @@ const char* detail::what_is_handled() noexcept {
   }
 }
 
-// What puts a text together keeps foreign newlines out of its layout; nothing else gets by here.
+// Code that builds a text keeps foreign newlines out of its layout; this escapes everything else.
 Error::Error(Errc code, const std::string& text, Location where)
     : std::runtime_error(detail::printable(text, detail::Lines::kept, detail::kShownWhole)),
       code_(code),

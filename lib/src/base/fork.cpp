@@ -7,8 +7,8 @@
 
 namespace tidegate::detail {
 
-// Locked over every fork(), so that the child finds it whole: from before it to after it, in three
-// calls that the compiler cannot see as one.
+// Locked over every fork(), so that the child finds the list whole. Three calls do this, before and
+// after the fork, and the compiler cannot see them as one.
 struct ForkHook::List {
   List() {
     const int error = ::pthread_atfork([]() TIDEGATE_UNCHECKED { list().mutex.lock(); },
@@ -30,7 +30,7 @@ struct ForkHook::List {
 
 std::uint32_t ForkHook::forks_ = 0;
 
-// Never destroyed: objects of static lifetime may end after this file's statics would.
+// Never destroyed: objects of static lifetime may end later than this file's statics would.
 ForkHook::List& ForkHook::list() {
   static List& all = *new List;
   return all;

@@ -1,4 +1,4 @@
-// JSON text, as far as the reports need it.
+// JSON text, as much of it as the reports need.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 namespace tidegate::detail {
 
 // A JSON string (RFC 8259, section 7), quotes included: nothing of the text is lost or cut, except
-// that bytes that are no UTF-8 become U+FFFD. Control characters and what else printable() escapes
-// are escaped here, too, so that a terminal may show it.
+// that bytes that are not UTF-8 become U+FFFD. It also escapes control characters and everything
+// else that printable() escapes, so that a terminal may show it.
 std::string json_string(std::string_view text);
 
 }  // namespace tidegate::detail

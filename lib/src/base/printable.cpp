@@ -48,7 +48,7 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return 0;
 }
 
-// Bytes that are no UTF-8 are cut anywhere.
+// Bytes that are not UTF-8 may be cut anywhere.
 std::size_t whole_prefix(std::string_view text, std::size_t most) noexcept {
   if (text.size() <= most) return text.size();
   for (std::size_t back = 1; back <= std::min<std::size_t>(3, most); ++back) {

@@ -1,4 +1,4 @@
-// Reads what __PRETTY_FUNCTION__ of g++ and clang++ looks like. The two spell the same function
+// Reads the __PRETTY_FUNCTION__ of g++ and clang++. The two spell the same function differently:
 //
 //   g++      void ns::Tp<T>::f() const [with T = int]     ns::Tp<int>::f() const::<lambda()>
 //   clang++  void ns::Tp<int>::f() const [T = int]        auto ns::Tp<int>::f()::(anonymous

@@ -8,7 +8,7 @@ namespace tidegate::detail {
 enum class Waited { ready, woken, timed_out };
 
 // Waits until `fd` has one of `events` (or an error), `wake_fd` is readable (-1: there is none), or
-// the deadline has passed; looked at in the order woken, ready, timed out. One system call unless
+// the deadline has passed. Checks in the order woken, ready, timed out. One system call unless
 // interrupted by a signal.
 // Promises: `seen` is what poll(2) reported of `fd`; POLLERR when poll itself failed.
 Waited wait_for(int fd, short events, int wake_fd, Deadline deadline, short& seen) noexcept;

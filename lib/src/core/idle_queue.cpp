@@ -18,14 +18,14 @@
 namespace tidegate::core {
 namespace {
 
-// A slot index whose every access is a relaxed atomic one: moodycamel orders the reuse of a cell by
-// a fence, which TSan does not model. The payload's own order comes from the slot's state.
+// A slot index that is accessed by relaxed atomics only: moodycamel orders the reuse of a cell by a
+// fence, which TSan does not model. The slot's state orders the payload.
 class Element {
  public:
   Element() noexcept { store(0); }
   explicit Element(std::uint32_t slot) noexcept { store(slot); }
   Element(const Element& other) noexcept { store(other.load()); }
-  // How the queue takes an element out of its cell.
+  // The queue takes an element out of its cell by this assignment.
   Element& operator=(const Element& other) noexcept {
     store(other.load());
     ReuseEdge::cell_read();
@@ -43,7 +43,7 @@ class Element {
 constexpr std::size_t kBlockSize = 32;
 constexpr std::size_t kIndexSize = 128;  // blocks that one producer can index without growing
 
-// The queue takes no notice of memory that it does not get, and is unusable then; so this does.
+// The queue ignores an allocation that fails and is unusable then, so we note the failure here.
 constinit thread_local bool memory_was_refused = false;
 
 struct Traits : moodycamel::ConcurrentQueueDefaultTraits {
@@ -58,7 +58,7 @@ struct Traits : moodycamel::ConcurrentQueueDefaultTraits {
 };
 using Queue = moodycamel::ConcurrentQueue<Element, Traits>;
 
-// One explicit producer behind a try-flag: whoever finds it taken uses another one.
+// One explicit producer behind a try-flag: a thread that finds the flag set uses another producer.
 struct alignas(kCacheLine) Producer {
   explicit Producer(Queue& queue) : token(queue) {}
   std::atomic<bool> busy{false};
@@ -69,8 +69,8 @@ struct alignas(kCacheLine) Producer {
 }  // namespace
 
 // try_enqueue of an explicit producer takes blocks from the queue's initial pool only, so nothing
-// here allocates after construction. A producer keeps the blocks it once took, of which it can have
-// two half used: hence the spare ones.
+// here allocates after construction. A producer keeps the blocks it once took, and can have two of
+// them half used: hence the spare blocks.
 struct IdleQueue::Impl {
   Impl(std::uint32_t slots, std::uint32_t count)
       : queue((memory_was_refused = false,

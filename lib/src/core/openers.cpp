@@ -19,7 +19,7 @@ namespace {
 thread_local std::atomic<const char*>* doing_here = nullptr;
 thread_local std::atomic<std::int64_t>* since_here = nullptr;
 
-// What the thread is of, if it is an opener.
+// Whose worker this thread is, if it is an opener.
 struct Here {
   Openers* openers = nullptr;
   void* worker = nullptr;
@@ -68,7 +68,7 @@ void Openers::want(std::uint32_t count) noexcept {
     try {
       for (; count > 0; --count) start_worker();
     } catch (const std::exception&) {  // no thread, or no memory for one
-      failed = true;                   // those that run already go on taking slots
+      failed = true;                   // workers that run already go on taking slots
     }
   }
   for (; failed && count > 0; --count) {
@@ -84,19 +84,19 @@ void Openers::want_hook_job() noexcept {
     try {
       if (!stopped_) return start_worker();
     } catch (const std::exception&) {  // as in want()
-      // A worker that runs takes it before it ends; without one it would be left behind.
+      // A worker in a hook job takes this one before it ends; without a worker nobody would.
       if (hook_jobs_ > 0) return;
     }
   }
   end_hook_jobs();
 }
 
-// On the calling thread, and none of them blocks.
+// Ends all hook jobs on the calling thread; none of them blocks, because their stop has fired.
 void Openers::end_hook_jobs() noexcept {
   while (const auto slot = client_.take_hook_job()) client_.run_hook_job(*slot, fired_.get_token());
 }
 
-// Does nothing when all workers are busy: they look for more before they end.
+// Does nothing when all workers run already: each looks for more work before it ends.
 void Openers::start_worker() {
   const auto running = static_cast<std::uint32_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.running; }));
@@ -115,12 +115,12 @@ void Openers::run(Worker& self) noexcept {
   since_here = &self.since;
   opener_here = {this, &self};
   do_now("between two tasks");
-  std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
+  std::shared_ptr<void> keep;  // destroyed last, because it may be all that holds `this`
   for (;;) {
     std::optional<std::uint32_t> hook_job;
     std::optional<std::uint32_t> slot;
     {
-      // Taking and ending are one step, so that a want() in between cannot be missed.
+      // A worker takes work or ends in one step, so that it cannot miss a want() in between.
       const Lock lock(mutex_);
       self.thread_id = current_thread_id();
       if (hook_jobs_ < config_.hook_threads) hook_job = client_.take_hook_job();
@@ -148,7 +148,7 @@ void Openers::run(Worker& self) noexcept {
 
 bool Openers::open_here(std::uint32_t slot, const std::stop_token& stop,
                         Deadline deadline) noexcept {
-  // The thread may be an opener of another pool, whose own attempt this is none of.
+  // The thread may be an opener of another pool, but this attempt is not that pool's.
   const Here outer = std::exchange(opener_here, Here{});
   const bool opened = attempt(slot, stop, deadline, nullptr) == Ended::opened;
   opener_here = outer;
@@ -179,7 +179,7 @@ Openers::Ended Openers::attempt(std::uint32_t slot, const std::stop_token& stop,
   } else {
     TIDEGATE_TEST_POINT("open.before");
     failure = client_.open(slot, stop, deadline);
-    if (!settle()) return Ended::given_up;  // whoever has given it up has told everybody
+    if (!settle()) return Ended::given_up;  // whoever has given the opening up has told everybody
     TIDEGATE_TEST_POINT("open.after");
   }
   std::chrono::steady_clock::time_point next_attempt;
@@ -200,15 +200,15 @@ std::chrono::steady_clock::time_point Openers::end_attempt(const Attempt& attemp
                                                            OpenFailure failure) noexcept {
   auto next_attempt = std::chrono::steady_clock::now();
   const bool outdated =
-      attempt.forgotten != forgotten_;  // how it failed has been forgotten in advance
-  // Not one that began before the first failure.
+      attempt.forgotten != forgotten_;  // forget_failures() came after the attempt began
+  // An attempt that began before the first failure is no probe.
   if (attempt.turn == Turn::probe && !outdated) probing_ = false;
   if (failure == OpenFailure::none) {
     backoff_ = {};
     steps_ = 0;
   } else if (failure != OpenFailure::aborted && !outdated) {
     if (backoff_.failures++ == 0) backoff_.since = next_attempt;
-    // Attempts that were under way together, when the server went, are one step.
+    // Attempts that were under way together when the server went down count as one step.
     if (steps_ > 0 && attempt.turn == Turn::free) {
       next_attempt = backoff_.next;
     } else {
@@ -251,7 +251,7 @@ Overdue Openers::overdue(const Worker& worker) const noexcept {
           .detached = detached_};
 }
 
-// Why no opening may begin now, if so.
+// Says why no opening may begin now; nothing: one may.
 std::optional<Overdue> Openers::refused() const noexcept {
   if (detached_ < config_.max_detached) return std::nullopt;
   const Worker* longest = nullptr;
@@ -330,8 +330,8 @@ Openers::Backoff Openers::backoff() const noexcept {
 }
 
 std::uint32_t Openers::stop_opening() noexcept {
-  // Counted before: those that obey end at once. Fired without the lock: what the stop calls may be
-  // a user's.
+  // Counts before the stop fires, because openings that obey it end at once. Fires without the
+  // lock, because the stop may call a user's code.
   std::uint32_t under_way = 0;
   {
     const Lock lock(mutex_);

@@ -1,4 +1,4 @@
-// ReuseEdge: what moodycamel's queue orders by fences, told to ThreadSanitizer, which models none.
+// ReuseEdge: tells ThreadSanitizer, which models no fences, what moodycamel's queue orders by them.
 #pragma once
 
 #include <cstdint>
@@ -17,25 +17,25 @@
 
 namespace tidegate::core {
 
-// A producer writes the oldest entry of its block index again when it begins a block. Who has read
-// that entry to find its cell marks the cell as empty, release, when it has taken the index out;
-// the producer looks at those marks, relaxed, and an acquire fence follows when it uses a block
-// again:
+// A producer that begins a block overwrites the oldest entry of its block index. A dequeuer that
+// has read that entry to find its cell takes the slot index out, then marks the cell as empty,
+// release. When the producer uses a block again, it looks at those marks, relaxed, and an acquire
+// fence follows:
 //     dequeuer reads the entry -> its cell is empty ~> fence of the producer -> writes the entry
-// Between the two lie nearly as many blocks as the index has entries, so that one look per block is
-// soon enough; more of them would hide races of others. Nothing at all in other builds.
+// Nearly as many blocks as the index has entries lie between the read and the write, so one look
+// per block is soon enough; more looks would hide races of others. Other builds do nothing here.
 class ReuseEdge {
  public:
 #if defined(TIDEGATE_TELLS_TSAN)
-  // Dequeuer, before its cell is marked.
+  // A dequeuer calls this before it marks its cell.
   static void cell_read() noexcept { __tsan_release(&cells_); }
-  // Whoever has the producer, before each enqueue.
+  // The thread that has the producer calls this before each enqueue.
   void enqueuing(std::uint32_t block_size) noexcept {
     if (enqueues_++ % block_size == 0) __tsan_acquire(&cells_);
   }
 
  private:
-  inline static char cells_ = 0;  // of all queues: only its address counts
+  inline static char cells_ = 0;  // shared by all queues: only its address counts
   std::uint32_t enqueues_ = 0;
 #else
   static void cell_read() noexcept {}

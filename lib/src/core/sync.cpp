@@ -19,8 +19,8 @@ long futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,
   return ::syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, mask);
 }
 
-// The thread of a child has another id than the one that forked. Made when the program is loaded,
-// because the first use of an id has nobody to tell that memory ran out.
+// The thread of a child has another id than the thread that forked. The hook is made when the
+// program is loaded, because the first use of an id could tell nobody that memory ran out.
 const tidegate::detail::ForkHook forget_thread_id(
     [](void*) noexcept { detail::cached_thread_id = 0; }, nullptr);
 

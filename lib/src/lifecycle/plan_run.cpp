@@ -21,7 +21,7 @@ namespace {
 
 using Outcome = StageReport::Outcome;
 
-// systemd's own advice is to extend in good time, again and again.
+// systemd's own advice is to extend early, again and again.
 constexpr std::chrono::seconds kNoticePeriod{1};
 
 }  // namespace
@@ -107,7 +107,7 @@ void PlanRun::on_signal(int number) noexcept {
   ++hurries_;
   if (hurries_ == 1) {
     std::stop_source stop = stage_stop_;
-    lock.unlock();  // what it calls is not ours
+    lock.unlock();  // the code that it calls is not ours
     stop.request_stop();
     return;
   }
@@ -176,7 +176,7 @@ void PlanRun::write(const PlanReport& report) const noexcept {
       std::cerr << text << std::endl;
     }
   } catch (...) {
-    // Out of memory, or a log that throws: there is nobody left to tell.
+    // Out of memory, or a log that throws: nobody is left to be told.
   }
 }
 

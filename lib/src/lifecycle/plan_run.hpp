@@ -1,4 +1,4 @@
-// PlanRun: one run of a ShutdownPlan: what its thread and its watcher share.
+// PlanRun: one run of a ShutdownPlan; its thread and its watcher share it.
 #pragma once
 
 #include <functional>
@@ -14,8 +14,8 @@
 
 namespace tidegate::detail {
 
-// The plan's own thread calls run_stage() and finish(); the watcher does what must happen while a
-// stage runs: fire its stop token, hear further signals, tell systemd, end the process.
+// The plan's own thread calls run_stage() and finish(). The watcher does what must happen while a
+// stage runs: it fires the stop token, receives further signals, tells systemd, ends the process.
 class PlanRun {
  public:
   // `report` has the stages' names and bounds. Starts the watcher.
@@ -26,7 +26,7 @@ class PlanRun {
 
   // Runs stage i, unless `total` is used up (the first one always runs).
   void run_stage(std::size_t i, const std::function<void(StageContext&)>& run) noexcept;
-  // The report, when all stages had their turn. Written out, unless the watcher did it already.
+  // Returns the report after all stages had their turn. Writes it, unless the watcher has done so.
   PlanReport finish();
 
  private:

@@ -1,4 +1,4 @@
-// What systemd wants to hear of a service that stops: sd_notify(3)'s protocol, as one datagram.
+// Tells systemd that the service stops: sd_notify(3)'s protocol, as one datagram.
 #pragma once
 
 #include <chrono>
@@ -7,12 +7,12 @@ namespace tidegate::detail {
 
 class ServiceManager {
  public:
-  // Where NOTIFY_SOCKET points; nowhere when it is unset.
+  // Takes the target from NOTIFY_SOCKET; has no target when it is unset.
   ServiceManager();
 
   bool listens() const noexcept { return length_ > 0; }
-  // "We are stopping, and need at most this much longer." Never blocks; what cannot be sent is
-  // lost.
+  // "We are stopping, and need at most this much longer." Never blocks; a message that cannot be
+  // sent is lost.
   void stopping(std::chrono::microseconds longer) const noexcept;
 
  private:

@@ -23,7 +23,7 @@ namespace tidegate {
 namespace {
 
 constexpr int kSignals = 64;
-// Which signals a SignalWaiter of this process has: signal s is bit s - 1.
+// Which signals the SignalWaiters of this process have: signal s is bit s - 1.
 std::atomic<std::uint64_t> taken{0};
 
 std::string name_of(int number) {
@@ -53,7 +53,7 @@ std::string names_of(std::uint64_t bits) {
   return names;
 }
 
-// A line of /proc/self/task/<id>/status, without its key; empty when the thread has gone.
+// The value of a line in /proc/self/task/<id>/status; empty when the thread has gone.
 std::string status_of(const std::filesystem::path& task, std::string_view key) {
   std::ifstream status(task / "status");
   for (std::string line; std::getline(status, line);) {
@@ -64,7 +64,7 @@ std::string status_of(const std::filesystem::path& task, std::string_view key) {
   return {};
 }
 
-// Needs: the calling thread blocks them.
+// Needs: the calling thread blocks the signals.
 void require_blocked_everywhere(std::uint64_t bits, Location where) {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
     const std::string mask = status_of(task.path(), "SigBlk");
@@ -134,8 +134,8 @@ SignalWaiter::~SignalWaiter() {
   for (int number = 1; number <= kSignals; ++number) {
     if (::sigismember(&before_, number) == 1) ::sigdelset(&ours, number);
   }
-  // Those that nobody has waited for came to this object: a program that has just stopped in order
-  // must not die of the second Ctrl-C.
+  // Signals that nobody has waited for were meant for this object: a program that has just stopped
+  // in order must not die of the second Ctrl-C.
   const timespec at_once{};
   while (::sigtimedwait(&ours, nullptr, &at_once) > 0) {
   }

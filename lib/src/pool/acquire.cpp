@@ -1,4 +1,4 @@
-// The slow part of an acquire: the check before hand-out, and the words when there is no
+// The slow part of an acquire: the check before hand-out, and the error when there is no
 // connection.
 #include <algorithm>
 #include <utility>
@@ -18,11 +18,11 @@ using core::Checked;
 using core::Found;
 using core::Retired;
 
-// How often a ping looks whether the pool is closed.
+// How often an acquirer that waits for a ping looks whether the pool is closed.
 constexpr std::chrono::nanoseconds kLookWhilePinging = 20ms;
 
-// For how long an acquirer waits for the answer to a ping and does nothing else. Most servers
-// answer by then; and what one or two of them do not is no loss.
+// How long an acquirer waits for the answer to a ping and does nothing else. Most servers answer by
+// then; if one or two connections do not, little is lost.
 std::chrono::nanoseconds patience_with_ping(const PoolConfig& config) {
   const std::chrono::nanoseconds timeout = config.ping_timeout;
   return std::min(timeout, std::max<std::chrono::nanoseconds>(timeout / 10, 20ms));
@@ -60,7 +60,7 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
     search.error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code());
     tell_ended(search);
     return ticket;
-  } catch (...) {  // no memory, for the words as a rule: it has ended all the same
+  } catch (...) {  // usually out of memory for the error: the acquire has ended nevertheless
     if (!search.error) search.error = Errc::unavailable;
     tell_ended(search);
     throw;
@@ -89,7 +89,7 @@ Expected<core::Ticket> PoolImpl::search_or_refuse(Entered entered, const Acquire
 
 // ---- nested acquires -------------------------------------------------------------------------
 
-// What this thread holds, as far as that is to be looked for. What it throws costs no slot.
+// The leases of this thread, if the configuration wants them looked for. A throw costs no slot.
 std::vector<LeaseInfo> PoolImpl::leases_of_nested(Entered entered) const {
   if (config_.nested_acquire == NestedAcquire::off || entered.entry == core::Entry::closed) {
     return {};
@@ -102,7 +102,7 @@ std::vector<LeaseInfo> PoolImpl::leases_of_nested(Entered entered) const {
   }
 }
 
-// The end of an acquire that has not looked for anything yet.
+// Ends an acquire that has not looked for anything yet.
 void PoolImpl::leave(Entered entered) const noexcept {
   if (entered.entry == core::Entry::docked) {
     core_->slots().release(entered.ticket);
@@ -111,7 +111,7 @@ void PoolImpl::leave(Entered entered) const noexcept {
   }
 }
 
-// One that fails is reported only where it is refused.
+// A nested acquire that fails is reported only where it is refused.
 void PoolImpl::count_nested(const std::vector<LeaseInfo>& held, Location where) noexcept {
   nested_acquires_.fetch_add(1, std::memory_order_relaxed);
   const bool refused = config_.nested_acquire == NestedAcquire::fail;
@@ -140,7 +140,7 @@ void PoolImpl::begin_taking_idle(Location where) {
   count_nested(held, where);
 }
 
-// Nobody may find it before the lease begins, so the stack is kept first.
+// The stack is kept first, because nobody can find it before the lease begins.
 void PoolImpl::begin_lease(core::Ticket ticket, Location where) noexcept {
   if (const auto& kept = core_->resource(ticket.slot()).stack) {
     kept->keep(Stack::current(), core_->slots().slot(ticket.slot()).acquired() + 1);
@@ -160,7 +160,7 @@ Expected<core::Ticket> PoolImpl::search_and_explain(Entered entered, const Acqui
   return explain(*found.error, wish, search);
 }
 
-// One that is idle now, for acquire_all_idle: nobody waits, nobody pings.
+// Takes a connection that is idle now, for acquire_all_idle: without a wait and without a ping.
 std::optional<core::Ticket> PoolImpl::take_idle() {
   Search search;
   search.began = std::chrono::steady_clock::now();
@@ -182,11 +182,11 @@ std::optional<core::Ticket> PoolImpl::take_idle() {
   }
 }
 
-// Check before hand-out, the cheapest sufficient tier, and then prepare.
+// The check before hand-out: the cheapest sufficient tier, and then prepare.
 Checked PoolImpl::check(const Found& found, Search& search) {
   Checked checked = check_state(found, search);
   if (checked == Checked::use && config_.hooks.prepare) checked = prepare(found.ticket, search);
-  // Every connection of the pool and one more were unfit: so will be the next.
+  // Every connection of the pool and one more were unfit, so the next will be unfit, too.
   if (checked == Checked::next && search.dead > config_.max_size && !search.only_idle) {
     core_->slots().give_up(found.ticket.gate());
     search.failure = ErrorValue::of(HookError(
@@ -199,7 +199,7 @@ Checked PoolImpl::check(const Found& found, Search& search) {
   return checked;
 }
 
-// The clock is read here, not the tick: this is the slow path, and the tick may have stood still.
+// This reads the clock, not the tick: this is the slow path, and the tick may have stood still.
 Checked PoolImpl::check_state(const Found& found, Search& search) {
   const core::Ticket ticket = found.ticket;
   Connection& connection = core_->resource(ticket.slot()).connection;
@@ -226,9 +226,10 @@ Checked PoolImpl::check_state(const Found& found, Search& search) {
       return Checked::next;
     }
   }
-  // Tier 3: a round trip. One that was granted was in use a moment ago, unless maintenance has had
-  // it in hand; and a grant that has won is not lost to a deadline that has passed since. What has
-  // answered maintenance's ping was heard of then; who leaves pings to that takes it at its word.
+  // Tier 3: a round trip. A granted connection was in use a moment ago, unless maintenance has had
+  // it in hand; and a grant that an acquire has won is not lost to a deadline that has passed
+  // since. A connection that answered maintenance's ping was heard of then; an acquirer that leaves
+  // pings to maintenance accepts that answer.
   const bool granted = found.waited && (idle < kLookAfter || search.deadline.passed());
   const std::chrono::nanoseconds unheard = now - maintenance_.answered(ticket.slot());
   const bool has_answered =
@@ -252,8 +253,8 @@ bool PoolImpl::wants_ping(const Connection& connection, std::chrono::nanoseconds
   }
 }
 
-// Ends with the pool, too, for which it looks now and then: a stop_token would cost every
-// connection that was ever pinged a descriptor more.
+// A ping also ends when the pool closes. This loop looks for that now and then, because a
+// stop_token would cost every connection that was ever pinged one more descriptor.
 bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept {
   // In a hook there is nothing else to wait for.
   const std::chrono::nanoseconds patience =
@@ -269,10 +270,11 @@ bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept
 }
 
 // Maintenance goes on waiting for an answer that does not come soon, and the acquirer takes what
-// comes first: another connection, a new one, or this one. If the network has forgotten one, it has
-// forgotten more, and no acquirer is to wait for one after the other: all further ones that want a
-// ping are left to maintenance at once, which pings them side by side. None is closed but for what
-// it has not answered itself. For one who may not wait, all are left to maintenance.
+// comes first: another connection, a new one, or this one. If the network has forgotten one
+// connection, it has forgotten more, and an acquirer must not wait for one after the other: it
+// leaves all further ones that want a ping to maintenance at once, which pings them side by side. A
+// connection is closed only if it has not answered its own ping. An acquirer whose deadline has
+// passed leaves all pings to maintenance.
 Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   const auto began = std::chrono::steady_clock::now();
   const bool has_met_silence = search.silent > 0 && !search.may_not_wait;
@@ -288,7 +290,7 @@ Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   tell(config_.observer,
        [&](Observer& o) { o.ping_ended({.backend_pid = backend_pid, .answered = answered}); });
   if (answered) {
-    // A server says what has become of it only with an answer.
+    // A server tells what role it has only with an answer.
     if (pq::PoolAccess(connection).role() == pq::Role::primary) return Checked::use;
     set_aside(ticket, core::Errand::reset);
     return Checked::next;
@@ -321,7 +323,7 @@ void PoolImpl::set_aside(core::Ticket ticket, core::Errand errand) noexcept {
 
 // ---- waits for oneself -----------------------------------------------------------------------
 
-// On the thread that waits; it is among the waiters, so this takes as long as the observer does.
+// Runs on the waiting thread, which is among the waiters already: it takes as long as the observer.
 void PoolImpl::suspect(core::Search& waiting) noexcept {
   const auto& search = static_cast<const Search&>(waiting);
   const PoolImpl& pool = *search.pool;
@@ -374,13 +376,13 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
   report.pool = name_;
   report.counts = core_->slots().counts();
   if (!search.deadline.is_never()) {
-    // One that was not to wait at all may stand at the beginning of time.
+    // The deadline of an acquire that must not wait may be the beginning of time.
     const bool no_waiting = search.deadline.at() <= search.began;
     report.allowed = no_waiting ? std::chrono::nanoseconds::zero()
                                 : std::chrono::nanoseconds(search.deadline.at() - search.began);
   }
   report.allowed_by_config = !wish.deadline && config_.acquire_timeout.count() > 0;
-  // For a connection, or for the answer to a ping.
+  // The acquire waited for a connection, or for the answer to a ping.
   const bool may_wait = !report.allowed || report.allowed->count() > 0;
   if (search.since != decltype(search.since){} || (search.silent > 0 && may_wait)) {
     report.waited = std::chrono::steady_clock::now() - search.began;
@@ -397,7 +399,7 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
   return report;
 }
 
-// Who holds leases, the oldest first.
+// The holders of leases, the oldest first.
 std::vector<LeaseHolder> PoolImpl::holders(std::size_t most) const {
   const auto& slots = core_->slots();
   std::vector<std::pair<core::Tick, std::uint32_t>> records;  // since when, which slot
@@ -439,8 +441,8 @@ ErrorValue PoolImpl::explain_connect(Errc error, const AcquireReport& acquire, L
   return ErrorValue::of(ConnectError(error, std::move(report), where));
 }
 
-// Cheap to make, because a close may be told to a thousand waiters: the text is built only for
-// those who read it, from data that does not refer to the pool.
+// Cheap to make, because a close may have to tell a thousand waiters: the text is built only when
+// somebody reads it, from data that does not refer to the pool.
 ErrorValue PoolImpl::explain_closed(Location where) {
   const std::shared_ptr<const ClosedReport> closed = closing_.closed();
   const auto now = std::chrono::steady_clock::now();

@@ -8,7 +8,7 @@
 
 namespace tidegate::detail {
 
-// say(Observer&): what it throws is dropped (observer.hpp).
+// Calls say(Observer&); drops what it throws (observer.hpp).
 template <class Say>
 void tell(const std::shared_ptr<Observer>& observer, Say&& say) noexcept {
   if (observer == nullptr) return;

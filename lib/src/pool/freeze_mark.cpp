@@ -13,8 +13,8 @@ constinit std::atomic<std::uint64_t> FreezeMark::mark_{kNone};
 #if defined(TIDEGATE_HAS_RSEQ)
 namespace {
 
-// The critical section that nobody is in: it begins at an address where there is no code. The
-// kernel asks for the signature in front of where it would go on after an abort.
+// A critical section that no thread is ever in: it begins at an address where there is no code. The
+// kernel requires the signature in front of the address where it would go on after an abort.
 struct Section {
   struct rseq_cs head;
   std::uint32_t signature;
@@ -22,8 +22,8 @@ struct Section {
 };
 static_assert(offsetof(Section, after_abort) == offsetof(Section, signature) + 4);
 
-// For good, and not in the library's own data: the kernel reads it whenever a thread with a mark
-// comes back, which may be after the library was unloaded. 0: no memory.
+// Never freed, and outside the library's own data: the kernel reads it whenever a thread with a
+// mark comes back, which may be after the library was unloaded. 0: no memory.
 std::uint64_t make_section() noexcept {
   void* page =
       ::mmap(nullptr, sizeof(Section), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -51,7 +51,7 @@ void FreezeMark::leave() noexcept {
   *place() = mark;
 }
 
-// The first to come tries. Not a once_flag: in a child it might never be set.
+// The first caller tries. Not a once_flag: in a child it might never be set.
 void FreezeMark::find_out() noexcept {
   static std::atomic<bool> begun{false};
   if (begun.exchange(true, std::memory_order_relaxed)) return;
@@ -63,7 +63,7 @@ void FreezeMark::find_out() noexcept {
   const bool taken = *place() != mark;
   *place() = 0;
   std::uint64_t none = kNone;
-  // [freeze-mark] release. Not over a stand_in().
+  // [freeze-mark] release. Does not overwrite a stand_in().
   if (taken) mark_.compare_exchange_strong(none, mark, std::memory_order_release);
 }
 

@@ -1,4 +1,4 @@
-// FreezeMark: how a thread knows without a clock that it has run on since it last read one.
+// FreezeMark: tells a thread, without a clock, that it has run on since it last read one.
 #pragma once
 
 #include <atomic>
@@ -9,21 +9,21 @@
 
 namespace tidegate::detail {
 
-// The coarse tick is written by another thread. After a freeze of the process (SIGSTOP, a paused
-// container, a throttled group) whoever runs first reads a tick of before it. So it has to look at
-// a clock then, and should not otherwise, on the warm path.
+// Another thread writes the coarse tick. After a freeze of the process (SIGSTOP, a paused
+// container, a throttled group) the thread that runs first reads a tick from before the freeze. So
+// it has to look at a clock then; otherwise, on the warm path, it should not.
 //
 // A thread's mark is in the one place that the kernel clears when it has given the processor to
-// somebody else: the pointer of rseq(2) to the critical section that the thread is in. Ours is one
-// that nobody ever is in; such a pointer may stay behind, and is cleared at the next context
-// switch, whatever brought it about.
+// another thread: the pointer of rseq(2) to the critical section that the thread is in. Our section
+// is one that no thread ever is in; such a pointer may stay behind, and the kernel clears it at the
+// next context switch, whatever caused that.
 //
-// Not so by version 2 of that interface (Linux 6.19 and later, with glibc 2.41 and later), which
+// Version 2 of that interface (Linux 6.19 and later, with glibc 2.41 and later) does not do so: it
 // looks at the pointer only when user code was interrupted, hence not when a system call has slept.
-// find_out() tries; where it is so, and where there is no rseq, no mark is ever intact.
+// find_out() tries; with version 2, and without rseq, no mark is ever intact.
 class FreezeMark {
  public:
-  // Nobody else has had the processor of the calling thread since it called leave().
+  // No other thread has had this thread's processor since this thread called leave().
   static bool intact() noexcept {
 #if defined(TIDEGATE_HAS_RSEQ)
     return *place() == mark_.load(std::memory_order_relaxed);
@@ -31,16 +31,16 @@ class FreezeMark {
     return false;
 #endif
   }
-  // Before a look at a clock: what comes between the two takes the mark away.
+  // Call it before a look at a clock: a switch between the two takes the mark away.
   static void leave() noexcept;
-  // Whether the kernel takes marks away. Sleeps for an instant, once in a process.
+  // Finds out whether the kernel takes marks away. Sleeps for an instant, once in a process.
   static void find_out() noexcept;
-  // For a count of instructions under valgrind, which knows no rseq: the calling thread has a mark,
-  // and nobody takes it away.
+  // For a count of instructions under valgrind, which knows no rseq: gives the calling thread a
+  // mark that nobody takes away.
   TIDEGATE_API static void stand_in() noexcept;
 
  private:
-  // What no thread has in its place: not even 0, which is what the kernel puts there.
+  // A value that no thread has in its place: not even 0, which the kernel puts there.
   static constexpr std::uint64_t kNone = ~std::uint64_t{0};
 
 #if defined(TIDEGATE_HAS_RSEQ)
@@ -48,13 +48,13 @@ class FreezeMark {
     return reinterpret_cast<struct rseq*>(static_cast<char*>(__builtin_thread_pointer()) +
                                           __rseq_offset);
   }
-  // Volatile: the kernel writes there. As one word, whatever the headers call its halves.
+  // Volatile, because the kernel writes there. One word, whatever the headers call its halves.
   static volatile std::uint64_t* place() noexcept {
     return reinterpret_cast<volatile std::uint64_t*>(&area()->rseq_cs);
   }
 #endif
 
-  static std::atomic<std::uint64_t> mark_;  // kNone: none is trusted
+  static std::atomic<std::uint64_t> mark_;  // kNone: no mark is trusted
 };
 
 }  // namespace tidegate::detail

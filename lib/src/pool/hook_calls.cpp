@@ -14,12 +14,12 @@ using core::Retired;
 
 // ---- on acquirers ----------------------------------------------------------------------------
 
-// A throw is a verdict, too.
+// A throw counts as a verdict, too.
 Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) const {
-  // Who may not wait for a connection may all the same prepare one: for as long as a ping may take.
+  // An acquirer that may not wait may still prepare a connection, for as long as a ping may take.
   const Deadline by = search.deadline.passed() ? Deadline(config_.ping_timeout) : search.deadline;
   try {
-    // Its statements end with the pool, too.
+    // The hook's statements end with the pool, too.
     const EitherStop stop(search.stop, core_->closing().get_token());
     const InHook scope(*this);
     const Bounded bound(connection, by, stop.token());
@@ -32,8 +32,8 @@ Verdict PoolImpl::ask_prepare(Connection& connection, const Search& search) cons
 Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
   Connection& connection = core_->resource(ticket.slot()).connection;
   const Verdict verdict = ask_prepare(connection, search);
-  // The pool was closed meanwhile, and may have ended the hook: that is what the core finds next,
-  // and tells, whatever the hook says. The connection goes with the pool.
+  // The pool was closed meanwhile, and that may have ended the hook: whatever the hook says, the
+  // core finds the close next, and tells of it. The connection goes with the pool.
   if (core_->closing().stop_requested()) return Checked::use;
   if (verdict.kind() == Verdict::Kind::use) return Checked::use;
   if (search.only_idle) {
@@ -45,7 +45,7 @@ Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
     core_->replace(ticket, Retired::hook);
     return Checked::next;
   }
-  // First the slot: the words may throw, and that must not cost it.
+  // The slot goes first: making the error may throw, and that must not cost the slot.
   if (verdict.kind() == Verdict::Kind::keep_and_fail) {
     give_back_unleased(ticket);
   } else {
@@ -59,7 +59,7 @@ Checked PoolImpl::prepare(core::Ticket ticket, Search& search) {
   return Checked::fail;
 }
 
-// Through the same checks as a release.
+// The connection goes through the same checks as in a release.
 void PoolImpl::give_back_unleased(core::Ticket ticket) noexcept {
   using How = Release::How;
   Release release = plan_release(core_->resource(ticket.slot()));

@@ -13,7 +13,7 @@ namespace tidegate::detail {
 
 class PoolImpl;
 
-// As long as it lives, the calling thread is in a hook of `pool`. On the stack only.
+// While an InHook lives, the calling thread is in a hook of `pool`. On the stack only.
 class InHook {
  public:
   explicit InHook(const PoolImpl& pool) noexcept
@@ -22,7 +22,7 @@ class InHook {
   InHook(const InHook&) = delete;
   InHook& operator=(const InHook&) = delete;
 
-  // Also in a hook of another pool that was called from one of this pool.
+  // True also in a hook of another pool that was called from a hook of this pool.
   static bool of(const PoolImpl& pool) noexcept {
     for (const InHook* scope = innermost(); scope != nullptr; scope = scope->outer_) {
       if (&scope->pool_ == &pool) return true;
@@ -60,7 +60,7 @@ class EitherStop {
   std::stop_callback<Request> on_other_;
 };
 
-// As long as it lives, every statement on `connection` ends at the bound.
+// While a Bounded lives, every statement on `connection` ends at the bound.
 class Bounded {
  public:
   Bounded(Connection& connection, Deadline by, std::stop_token stop) noexcept

@@ -8,17 +8,16 @@
 
 namespace tidegate::detail {
 
-// One per slot where PoolConfig::capture_stack asks for it, so that keeping a stack allocates
-// nothing.
+// One per slot if PoolConfig::capture_stack asks for it, so that keeping a stack allocates nothing.
 class KeptStack {
  public:
-  // For the lease with this number among those of the slot. The acquirer, before the lease begins.
+  // Keeps the stack of the slot's `lease`th lease. The acquirer calls this before the lease begins.
   void keep(const Stack& stack, std::uint64_t lease) noexcept {
     const Lock lock(mutex_);
     stack_ = stack;
     lease_ = lease;
   }
-  // That of the lease, or an empty one when another lease is kept by now. Any thread.
+  // The stack of that lease, or an empty one if another lease's is kept by now. Any thread.
   Stack of(std::uint64_t lease) const noexcept {
     const Lock lock(mutex_);
     return lease == lease_ ? stack_ : Stack();

@@ -16,7 +16,7 @@ namespace {
                    " on an empty lease (released, discarded, hijacked or moved from)");
 }
 
-// In a child after fork() the lease is its parent's: it is only forgotten.
+// In a child after fork() the lease belongs to the parent: the child only forgets it.
 bool is_inherited(detail::PoolCore& core, core::Ticket ticket) noexcept {
   return core.resource(ticket.slot()).rules->inherited();
 }
@@ -47,8 +47,8 @@ void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean,
   });
 }
 
-// A lease that ended inside a verb of its connection ends behind it: from the slot and the gate
-// that its ticket holds.
+// A lease that ended inside a verb of its connection really ends after that verb, which keeps the
+// slot and the gate of the lease's ticket in one word.
 std::uint64_t packed(core::Ticket ticket) noexcept {
   return std::uint64_t{ticket.gate()} << 32 | ticket.slot();
 }
@@ -58,7 +58,7 @@ core::Ticket unpacked(std::uint64_t both) noexcept {
 
 }  // namespace
 
-// No call on the warm path of the next two, other than as their last step: so they need no frame.
+// The warm path of the next two makes no call except as its last step: so they need no frame.
 Connection& Lease::operator*() const {
   detail::PoolCore* const core = core_;
   const std::int32_t thread = core::known_thread_id();
@@ -90,7 +90,7 @@ void Lease::adopt() noexcept {
   if (core_ != nullptr) core_->slots().slot(ticket_.slot()).adopt(core::current_thread_id());
 }
 
-// What goes back as it is, on the word of our own flags, is idle by libpq's word, too (I10).
+// If our own flags let a connection go back as it is, libpq says that it is idle, too (I10).
 void Lease::give_back(detail::PoolCore& core, core::Ticket ticket) noexcept {
   if (pq::PoolAccess(core.resource(ticket.slot()).connection).untouched()) {
     TIDEGATE_DEBUG_ASSERT(I10, is_idle(core, ticket));
@@ -150,7 +150,7 @@ Connection Lease::hijack() && {
         "lease: hijack inside a verb of its connection: in a callback, a range or a "
         "notice handler");
   }
-  // Only looked at: a transaction goes on where the connection goes.
+  // This only looks at the status: an open transaction goes where the connection goes.
   tell_release(*core_, ticket_, is_idle(*core_, ticket_), true);
   detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
   detail::tell(pooled.rules->observer, [&](Observer& o) {

@@ -12,11 +12,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What one look at a slot gives that others have in their hands. The lease may end, and the next
-// one begin, between two loads: the count of leases shows that, and one more look is made.
+// What one look at a slot gives while other threads have the slot. The lease may end, and the next
+// one begin, between two loads: the count of leases shows that, and the look is repeated.
 struct Glimpse {
   core::Slot::Record record{};
-  std::uint64_t number = 0;  // of the lease, among those of the slot
+  std::uint64_t number = 0;  // the lease's number among those of the slot
 };
 std::optional<Glimpse> glimpse_of(const core::Slot& slot) noexcept {
   constexpr int kTries = 4;
@@ -53,7 +53,7 @@ std::optional<LeaseInfo> lease_of(const PoolCore& core, std::uint32_t slot) {
     info->statement = std::move(activity.statement);
     if (pooled.stack) info->acquired_by = pooled.stack->of(seen->number);
   });
-  if (info) {  // reading files is nothing to do during a visit
+  if (info) {  // a visit must not read files
     info->thread_name = thread_name(info->thread_id);
     info->held = std::max(Clock::duration::zero(), Clock::now() - info->since);
     const bool hidden = info->transaction == TransactionStatus::unknown;

@@ -18,14 +18,14 @@ using core::Entry;
 using detail::kLookAfter;
 using detail::PoolCore;
 
-// With more between two of them the tick has stood still: maintenance writes it every 10 ms.
+// If the tick is older than this, it has stood still: maintenance writes it every 10 ms.
 constexpr core::Tick kTickIsLate = 15'000'000;
 
 // The warm path: begins the lease if the docked connection needs no more than a look at what is
 // known of it. The connection itself was looked at when it was given back (Connection::reusable),
-// and nobody touches one that is docked.
+// and nobody touches a docked connection.
 //
-// Needs: the tick goes, as far as anybody can know who has run on since he saw it go (FreezeMark).
+// Needs: the tick goes, as far as a thread can know that has run on since it saw that (FreezeMark).
 inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::Ticket ticket,
                            Location where) noexcept {
   const std::int32_t thread = core::known_thread_id();
@@ -38,9 +38,9 @@ inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::T
   return true;
 }
 
-// The same by a clock, for a thread that has not: the whole process may have stood still since the
-// maintenance last wrote the tick. Every lease after a query that had to wait for its answer begins
-// here.
+// The same by a clock, for a thread that has not run on: the whole process may have stood still
+// since maintenance last wrote the tick. Every lease after a query that had to wait for its answer
+// begins here.
 [[gnu::noinline]] bool begin_by_clock(PoolCore& core, core::Ticket ticket,
                                       Location where) noexcept {
   detail::FreezeMark::leave();
@@ -48,13 +48,13 @@ inline bool begin_if_ready(PoolCore& core, const PoolCore::Glance& seen, core::T
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);  // no system call
   const core::Tick now = core::Tick{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
   PoolCore::Glance seen = core.glance();
-  // For all others, who may have a mark, and for what is written when leases end.
+  // For all other threads, which may have a mark, and for what is written when leases end.
   if (now - seen.now > kTickIsLate) core.slots().set_tick_from(seen.now, now);
   seen.now = std::max(seen.now, now);
   return begin_if_ready(core, seen, ticket, where);
 }
 
-// Either of the two.
+// Tries the first of the two, then the second.
 inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) noexcept {
   if (detail::FreezeMark::intact() && begin_if_ready(core, core.glance(), ticket, where)) {
     return true;
@@ -62,8 +62,8 @@ inline bool begin_if_ready(PoolCore& core, core::Ticket ticket, Location where) 
   return begin_by_clock(core, ticket, where);
 }
 
-// Enters, and where the dock is empty looks into the queue and the other docks: what is found there
-// is as if it had been docked here.
+// Enters, and if the dock is empty looks into the queue and the other docks: a connection found
+// there counts as if it had been docked here.
 inline core::Entered enter_and_look(PoolCore& core) noexcept {
   const core::Entered entered = core.slots().enter();
   if (entered.entry != Entry::admitted) return entered;
@@ -95,8 +95,8 @@ Lease Pool::acquire(Location where) {
   return acquire_slowly({Entry::docked, ticket}, where);
 }
 
-// Out of line, to keep the warm path short. What needs no more than a look is lukewarm: the thread
-// has slept since it looked at a clock; or the dock was empty, and the queue was not; or an
+// Out of line, to keep the warm path short. A lukewarm acquire needs no more than a look: the
+// thread has slept since it looked at a clock; or the dock was empty, but the queue was not; or an
 // observer is told of every lease, between these two calls.
 Lease Pool::acquire_slowly(Location where) {
   core::Ticket ticket;

@@ -26,11 +26,11 @@ namespace {
 
 using core::Retired;
 
-// A warm_up asks for the refill again: an opening may have got no thread, or a connection have
-// gone.
+// How often warm_up asks for the refill again: an opening may have got no thread, or a connection
+// may have gone.
 constexpr std::chrono::milliseconds kHurryEvery{100};
 
-// Lifetime with jitter, rolled once per connection.
+// The lifetime with jitter, rolled once per connection.
 std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
   if (config.max_lifetime.count() == 0) return {};
   return [lifetime = std::chrono::nanoseconds(config.max_lifetime).count(),
@@ -41,18 +41,18 @@ std::function<core::Tick(core::Tick)> expiry(const PoolConfig& config) {
   };
 }
 
-// A pool of one connection goes on, too.
+// At least the core's default, so that a pool of one connection goes on, too.
 std::uint32_t max_detached(const PoolConfig& config) {
   return std::max(config.effective_max_connecting(), core::OpenersConfig{}.max_detached);
 }
 
-// As many as may connect at once, where there is a hook for them to run.
+// As many hooks as connects may run at once, if there is a hook to run.
 std::uint32_t hook_threads(const PoolConfig& config) {
   const bool any = config.hooks.after_release || config.hooks.before_close;
   return any ? config.effective_max_connecting() : 0;
 }
 
-// before_close gets what still works.
+// before_close gets the connections that still work.
 std::function<bool(PooledConnection&)> last_hook(const PoolConfig& config) {
   if (!config.hooks.before_close) return {};
   return [](PooledConnection& pooled) { return pq::PoolAccess(pooled.connection).usable(); };
@@ -83,9 +83,9 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                  maintenance_.wake();        // to look whether this takes too long
                  auto opened = connector_->open(stop, deadline);
                  // The coarse tick stands still while nothing is open. Maintenance
-                 // may be late to set it going, and a lease that ended before that
-                 // would leave a connection which looks as if it had been idle
-                 // since the tick stopped.
+                 // may be late to set it going; a lease that ended before that would
+                 // leave a connection that looks as if it had been idle since the
+                 // tick stopped.
                  core_->slots().set_tick(
                      std::chrono::steady_clock::now().time_since_epoch().count());
                  maintenance_.wake();
@@ -117,11 +117,11 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
       closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
 
 PoolImpl::~PoolImpl() {
-  maintenance_.join();  // who may still start the closer
+  maintenance_.join();  // maintenance may still start the closer
   if (closer_.joinable()) closer_.join();
 }
 
-// Every acquire meets a closed gate, and then inherited(). The connections see to themselves.
+// Every acquire meets a closed gate, and then inherited(). Connections handle a fork by themselves.
 void PoolImpl::in_child(void* pool) noexcept {
   PoolImpl& self = *static_cast<PoolImpl*>(pool);
   self.core_->close_in_child(
@@ -160,7 +160,7 @@ Stats PoolImpl::stats() const {
   stats.pinging = counts.pinging;
   stats.resetting = counts.resetting;
   stats.in_hooks = counts.in_hooks;
-  // Read at another instant than the rest: a slot that was leased then may retire now.
+  // Read at another moment than the rest: a slot that was leased then may retire now.
   TIDEGATE_TEST_POINT("stats.before_retiring");
   stats.retiring = std::min(slots.retiring(), counts.max - counts.idle - counts.leased -
                                                   counts.connecting - counts.checking);
@@ -217,8 +217,8 @@ Stats PoolImpl::stats() const {
   return stats;
 }
 
-// The refill is maintenance's; here it is only waited for. What is being reset or pinged, or has a
-// hook, is open all the same: under load a connection may be so at each look.
+// Maintenance does the refill; this only waits for it. A connection that is being reset or pinged,
+// or has a hook, counts as open: under load a connection may be so at each look.
 Expected<void> PoolImpl::warm_up(Deadline deadline, Location where) {
   Search search;
   search.began = search.since = std::chrono::steady_clock::now();

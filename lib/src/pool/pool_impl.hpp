@@ -1,4 +1,4 @@
-// PoolImpl: what a Pool is made of, other than the core that leases refer to.
+// PoolImpl: what a Pool is made of, except the core that leases refer to.
 #pragma once
 
 #include <atomic>
@@ -29,11 +29,11 @@ namespace tidegate::detail {
 
 class Connector;
 
-// Idle for longer than this, a connection's socket is looked at before it is handed out. The warm
-// path goes by the coarse tick: at the latest 10 ms after that.
+// The pool looks at the socket of a connection that was idle for longer than this before it hands
+// the connection out. The warm path uses the coarse tick, so it looks up to 10 ms later.
 inline constexpr std::chrono::nanoseconds kLookAfter = std::chrono::milliseconds(20);
 
-// What an acquire asks for. No deadline: the configured one, from the moment it has to wait.
+// What an acquire asks for. Without a deadline: the configured one, from the start of the wait.
 struct AcquireWish {
   std::optional<Deadline> deadline{};
   std::stop_token stop{};
@@ -42,29 +42,29 @@ struct AcquireWish {
 
 class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
  public:
-  // Throws as Pool's constructor. In a shared_ptr: threads that a close leaves behind hold it.
+  // Throws like Pool's constructor. In a shared_ptr: threads that a close leaves behind hold it.
   PoolImpl(PoolConfig config, Location where);
   ~PoolImpl();
 
   PoolCore& core() noexcept { return *core_; }
-  // Some of what the configuration asks for is done at every acquire: none may take the warm path.
+  // The configuration asks for some work at every acquire, so no acquire may take the warm path.
   bool every_acquire_is_slow() const noexcept {
     return config_.hooks.prepare || config_.hooks.should_ping || config_.capture_stack ||
            config_.nested_acquire != NestedAcquire::off;
   }
-  // An observer is told of every acquire. Each is begun with tell_started(); acquire() tells the
-  // end, tell_served() that of one from the warm path.
+  // An observer is told of every acquire. tell_started() tells the beginning of each; acquire()
+  // tells the end, tell_served() the end of an acquire from the warm path.
   bool tells_leases() const noexcept { return tells_leases_; }
   bool is_warm_but_tells() const noexcept { return tells_leases_ && !every_acquire_is_slow(); }
   void tell_started(Location where) const noexcept;
   void tell_served(core::Ticket ticket, Location where) const noexcept;
-  // Connects that were given up when the server may have had a process for them already.
+  // Counts connects that were given up when the server may already have had a process for them.
   void count_given_up(std::uint32_t connects) const noexcept {
     given_up_.fetch_add(connects, std::memory_order_relaxed);  // relaxed: a number of its own
   }
   const PoolConfig& config() const noexcept { return config_; }
-  // This process is a child, after fork(), of the one that made the pool. Only config() and the
-  // next two may be used there; locks may be held for ever.
+  // This process is a child, after fork(), of the one that made the pool. The child may use only
+  // config() and the next two; locks may be held for ever.
   bool inherited() const noexcept { return forks_ != ForkHook::forks(); }
   ErrorValue inherited_error(Location where) const;
   // Throws: Forked.
@@ -76,27 +76,27 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
-  // The lease begins; with capture_stack its stack is kept, with an observer of leases the time.
+  // Begins the lease; keeps its stack with capture_stack, and its time with an observer of leases.
   void begin_lease(core::Ticket ticket, Location where) noexcept;
-  // Before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
+  // Call before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
   void begin_taking_idle(Location where);
   // A connection that is idle now, in good order without a ping, and wanted by prepare; or none.
   std::optional<core::Ticket> take_idle();
   // See Pool.
   Expected<void> warm_up(Deadline deadline, Location where);
-  // The stop was requested before anything was done.
+  // The error for a stop that was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
 
   // See Pool.
   void announce_shutdown(std::string_view reason, Location where);
   CloseReport close(const CloseOptions& options, Location where);
   void request_close(const char* reason, Location where) noexcept;
-  // The end of Pool: closes it, on whatever thread and whatever that holds, and lets go.
+  // The end of Pool: closes it, on any thread, whatever leases that thread has, and lets go of it.
   static void end(std::shared_ptr<PoolImpl> impl) noexcept;
   void begin_generation() noexcept;
   UserToken attach(std::string_view user_name, Location where);
-  // Who says that it uses the pool: "http-server (src/main.cpp:12)", in the order in which they
-  // came.
+  // The components that say they use the pool: "http-server (src/main.cpp:12)", in the order in
+  // which they came.
   std::vector<std::string> attached() const { return users_->names(); }
   Stats stats() const;
 
@@ -108,9 +108,9 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
     Location where{};
     bool only_idle = false;    // for acquire_all_idle
     std::uint32_t dead = 0;    // connections found unfit so far
-    std::uint32_t silent = 0;  // and those left to maintenance without an answer to a ping
-    std::optional<ErrorValue> failure{};  // of a hook
-    // How it has ended, for the observer.
+    std::uint32_t silent = 0;  // connections left to maintenance without an answer to a ping
+    std::optional<ErrorValue> failure{};  // the error of a hook
+    // How the acquire has ended, for the observer.
     bool waited = false;
     std::optional<Errc> error{};
   };

@@ -16,7 +16,7 @@
 
 namespace tidegate::detail {
 
-// What the end of a lease must know of its pool, which may be gone by then. Fixed.
+// What the end of a lease must know of its pool, because the pool may be gone by then. Fixed.
 struct ReleaseRules {
   ResetPolicy reset = ResetPolicy::rollback;
   bool after_release = false;  // the hook is set
@@ -24,38 +24,38 @@ struct ReleaseRules {
   bool tells_releases = false;  // to the observer
   std::uint32_t forks = ForkHook::forks();
 
-  // This process is a child of the one that has the pool: the end of a lease is none there.
+  // This process is a child of the one that has the pool: there the end of a lease does nothing.
   bool inherited() const noexcept { return forks != ForkHook::forks(); }
-  // Clean connections, too, are more than given back.
+  // Even a clean connection needs more than to be given back.
   bool concern_clean() const noexcept {
     return reset == ResetPolicy::discard_all || after_release || tells_releases;
   }
 };
 
-// Only `monitor`, `duplicate` and `stack` are for others than the slot's owner
-// (ResourceCore::visit()): they stay as they are from the opening to the end, whatever becomes of
-// the connection. With the flag of its std::optional it fills 64 bytes, as a Slot does: the warm
-// path finds both by one shift.
+// Threads other than the slot's owner may use only `monitor`, `duplicate` and `stack`
+// (ResourceCore::visit()): these stay the same from the opening to the end, whatever becomes of the
+// connection. With the flag of its std::optional a PooledConnection fills 64 bytes, like a Slot:
+// the warm path finds both by one shift.
 struct PooledConnection {
   Connection connection{};
-  // A duplicate of its socket. It shows when the server has ended the session after ours is closed,
-  // and its number cannot be reused behind our back, whatever libpq closes.
+  // A duplicate of the connection's socket. It shows when the server has ended the session after
+  // our side is closed, and its number cannot be reused behind our back, whatever libpq closes.
   pq::FileDescriptor duplicate{};
   bool rules_concern_clean = false;
-  // For how long an acquirer has waited for the answer to the ping that maintenance takes over. As
-  // far as it goes: one that was longer has no long time left, or a long one anyhow.
+  // How long an acquirer has waited for the answer to the ping that maintenance takes over. It
+  // stops at the maximum: after a longer wait little time is left, or the timeout is long anyhow.
   std::uint16_t pinged_for_ms = 0;
   std::shared_ptr<const ReleaseRules> rules{};
   pq::SessionMonitor monitor{};
   std::unique_ptr<KeptStack> stack{};  // null: no stacks are captured
 };
 
-// What becomes of a connection whose lease ends.
+// What happens to a connection whose lease ends.
 struct Release {
   enum class How : std::uint8_t { give_back, give_to_maintenance, discard };
   How how = How::give_back;
   core::Retired reason{};  // of a discard
-  core::Errand errand{};   // of one that maintenance gets
+  core::Errand errand{};   // for maintenance
   bool clean = false;
 };
 Release plan_release(PooledConnection& pooled) noexcept;

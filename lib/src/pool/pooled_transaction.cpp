@@ -15,7 +15,7 @@ PooledTransaction& PooledTransaction::operator=(PooledTransaction&& other) noexc
   return *this;
 }
 
-// When one of them throws, the lease ends with this object.
+// When commit or rollback throws, the lease ends with this object.
 void PooledTransaction::commit(Location where) {
   Transaction::commit(where);
   lease_.release();
@@ -26,7 +26,7 @@ void PooledTransaction::rollback(Location where) {
   lease_.release();
 }
 
-// An acquire that could not end before what it is for has to end is no use to anybody.
+// An acquire is useless if it cannot end before the work that it is for has to end.
 Lease Pool::acquire_within(Deadline by, const std::stop_token& stop, Location where) {
   if (by.is_never() && !stop.stop_possible()) return acquire(where);
   const auto timeout = config().acquire_timeout;

@@ -22,13 +22,13 @@ struct PoolRegistry::Entry {
 
 PoolRegistry::PoolRegistry() = default;
 
-// In a child it may not be whole: another thread of the parent was changing it. It stays as it is.
+// In a child the list may not be whole: another thread of the parent was changing it. It is left.
 PoolRegistry::~PoolRegistry() {
   if (!inherited()) return;
   [[maybe_unused]] auto* const left = new (std::nothrow) std::vector<Entry>(std::move(entries_));
 }
 
-// It ends with the process. A child's own takes the place of its parent's, which is left.
+// It ends with the process. A child's own registry replaces its parent's, which is left as it is.
 PoolRegistry& PoolRegistry::global() {
   struct Current {
     ~Current() {
@@ -46,7 +46,7 @@ PoolRegistry& PoolRegistry::global() {
   return *seen;
 }
 
-// Before the lock, which nobody may be there to let go.
+// Called before the lock is taken, because in a child nobody may be there to unlock it.
 void PoolRegistry::refuse_if_inherited(Location where) const {
   if (!inherited()) return;
   throw Forked(

@@ -1,4 +1,4 @@
-// What becomes of a connection when its lease ends.
+// What happens to a connection when its lease ends.
 #include "pool/pooled_connection.hpp"
 #include "pq/pool_access.hpp"
 
@@ -13,7 +13,7 @@ Release plan_release(PooledConnection& pooled) noexcept {
   if (!clean) {
     if (!pq::PoolAccess(connection).usable())
       return {.how = How::discard, .reason = core::Retired::broken};
-    // A server that may be a primary no more makes it unfit, too: the reset finds out.
+    // A server that may no longer be a primary is unfit, too: the reset finds out.
     reset = rules.reset != ResetPolicy::destroy ||
             (pq::PoolAccess(connection).role() != pq::Role::primary &&
              connection.transaction_status() == TransactionStatus::idle);

@@ -25,15 +25,15 @@
 namespace tidegate {
 namespace {
 
-// The protocol counts them in two bytes.
+// The protocol counts parameters in two bytes.
 constexpr std::size_t kMostParameters = 65535;
-// Flushed in pieces of that size, so that what libpq holds back stays small, and the answers to
-// what was sent are read before the next piece.
+// A batch is flushed in pieces of that size, so that what libpq holds back stays small, and the
+// answers to one piece are read before the next is sent.
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
-// Whether a statement of that command tag is undone when a later one of the batch fails. Only where
-// it is certain: COMMIT ends the transaction, DO and CALL may, and CREATE DATABASE or VACUUM, as a
-// batch's first statement, take effect at once.
+// Whether a statement of that command tag is undone when a later one of the batch fails. True only
+// where that is certain: COMMIT ends the transaction, DO and CALL may end it, and CREATE DATABASE
+// or VACUUM, as a batch's first statement, take effect at once.
 bool is_undone_with_the_rest(std::string_view tag) noexcept {
   const std::string_view command = tag.substr(0, tag.find(' '));
   return command.empty() || command == "SELECT" || command == "INSERT" || command == "UPDATE" ||
@@ -114,25 +114,25 @@ struct BatchStore {
 
 class BatchRun {
  public:
-  // `by_name`: statements that the session has prepared go by their name.
+  // `by_name`: statements that the session has prepared are sent by their name.
   BatchRun(Session& session, const Batch& batch, bool by_name);
   BatchResults run();
-  // It failed, and took no effect, because the server holds a prepared statement no longer as it
-  // was. May ask the server, so `options` bound it. Needs: run() has ended.
-  // Asks the server, where the error alone does not say so.
+  // True when the batch failed without any effect because the server no longer holds a prepared
+  // statement as it was. Asks the server where the error alone does not say so, so `options` bound
+  // it. Needs: run() has ended.
   bool is_to_be_repeated(const ExecOptions& options);
-  // It is not repeated: what may be stale is not used any more.
+  // The batch is not repeated: the session does not use a statement that may be stale any more.
   void forget_stale();
 
-  // Prepares what the batch has several times in a row, so that it is parsed and planned once in
-  // the connection's life and not once in every batch.
+  // Prepares texts that the batch has several times in a row, so that the server parses and plans
+  // them once in the connection's life and not once in every batch.
   static void prepare(Session& session, const Batch& batch, const ExecOptions& options);
 
  private:
   bool repeats_text(std::size_t i) const {
     return batch_.statements_[i].text == batch_.statements_[i - 1].text;
   }
-  // As it is sent.
+  // The text as it is sent.
   const char* text(std::size_t i) const {
     const std::size_t at = batch_.statements_[i].text;
     if (!editions_.empty()) {
@@ -146,7 +146,7 @@ class BatchRun {
     return i + 1 < batch_.size() ? batch_.statements_[i + 1].first : batch_.values_;
   }
   const Prepared* trusted(const char* text);
-  // What its values take, and its text where that has to be sent.
+  // The size of its values, and of its text where that has to be sent.
   std::size_t bytes(std::size_t i) {
     const std::size_t values = batch_.params_.size(batch_.statements_[i].first, end_of_values(i));
     return prepared_[i] != nullptr || repeats(i) ? values : values + std::strlen(text(i));
@@ -165,12 +165,12 @@ class BatchRun {
   std::unordered_map<std::size_t, std::string> editions_{};  // of the texts, by where they start
   std::vector<const char*> values_{};
   std::vector<const Prepared*> prepared_{};  // of each statement; null: it goes without a name
-  std::size_t looked_at_ = 0;                // a statement of the text that is_plain() saw last
-  bool plain_ = false;                       // and what it saw
-  std::optional<std::size_t> stale_{};       // the statement whose prepared form the server has not
+  std::size_t looked_at_ = 0;                // the statement whose text is_plain() saw last
+  bool plain_ = false;                       // and the answer for it
+  std::optional<std::size_t> stale_{};       // the statement whose prepared form is stale
   Stale how_stale_ = Stale::no;
   bool has_begun_ = false;    // a statement has begun a transaction
-  bool took_effect_ = false;  // a statement may have, for good
+  bool took_effect_ = false;  // a statement may have taken effect, for good
   BatchResults results_{};
   const pg_result* columns_ = nullptr;  // of the last statement whose result was not packed
   std::size_t answered_ = 0;
@@ -186,11 +186,11 @@ BatchRun::BatchRun(Session& session, const Batch& batch, bool by_name)
   plain_ = !batch.empty() && pq::is_plain(text(0));
   if (!by_name || session.cache_.size() == 0) return;
   const Prepared* same = nullptr;
-  std::size_t plain = 0;  // that many at the front are known to be
+  std::size_t plain = 0;  // that many at the front are known to be plain
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (i == 0 || !repeats_text(i)) same = trusted(text(i));
     if (same == nullptr) continue;
-    // What is prepared means what it meant before the batch.
+    // A prepared statement means what its text meant before the batch: all before it must be plain.
     while (plain < i && is_plain(plain)) ++plain;
     if (plain < i) return;
     const std::size_t first = batch.statements_[i].first;
@@ -209,7 +209,7 @@ void BatchRun::take_editions() {
   }
 }
 
-// The prepared statement of that text, if it means what the text does.
+// The prepared statement of that text, if it means what the text means now.
 const Prepared* BatchRun::trusted(const char* text) {
   const Prepared* const found = session_.cache_.find(text);
   const bool trusted =
@@ -230,7 +230,7 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
   constexpr std::size_t kMost = 8;  // each costs a round trip, once
   std::string edited;               // what is sent for a text where a pooler shares statements
   std::size_t prepared = 0;
-  std::size_t plain = 0;  // that many at the front are known to be
+  std::size_t plain = 0;  // that many at the front are known to be plain
   const auto text_of = [&batch](std::size_t i) {
     return batch.texts_.data() + batch.statements_[i].text;
   };
@@ -246,7 +246,7 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     }
     const Prepared* const known = session.cache_.find(sent);
     if (known != nullptr && session.cache_.trust(known) == StatementCache::Trust::yes) continue;
-    // Before the batch has begun it means what it will mean in it only behind such.
+    // Only behind plain statements the text means in the batch what it means before the batch.
     while (plain < i && pq::is_plain(text_of(plain))) ++plain;
     if (plain < i) return;
     session.start(Sql(text, statement.where), options);
@@ -255,14 +255,14 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
     if (!session.is_cached(options) || PQtransactionStatus(session.native()) != PQTRANS_IDLE)
       return;
     try {
-      // One that is doubted makes way: no text is there twice.
+      // A statement in doubt makes way: no text is in the cache twice.
       const Prepared* const doubted = session.cache_.find(sent);
       if (doubted != nullptr && !session.shares_names_) session.cache_.drop(doubted);
       session.prepare();
       ++prepared;
     } catch (const QueryError& error) {
       if (error.code() != Errc::query) throw;
-      return;  // the batch itself will tell which of its statements that is
+      return;  // the batch itself will tell which of its statements failed
     }
   }
 }
@@ -297,7 +297,7 @@ BatchResults BatchRun::run() {
     take_one();
     require_connection(nullptr);
   }
-  // The transaction ends with the sync, and may fail in that.
+  // The sync ends the transaction, and that may fail.
   if (const ResultPtr end = pipeline.next()) {
     require_connection(end.get());
     throw_if_ended(batch_.size() - 1, end.get());
@@ -309,7 +309,7 @@ BatchResults BatchRun::run() {
     session_.left_inside();
     require_connection(nullptr);
   }
-  // Not before: what is still to be sent goes by that name.
+  // Not earlier: statements that were still to be sent used that name.
   if (stale_ && how_stale_ != Stale::perhaps) {
     session_.forget(prepared_[*stale_], how_stale_);
   }
@@ -339,7 +339,7 @@ void BatchRun::forget_stale() {
 }
 
 // Whether the server has just parsed the same text for the same types as its unnamed statement, and
-// what it ran then has not given the text another meaning.
+// running it has not given the text another meaning.
 bool BatchRun::repeats(std::size_t i) {
   if (i == 0 || !repeats_text(i) || prepared_[i - 1] != nullptr || !is_plain(i - 1)) return false;
   const std::size_t before = batch_.statements_[i - 1].first;
@@ -391,7 +391,7 @@ void BatchRun::take(ResultPtr result) {
   has_begun_ = has_begun_ || begins_transaction(result.get());
   took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
   auto kept = std::make_unique<Result>();
-  // A statement that is repeated has the columns of the one before.
+  // A repeated statement has the columns of the one before.
   const bool repeated = columns_ != nullptr && repeats_text(i);
   if (repeated) kept->packed = pack(*result, *columns_, results_.store_->values);
   if (kept->packed == nullptr) {
@@ -419,7 +419,7 @@ QueryReport BatchRun::aborted(std::size_t i) const {
   return report;
 }
 
-// A limit, or cancel(), ends the whole batch, not a statement of it.
+// A limit, or cancel(), ends the whole batch, not one statement of it.
 void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
   if (!session_.limits_.has_struck() && !session_.target().asked()) return;
   session_.statement_ = text(i);
@@ -429,7 +429,7 @@ void BatchRun::throw_if_ended(std::size_t i, const PGresult* error) {
 void BatchRun::require_connection(const PGresult* result) {
   if (PQstatus(session_.native()) == CONNECTION_OK && !session_.has(Session::Flag::broken)) return;
   session_.set_broken(last_words(session_.native()));
-  // What failed it before says more than how it ended.
+  // The error of the failed statement says more than the loss that came after it.
   if (results_.failed_) {
     session_.statement_ = text(*results_.failed_);
     session_.throw_error(results_.items_[*results_.failed_].error->report());
@@ -447,7 +447,7 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
   if (options.prepared) pq::BatchRun::prepare(session, batch, options);
   const Sql first(batch.texts_.c_str(), where);
   session.begin(first, options);
-  if (session.forgets_) {  // begin() has looked at the first
+  if (session.forgets_) {  // begin() has looked at the first statement
     for (std::size_t i = 1; i < batch.size(); ++i) {
       const std::size_t text = batch.statements_[i].text;
       if (text != batch.statements_[i - 1].text) {
@@ -466,7 +466,7 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
     if (!by_name.is_to_be_repeated(options)) return results;
     session.begin(first, options);
   } catch (const QueryError&) {
-    return results;  // a limit that comes now, or a loss: it has ended, as they say
+    return results;  // a limit or a loss came after the batch had ended: its results stand
   }
   return pq::BatchRun(session, batch, false).run();
 }

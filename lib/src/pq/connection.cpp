@@ -26,7 +26,7 @@ Connection& Connection::operator=(Connection&& other) noexcept {
 void Connection::close() noexcept {
   auto* const session = static_cast<pq::Session*>(std::exchange(state_, nullptr));
   // libpq would send Terminate to a server that still talks with our parent, and what another
-  // thread of that was changing is not whole here: the session is left as it is.
+  // thread of the parent was changing is not whole here: the child leaves the session as it is.
   if (session == nullptr || session->inherited()) return;
   if (session->verb() != nullptr) return session->close_behind_verb();
   delete session;
@@ -46,7 +46,7 @@ pq::Session& Connection::open_session(Location where) const {
   return session();
 }
 
-// No verb is under way, either.
+// Also refuses while a verb is under way.
 pq::Session& Connection::free_session(Location where) const {
   pq::Session& session = open_session(where);
   session.refuse_in_verb(where);

@@ -12,8 +12,9 @@
 namespace tidegate::pq {
 namespace {
 
-// Each in the place that its hash gives: what is left of the hash, and the edition. No lock, so
-// that a fork() finds none held. Relaxed: each is complete in itself.
+// Each edition has the place that its text's hash gives; the place holds the rest of the hash, then
+// the edition. No lock, so that a fork() finds none held. Relaxed: each place is complete in
+// itself.
 constexpr std::size_t kPlaces = 1024;
 constexpr std::uint64_t kEdition = (std::uint64_t{1} << 32U) - 1;
 std::array<std::atomic<std::uint64_t>, kPlaces> places{};
@@ -62,7 +63,7 @@ std::string_view without_edition(std::string_view text) noexcept {
 
 std::string edition_for_a_look(std::string_view text, unsigned seconds) {
   std::uint32_t first = of_looks.load(std::memory_order_relaxed);
-  if (first == 0) {  // two that find it so take two, once
+  if (first == 0) {  // two threads that see 0 draw two editions, once
     first = draw();
     of_looks.store(first, std::memory_order_relaxed);
   }

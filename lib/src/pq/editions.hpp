@@ -1,4 +1,4 @@
-// Editions of a text: the same statement in other words, for a pooler that has a stale one for it.
+// Editions of a text: the same statement written differently, for a pooler with a stale one for it.
 #pragma once
 
 #include <cstdint>
@@ -7,23 +7,23 @@
 
 namespace tidegate::pq {
 
-// A pooler that shares statements gives one that is stale to each client that comes, until it
-// closes its connection to the server; some (Odyssey) do so without a name, too. Only another text
-// is another statement: so from then on, and in the whole process, a comment goes with the text
-// that nobody else's has. Some texts more may get one, and some lose it, which costs a parse or a
-// failure. Any thread.
+// A pooler that shares statements gives a stale one to each client that asks for its text, until
+// the pooler closes its connection to the server; some (Odyssey) do so for unnamed statements, too.
+// Only another text is another statement. So from this call on the whole process sends a comment
+// with the text that no other process sends. A few other texts may get a comment, or lose theirs,
+// which costs a parse or a failure. Any thread.
 void next_edition(std::string_view text) noexcept;
-// Of those that have none of their own.
+// The same for all texts that have no edition of their own.
 void next_edition_of_all() noexcept;
-// Appends the comment, where there is one. `text`: without.
+// Appends the comment, if the text has an edition. `text`: without a comment.
 void append_edition(std::string& text);
 
-// The text of an edition without its comment; any other is as it is.
+// The text of an edition without its comment; any other text is unchanged.
 std::string_view without_edition(std::string_view text) noexcept;
 
-// An edition that is for a look only, and stays the same for so many seconds: a pooler keeps each.
+// An edition for a look only. It stays the same for `seconds`, because a pooler keeps each edition.
 std::string edition_for_a_look(std::string_view text, unsigned seconds);
-// From here on they are others: one was stale.
+// From here on all texts have other editions for looks, because one of those was stale.
 void next_looks() noexcept;
 
 }  // namespace tidegate::pq

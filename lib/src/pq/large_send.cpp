@@ -1,12 +1,13 @@
 // Sending a statement of megabytes.
 //
 // In non-blocking mode libpq moves what the socket did not take to the front of its buffer, after
-// each piece (pqSendSome in fe-misc.c). A Unix socket takes 200 KB at a time, so a parameter of
-// 128 MB was moved as a whole some 600 times: quadratic. A libpq that waits only steps forward.
+// each piece (pqSendSome in fe-misc.c). A Unix socket takes 200 KB at a time, so a parameter of 128
+// MB was moved as a whole some 600 times: quadratic. In blocking mode libpq only steps forward.
 //
-// Where nothing limits the statement, libpq's blocking mode does that. Where it has a deadline or
-// may be stopped, that must not depend on a server that reads: then a thread of its own sends, on a
-// socket that waits, and this one keeps to the limits. Libpq is the sender's until that has ended.
+// Where nothing limits the statement, libpq's blocking mode does that. A statement that has a
+// deadline or may be stopped must not depend on a server that reads: then a thread of its own
+// sends, on a socket that waits, and this thread keeps to the limits. libpq is the sender's until
+// the sender ends.
 //
 //   this thread                               the sender
 //   wait: sent? stopped? out of time?         libpq: send(), which waits
@@ -37,8 +38,8 @@
 namespace tidegate::pq {
 namespace {
 
-// A server that writes to us before it reads on is read after that time: libpq reads whenever a
-// write has stopped short. None does in the middle of a message, save for what it has to tell
+// If the server writes to us before it reads on, we read after that time: libpq reads whenever a
+// write has stopped short. No server does so in the middle of a message, except for what it says
 // unasked.
 constexpr std::chrono::seconds kReadAfter{1};
 
@@ -46,7 +47,7 @@ bool set_timeout(int fd, int which, timeval time) noexcept {
   return ::setsockopt(fd, SOL_SOCKET, which, &time, sizeof time) == 0;
 }
 
-// None where the system has no thread to give.
+// No thread where the system has none to give.
 std::thread started(std::function<void()> body) noexcept {
   try {
     return detail::start_thread("tidegate-send", std::move(body));
@@ -70,10 +71,10 @@ WaitingSocket::~WaitingSocket() {
   set_timeout(fd_, SO_RCVTIMEO, {});
 }
 
-// As call(context), which is a call of libpq's PQsend...(), but everything is sent when it returns;
-// or the connection is lost, or the limits have struck.
+// Makes call(context), which calls one of libpq's PQsend...(). On return everything is sent, or the
+// connection is lost, or the limits have struck.
 bool Session::send_large(std::size_t bytes, SendCall call, void* context) {
-  await_sent();  // what libpq still has; its mode cannot be changed before
+  await_sent();  // what libpq still holds; its mode cannot be changed before
   if (sends_beside(bytes)) return send_beside(call, context);
   if (limits_.any() || PQsetnonblocking(native(), 0) != 0) return call(context);
   const bool accepted = call(context);
@@ -83,7 +84,7 @@ bool Session::send_large(std::size_t bytes, SendCall call, void* context) {
 }
 
 bool Session::send_beside(SendCall call, void* context) {
-  // Ours, since libpq may close its own at any time.
+  // Our own descriptor, since libpq may close its socket at any time.
   const FileDescriptor socket(::fcntl(PQsocket(native()), F_DUPFD_CLOEXEC, 0));
   const FileDescriptor sent(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!socket || !sent) return call(context);
@@ -111,7 +112,7 @@ bool Session::send_beside(SendCall call, void* context) {
   return accepted;
 }
 
-// Until it is done; where the statement is given up it is made to be.
+// Waits until the sender is done. If the statement is given up, makes the sender end.
 void Session::await_sender(int sent) noexcept {
   short seen = 0;
   for (;;) {
@@ -122,7 +123,7 @@ void Session::await_sender(int sent) noexcept {
     if (waited == Waited::ready) return;
     if (waited == Waited::woken) strike(Limit::stop);
   }
-  // Only our side: see give_up(). That wakes the sender, and its next write fails.
+  // Shuts down only our side: see give_up(). That wakes the sender, and its next write fails.
   ::shutdown(limits_.sending(), SHUT_WR);
   wait_for(sent, POLLIN, -1, Deadline::never(), seen);
 }

@@ -1,6 +1,6 @@
-// What ends a statement early: its deadline, its stop_token, and those of bound(). At the first of
-// them the server is asked to cancel, and its answer is awaited for drain_bound at most, so that
-// the connection is usable afterwards. After that the connection is given up.
+// What ends a statement early: its deadline, its stop_token, and those of bound(). At the first
+// limit the server is asked to cancel, and its answer is awaited for drain_bound at most, so that
+// the connection is usable afterwards. After that time the connection is given up.
 #include <libpq-fe.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -23,11 +23,11 @@
 namespace tidegate::pq {
 namespace {
 
-// A request that overtakes its statement finds the server idle and is forgotten. So it is made
-// again, each time after twice as long.
+// A request that overtakes its statement finds the server idle and is forgotten. So the request is
+// made again, each time after twice as long.
 constexpr std::chrono::milliseconds kAskAgain{50};
-// What the waits have grown to when a server that is behind a pooler has had its time: 150 ms after
-// the first request.
+// How far the waits have grown when a server behind a pooler has had its time: 150 ms after the
+// first request.
 constexpr std::chrono::milliseconds kQueued = 2 * kAskAgain;
 
 }  // namespace
@@ -37,13 +37,13 @@ void Session::arm_limits() {
   throw_usage("cannot watch a stop_token, no eventfd: " + std::generic_category().message(errno));
 }
 
-// Flushes and reads until PQgetResult() would not block, within the limits: at the first one that
-// is reached the statement is canceled, and this goes on for the server's answer to that.
+// Flushes and reads until PQgetResult() would not block, within the limits. The first limit that is
+// reached cancels the statement; then this goes on for the server's answer to the cancel.
 void Session::await_answer() noexcept {
   int unsent = PQflush(native());
   while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken) &&
          (unsent == 1 || PQisBusy(native()) != 0)) {
-    // Reading while there is something to write: else both sides might wait for the other.
+    // Reads while there is something to write: else both sides might wait for each other.
     await_socket(unsent == 1 ? POLLIN | POLLOUT : POLLIN);
     unsent = PQflush(native());
   }
@@ -59,7 +59,7 @@ void Session::await_socket(short events) noexcept {
   }
 }
 
-// Looked at before each wait: where there is always something to read, none ever ends by time.
+// Checked before each wait: where there is always something to read, no wait ends by time.
 void Session::keep_to_limits() noexcept {
   if (!limits_.has_struck()) {
     if (limits_.by().passed()) strike(Limit::deadline);
@@ -83,7 +83,7 @@ void Session::note_strike(Limit why) noexcept {
 
 void Session::ask_to_cancel() noexcept {
   // A pooler takes the cancel of a statement that waits in its queue, and does nothing. It takes
-  // the statement out of there when the connection ends.
+  // the statement out of its queue when the connection ends.
   const bool taken = target().reached() >= CancelTarget::Reached::reset;
   if (target().pooled() && taken && limits_.asks_after() > kQueued) {
     return give_up(
@@ -94,9 +94,9 @@ void Session::ask_to_cancel() noexcept {
   if (!cancel()) give_up("no thread could be created to cancel the statement");
 }
 
-// libpq finds the session ended at once, and so does whoever waits for its socket. The server is
-// told that we say no more. When it ends its side still shows on a duplicate (Termination): the
-// process that has not answered may live on, so the socket itself must not look as if it had ended.
+// libpq sees the end of the session at once, and so does whoever waits for its socket. The server
+// learns that we say no more. A duplicate of the socket still shows when the server ends its side
+// (Termination): its process may live on, so the socket itself must not look as if it had ended.
 void Session::give_up(std::string_view why) noexcept {
   limits_.give_up();
   set_broken(why);
@@ -118,14 +118,14 @@ void Session::give_up_unanswered(std::string_view what) noexcept {
   }
 }
 
-// What is known of the requests by then. One that is still on its way was waited for in vain.
+// Says what is known of the requests by now. One that is still on its way counts as stuck.
 void Session::give_up_canceling() noexcept {
   using Reached = CancelTarget::Reached;
   const Reached reached = target().reached();
   try {
     shared_->cancels->canceller().wait(target(), Deadline::now());
   } catch (const std::bad_alloc&) {
-    // Then it is not counted.
+    // Then the request is not counted.
   }
   switch (reached) {
     case Reached::nothing:
@@ -162,17 +162,17 @@ void Session::settle(const ExecOptions& options, Location where) {
   require_going_on();
 }
 
-// An earlier ping is still without its answer.
+// Waits for the answer to an earlier ping.
 void Session::settle_ping() {
   if (ping_until(limits_.by(), limits_.bell()) == PingResult::pending) {
     refuse_if_over(" while the answer to an earlier ping was awaited");
   }
 }
 
-// A cancel that was sent for an earlier statement must not strike this one: it is over when the
-// server has closed its connection and then answered an empty statement. Where that does not tell,
-// it is settled at the end of the lease (SessionReset), and where nothing does the connection ends
-// with the lease; until then it goes on, since whoever has it asked for the cancel.
+// A cancel that was sent for an earlier statement must not strike this one. The cancel is over when
+// the server has closed its connection and then answered an empty statement. Where that does not
+// tell, the end of the lease settles the cancel (SessionReset); where nothing does, the connection
+// ends with the lease. Until then the lease goes on, since its holder asked for the cancel.
 void Session::settle_cancels() {
   try {
     const bool used_up = cancels_used_up();
@@ -181,7 +181,7 @@ void Session::settle_cancels() {
     const bool open = !ended || cancel_trace() == CancelTrace::doubtful;
     if (used_up && open && end.passed()) forget_cancels();
   } catch (const std::bad_alloc&) {
-    // Then it is still pending, below.
+    // Then the cancel is still pending, below.
   }
   refuse_if_over(" while an earlier cancel was under way");
   if (ping_until(earlier(limits_.by(), limits_.drain_bound()), limits_.bell()) ==
@@ -193,7 +193,7 @@ void Session::settle_cancels() {
   const CancelTrace trace = cancel_trace();
   const bool over = trace == CancelTrace::delivered || trace == CancelTrace::taken;
   if (over && !cancels_used_up() && cancel_quiet() != std::chrono::milliseconds(0)) {
-    owes_quiet_ = true;  // for the rest of the lease it is over; the reset waits
+    owes_quiet_ = true;  // over for the rest of the lease; the reset waits
   }
   if (!over && cancels_used_up()) {
     forget_cancels();
@@ -215,7 +215,7 @@ void Session::throw_not_run() {
 void Session::throw_ended(Limit why, QueryReport report) {
   // With a code the server has canceled it; without one, and nothing more, it has not.
   if (limits_.given_up()) {
-    // It may have begun its answer, with an error that nobody will hear of again.
+    // The server may have begun its answer, with an error that nobody will hear of again.
     std::string said;
     if (!report.sqlstate.empty()) {
       said =

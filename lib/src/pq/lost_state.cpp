@@ -1,5 +1,5 @@
-// What a session is told of what it loses behind a pooler that says that it gives each transaction
-// another session of the server (PgBouncer from 1.26 on, in transaction and statement mode).
+// Tells a session what it loses behind a pooler that says that each transaction gets another
+// session of the server (PgBouncer from 1.26 on, in transaction and statement mode).
 #include <string>
 
 #include "pq/plain_sql.hpp"
@@ -17,7 +17,7 @@ void Session::refuse_to_listen() const {
   throw_usage(std::string("no notification ever comes here: ") + kWhy);
 }
 
-// A notice of ours, as the server's: what works within a transaction is nobody's mistake.
+// A notice, as if from the server: what works within a transaction is nobody's mistake.
 void Session::warn_of_lost_state(std::string_view sql) {
   const char* what = nullptr;
   switch (leaves_behind(sql)) {

@@ -14,8 +14,8 @@
 
 namespace tidegate::pq {
 
-// Nobody else ever asks libpq about a connection in use; they look here. Writing costs a few plain
-// stores per statement.
+// Other threads never ask libpq about a connection in use; they look here. Writing costs a few
+// plain stores per statement.
 class Mirror {
  public:
   // The session's thread.
@@ -23,7 +23,7 @@ class Mirror {
     busy_.store(true, std::memory_order_relaxed);  // relaxed: a hint by itself
     const std::uint32_t version = version_.load(std::memory_order_relaxed);
     version_.store(version + 1, std::memory_order_relaxed);
-    // [mirror-open] pairs with the fence in statement(): who sees a new word sees the odd version.
+    // [mirror-open] pairs with the fence in statement(): readers of a new word see the odd version.
     std::atomic_thread_fence(std::memory_order_release);
     const std::size_t size = std::min(statement.size(), kShown);
     for (std::size_t at = 0; at < size; at += sizeof(Word)) {
@@ -39,10 +39,10 @@ class Mirror {
     transaction_.store(transaction, std::memory_order_relaxed);
     busy_.store(false, std::memory_order_relaxed);
   }
-  // The next lease is told nothing of this one's. The words stay as they were, so who reads them
-  // now with the old size has the old statement.
+  // The next lease must not see this one's statement. The words stay as they were, so a reader that
+  // still has the old size gets the old statement.
   void forget() noexcept { size_.store(0, std::memory_order_relaxed); }
-  // Statements are made behind the library's back from here on, or no longer.
+  // True: from here on the user's code may run statements through libpq itself. False: no longer.
   void set_unknown(bool unknown) noexcept { unknown_.store(unknown, std::memory_order_relaxed); }
 
   // Any thread.
@@ -56,7 +56,7 @@ class Mirror {
  private:
   using Word = std::uint64_t;
   static constexpr std::size_t kShown = 120;
-  // A writer that is always in the way would be one with very short statements.
+  // Only a writer with very short statements could disturb every try.
   static constexpr int kTries = 16;
 
   std::string statement() const {

@@ -1,4 +1,4 @@
-// What is done with libpq's connection in more than one place.
+// What several files do with libpq's connection.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@ struct FinishConnection {
 };
 using NativePtr = std::unique_ptr<pg_conn, FinishConnection>;
 
-// Non-blocking mode for a call, then the mode it found: after native_handle() the user's code has
-// the connection in blocking mode.
+// Sets non-blocking mode for a scope, then restores the mode that was set before: after
+// native_handle() the user's code has the connection in blocking mode.
 class NonBlocking {
  public:
   explicit NonBlocking(pg_conn* connection) noexcept;
@@ -31,7 +31,7 @@ class NonBlocking {
 
 TransactionStatus transaction_of(const pg_conn* connection) noexcept;
 
-// libpq's last words on one line, without the final newline. Valid until the next call of libpq.
+// libpq's last message on one line, without the final newline. Valid until the next call of libpq.
 std::string_view last_words(const pg_conn* connection) noexcept;
 
 }  // namespace tidegate::pq

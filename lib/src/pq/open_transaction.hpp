@@ -12,10 +12,10 @@ class Session;
 
 struct OpenTransaction {
   // Null once the lease has ended or the connection was closed: the Transaction objects may live
-  // longer, and must not reach into what may be somebody else's session by then.
+  // longer, and must not reach into a session that somebody else may have by then.
   Session* session = nullptr;
-  // The open ones, outermost first: the transaction, then its savepoints. Never reused, so that an
-  // object whose savepoint is over is not taken for a later one's.
+  // The open serials, outermost first: the transaction's, then its savepoints'. A serial is never
+  // reused, so that an object whose savepoint is over is not taken for a later savepoint's.
   std::vector<std::uint64_t> serials{};
   std::uint64_t last_serial = 0;
   Deadline by{};  // TxOptions::by

@@ -22,7 +22,7 @@ int number(std::string_view text) noexcept {
   return error == std::errc() && end != text.data() ? value : -1;
 }
 
-// "4711 (postgres) S 4242 ...": the name may hold anything. -1: not to be seen.
+// "4711 (postgres) S 4242 ...": the name may hold anything. -1: the process cannot be seen.
 int parent_of(int pid) noexcept {
   std::array<char, 32> path{};
   std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);

@@ -5,9 +5,9 @@
 namespace tidegate::pq {
 
 // libpq leaves single-row mode when a statement is sent outside pipeline mode, and before every
-// statement of a pipeline but the first (fe-exec.c: PQsendQueryStart, pqPipelineProcessQueue): left
-// by each(), or by a user of the native handle, it would break up the first one's result. One that
-// has no text is refused before it is sent, and that is enough.
+// statement of a pipeline but the first (fe-exec.c: PQsendQueryStart, pqPipelineProcessQueue). If
+// each(), or a user of the native handle, has left the mode on, it would break up the first one's
+// result. A statement without text ends the mode, and is refused before it is sent.
 bool Session::enter_pipeline_mode() noexcept {
   PQsendQueryParams(native(), nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0);
   return PQenterPipelineMode(native()) == 1;
@@ -20,7 +20,7 @@ Pipeline::Pipeline(Session& session) : session_(session), running_(session) {
 Pipeline::~Pipeline() {
   PGconn* connection = session_.native();
   if (!sync_sent_) PQpipelineSync(connection);
-  // Without a result in one place or the other libpq and we do not agree on where we are.
+  // Two nulls in a row when nothing is owed: libpq and we do not agree on where we are.
   for (bool ended = false;
        !synced_ && !session_.has(Session::Flag::broken) && PQstatus(connection) == CONNECTION_OK;) {
     const ResultPtr result = session_.next_result();

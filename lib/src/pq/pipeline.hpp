@@ -8,8 +8,8 @@
 
 namespace tidegate::pq {
 
-// Its end leaves pipeline mode in every case: what was not synced is, what was not read is thrown
-// away. A connection that cannot be brought out of it is broken.
+// The destructor leaves pipeline mode in every case: it sends the sync if that is missing, and
+// throws away unread results. A connection that cannot leave pipeline mode is broken.
 class Pipeline {
  public:
   // Throws: ConnectionLost, UsageError. Needs: Session::begin().
@@ -18,19 +18,19 @@ class Pipeline {
   Pipeline& operator=(const Pipeline&) = delete;
   ~Pipeline();
 
-  // A statement was sent, or could not be: then it throws.
+  // Counts a statement that was sent. Throws if it could not be.
   void sent(bool accepted);
-  // The end: the server answers, and ends its implicit transaction, only now.
+  // Ends the pipeline: only now the server answers, and ends its implicit transaction.
   void sync();
 
-  // Statements that were sent and not answered to their end.
+  // How many statements were sent and have not been answered to their end.
   std::size_t owed() const noexcept { return owed_; }
-  // The sync has been answered.
+  // True when the sync has been answered.
   bool synced() const noexcept { return synced_; }
-  // Whether next() would return without waiting, in between sending.
+  // Whether next() would return without waiting; to be called between sends.
   bool ready() const noexcept;
-  // The next result of the statement under way; null at its end. After the last one, the sync's: an
-  // error when the transaction could not be committed, then null.
+  // The next result of the statement under way; null at its end. After the last statement comes the
+  // sync's: an error when the transaction could not be committed, then null.
   ResultPtr next();
 
  private:

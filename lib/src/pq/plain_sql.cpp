@@ -31,8 +31,8 @@ constexpr std::array<std::string_view, 11> kPlain{"select",    "insert", "update
 constexpr std::array<std::string_view, 7> kVerbs{"select", "insert", "update", "delete",
                                                  "merge",  "values", "table"};
 
-// The tokens of a statement as the server's scanner finds them (documentation: 4.1). Where that
-// depends on settings, or on rules that are seldom needed, it says `unclear`.
+// The tokens of a statement as the server's scanner finds them (documentation: 4.1). Where a token
+// depends on settings, or on rules that are seldom needed, it is `unclear`.
 class Tokens {
  public:
   enum class Kind : unsigned char { end, unclear, word, quoted_word, text, open, close, other };
@@ -79,7 +79,7 @@ class Tokens {
     const bool escaped = same_word(text, "u") && left_.starts_with('&');
     return {.kind = escaped ? Kind::unclear : Kind::word, .text = text};
   }
-  // A doubled quote is one of the text, and here the end of one text and the start of another.
+  // A doubled quote belongs to the text; here it ends one text and starts another.
   Token quoted(Kind kind) noexcept {
     const std::size_t end = left_.find(left_.front(), 1);
     if (end == left_.npos) return {.kind = Kind::unclear};
@@ -87,7 +87,7 @@ class Tokens {
     const bool clear = text.find('\\') == text.npos;
     return {.kind = clear ? kind : Kind::unclear, .text = text.substr(1, text.size() - 2)};
   }
-  // False: a comment without an end.
+  // False: a comment does not end.
   bool skip_blanks() noexcept {
     for (;;) {
       left_.remove_prefix(std::min(left_.find_first_not_of(" \t\n\r\f\v"), left_.size()));
@@ -100,7 +100,7 @@ class Tokens {
       }
     }
   }
-  // They nest.
+  // Comments nest.
   bool skip_comment() noexcept {
     int depth = 0;
     for (std::size_t i = 0; i + 1 < left_.size(); ++i) {
@@ -118,7 +118,7 @@ class Tokens {
   std::string_view left_;
 };
 
-// Whether `word`, in lower case, is somewhere in it, in whatever case.
+// Whether `word`, in lower case, is somewhere in `text`, in whatever case.
 bool mentions(std::string_view text, std::string_view word) noexcept {
   return std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) {
            return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
@@ -130,13 +130,13 @@ bool begins_with(std::string_view sql, std::string_view word) noexcept {
   return first.kind == Tokens::Kind::word && same_word(first.text, word);
 }
 
-// What names are looked up by: search_path, of which "$user" depends on the role.
+// What decides how names are looked up: search_path, in which "$user" depends on the role.
 bool mentions_lookup(std::string_view text) noexcept {
   return mentions(text, "search_path") || mentions(text, "schema") || mentions(text, "role") ||
          mentions(text, "authorization");
 }
 
-// Every set_config() has the name of its setting written out, and it is none of those.
+// Every set_config() has its setting's name written out, and none of these is for looking up names.
 bool sets_other_things_only(std::string_view sql) noexcept {
   using Kind = Tokens::Kind;
   Tokens tokens(sql);
@@ -159,7 +159,7 @@ bool is_session_lock(std::string_view word) noexcept {
   return is_one_of(word, kLocks);
 }
 
-// What a statement leaves whose first words these are.
+// What a statement leaves that begins with these two words.
 Leaves left_by(std::string_view first, std::string_view second) noexcept {
   constexpr std::array<std::string_view, 10> kOfTheTransaction{
       "local", "transaction", "constraints",
@@ -208,15 +208,15 @@ bool changes_meaning(std::string_view tag, std::string_view sql) noexcept {
   if (command == "SET") return sql.empty() || mentions_lookup(sql);
   const bool script = sql.find(';') != sql.npos;
   if (command != "SELECT" || (is_plain(sql) && !script)) return false;
-  // The tag is that of CREATE TABLE AS, too.
+  // CREATE TABLE AS has this tag, too.
   if (mentions(sql, "into") || (script ? mentions(sql, "create") : begins_with(sql, "create"))) {
     return true;
   }
   return (mentions(sql, "set_config") || mentions(sql, "u&\"")) && !sets_other_things_only(sql);
 }
 
-// INTO makes a table, unless it follows an INSERT or MERGE that begins the statement, a part of it
-// in parentheses, or what comes behind WITH: elsewhere these words may be names.
+// INTO makes a table, unless it follows an INSERT or MERGE at the beginning of the statement, of a
+// part in parentheses, or of what comes behind WITH: elsewhere these words may be names.
 bool is_plain(std::string_view sql) noexcept {
   using Kind = Tokens::Kind;
   Tokens tokens(sql);

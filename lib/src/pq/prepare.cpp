@@ -1,4 +1,4 @@
-// Prepared statements of a session: made at first use, by name from then on.
+// Prepared statements of a session: prepared at first use, sent by name from then on.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -20,11 +20,11 @@
 namespace tidegate::pq {
 namespace {
 
-// A longer statement is hardly one that comes again, and both sides would keep it.
+// A longer statement hardly comes again, and both sides would keep it.
 constexpr std::size_t kLongestCached = std::size_t{64} * 1024;
 
-// What the server is told of a statement's end. The message Close, other than the command, reaches
-// what a pooler that maps names calls by it; libpq has it from 17 on.
+// How the server learns of a statement's end. The message Close, unlike the command, reaches the
+// statement that a pooler that maps names calls by that name; libpq has it from 17 on.
 #ifdef LIBPQ_HAS_CLOSE_PREPARED
 constexpr bool kClosesNames = true;
 constexpr const char* kDeallocate = "";
@@ -40,8 +40,8 @@ bool send_deallocate(PGconn* connection, const std::string& command) noexcept {
 }
 #endif
 
-// What Params bound in the binary form of that type, as it would have bound it as text. All but
-// dates and times.
+// Whether a value that Params bound in the binary form of that type can be spelled as Params would
+// have bound it as text. True for all types but dates and times.
 bool is_spelled(std::uint32_t type) noexcept {
   return type == oid::kBool || type == oid::kInt2 || type == oid::kInt4 || type == oid::kInt8 ||
          type == oid::kFloat4 || type == oid::kFloat8 || type == oid::kUuid;
@@ -81,7 +81,7 @@ bool has_binary_readers(const PGresult* result) noexcept {
   }
   return columns > 0;
 }
-// A bytea's text form is twice as long; the others' gain nothing.
+// A bytea's text form is twice as long as its binary form; other types gain nothing.
 bool has_bytes(const PGresult* result) noexcept {
   bool bytes = false;
   for (int i = 0; i < PQnfields(result); ++i) {
@@ -95,7 +95,7 @@ bool has_bytes(const PGresult* result) noexcept {
 
 bool Session::closes_names() noexcept { return kClosesNames; }
 
-// As libpq has it: 0 is text.
+// In libpq's numbers: 0 is text.
 int Session::result_format(const Prepared& prepared) const noexcept {
   switch (options_.format) {
     case ResultFormat::automatic: return prepared.bytes() ? 1 : 0;
@@ -109,14 +109,14 @@ bool Session::is_cached(const ExecOptions& options) const noexcept {
   return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
 }
 
-// What the statement under way names of its parameters' types: those that are sent as bytes.
+// The parameter types that the statement under way names: those that are sent as bytes.
 std::vector<std::uint32_t> Session::declared_types() const {
   std::vector<std::uint32_t> types(params_.types(), params_.types() + params_.count());
   std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
   return types;
 }
 
-// Of a statement that the server has described.
+// The parameter types of a statement that the server has described.
 std::vector<std::uint32_t> Session::described_types(const PGresult* result) {
   std::vector<std::uint32_t> types(static_cast<std::size_t>(PQnparams(result)));
   for (std::size_t i = 0; i < types.size(); ++i) {
@@ -125,21 +125,21 @@ std::vector<std::uint32_t> Session::described_types(const PGresult* result) {
   return types;
 }
 
-// Null: it goes without a name.
+// Null: the statement goes without a name.
 const Prepared* Session::prepare() {
   return shares_names_ ? prepare_shared() : prepare_as(declared_types());
 }
 
-// Parse and Describe in one round trip, and around them what the server may forget: what has been
-// dropped before, and behind them, so that it goes only for one that is there, what has to make
-// room. Only outside a transaction, which a statement that is gone already would abort.
+// Sends Parse and Describe in one round trip, with deallocations around them: before them of what
+// was dropped earlier, behind them of what makes room, so that it goes only for a statement that is
+// there. Deallocates only outside a transaction: a statement that is gone already would abort one.
 const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   const std::vector<std::uint32_t> declared = declared_types();
   const std::uint32_t number = cache_.next_number();
   std::string name(cache_.name(number));
   // Made before anything is sent: nothing may throw in the middle of the pipeline.
   std::vector<std::string> deallocations;
-  // Room for what has to make room, and for `name`.
+  // Room for the statement that makes room, and for `name`.
   cache_.evicted().reserve(cache_.evicted().size() + 2);
   std::string makes_room;
   if (shares_names_ && !closes_names()) cache_.evicted().clear();
@@ -154,7 +154,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   bool sent = true;
   int answers = 1;
   for (const std::string& text : deallocations) {
-    // Each for itself: one that is gone already does not keep the next from going.
+    // Each has its own sync: one that is gone already does not keep the next from going.
     sent = sent && send_deallocate(native(), text) && PQpipelineSync(native()) == 1;
     ++answers;
   }
@@ -170,7 +170,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
     left_inside();
     throw_lost({.message = std::string(broken_reason())});
   }
-  // A cancel may have struck any of them; one that is made again in vain does no harm.
+  // A cancel may have struck any of the deallocations; repeating one in vain does no harm.
   const bool canceled = limits_.has_struck() || target().asked();
   if (!deallocations.empty() && !canceled) cache_.evicted().clear();
   const Prepared* added = nullptr;
@@ -184,7 +184,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
     if (!useless || PQtransactionStatus(native()) != PQTRANS_IDLE) {
       require_success(answer.told.get(), false);
     }
-    // Known before a limit keeps it from being run: the server has it.
+    // Added before a limit keeps the statement from being run: the server has it.
     if (!useless) {
       added = cache_.add(Prepared::make({.text = statement_,
                                          .number = number,
@@ -204,7 +204,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   }
   cache_.forget_evicted();
   if (limits_.has_struck()) throw_not_run();
-  // It may have struck what made room. Where earlier ones are in doubt that is not known.
+  // The cancel may have struck what made room. While earlier cancels are in doubt, nobody knows.
   if (target().asked() && !in_doubt_) {
     target().note_canceled(false);
     throw_ended(Limit::none, {.message = "the statement was canceled before it was run"});
@@ -212,19 +212,19 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   return added;
 }
 
-// Out of memory, or the connection is lost: what was sent is not worth an answer.
+// Out of memory, or the connection is lost: nothing that was sent is worth an answer.
 void Session::require_sent(bool sent) {
   if (sent) return;
   set_broken(last_words(native()));
   throw_lost({.message = std::string(last_words(native()))});
 }
 
-// What has come of Parse and Describe, the first two commands of the last of `parts`, each of which
-// ends with a Sync; and leaves pipeline mode.
+// Reads what has come of Parse and Describe, the first two commands of the last of `parts` (each
+// part ends with a Sync), and leaves pipeline mode.
 Session::Prepare Session::read_prepare(int parts) {
   Prepare answer;
   ResultPtr& told = answer.told;
-  int commands = 0;  // of the last part that have been answered
+  int commands = 0;  // commands of the last part that have been answered
   for (bool ended = false; parts > 0;) {
     ResultPtr result = next_result();
     if (!result) {  // between two commands; or nothing is owed any more
@@ -234,7 +234,7 @@ Session::Prepare Session::read_prepare(int parts) {
       continue;
     }
     ended = false;
-    const bool ends = has(Flag::broken);  // it is the session's last words
+    const bool ends = has(Flag::broken);  // the result is the session's last words
     switch (PQresultStatus(result.get())) {
       case PGRES_PIPELINE_SYNC:
         if (--parts > 0) {
@@ -245,7 +245,7 @@ Session::Prepare Session::read_prepare(int parts) {
       case PGRES_PIPELINE_ABORTED: break;
       default:
         if (!is_error(result.get())) answer.parsed = true;
-        // Libpq adds words of its own to the server's last ones. What made room has its own errors.
+        // libpq adds words to the server's last ones. What made room has its own errors.
         if (ends || (commands < 2 && (told == nullptr || !is_error(told.get())))) {
           told = std::move(result);
         }
@@ -256,9 +256,9 @@ Session::Prepare Session::read_prepare(int parts) {
   return answer;
 }
 
-// The prepared statement of that text; null where it is to be prepared. One that may not be what
-// its text means is dropped for that, but at its second use only: the first goes without a name,
-// which costs no round trip.
+// The prepared statement of that text; null where the text is to be prepared. A statement that may
+// not be what its text means is dropped, but only at its second use: the first use goes without a
+// name, which costs no round trip.
 const Prepared* Session::find_prepared(std::string_view text) {
   const Prepared* const found = cache_.find(text);
   if (found == nullptr) return nullptr;
@@ -272,8 +272,8 @@ const Prepared* Session::find_prepared(std::string_view text) {
   return nullptr;
 }
 
-// The types of its parameters if it is prepared now, which is done. Empty when it has none, or
-// cannot be: then it is for the error that raised the question to tell.
+// Prepares the statement now and returns its parameter types. Empty when it has none, or cannot be
+// prepared: then the error that raised the question has to tell.
 std::vector<std::uint32_t> Session::types_now(const Prepared* prepared, Stale why) {
   try {
     if (shares_names_) return types_now_shared(prepared, why);
@@ -287,9 +287,9 @@ std::vector<std::uint32_t> Session::types_now(const Prepared* prepared, Stale wh
   }
 }
 
-// Without a name, as at its first use: values that were bound in the binary form of a type that is
-// not the parameter's any more go as text. Dates and times stay what they are, the server converts
-// them.
+// Sends the statement without a name, as at its first use. Values that were bound in the binary
+// form of a type that the parameter no longer has go as text. Dates and times stay binary; the
+// server converts them.
 void Session::send_as_text(const std::vector<std::uint32_t>& types, bool row_by_row) {
   const std::size_t count = params_.count();
   std::vector<std::string> texts(count);
@@ -334,8 +334,8 @@ bool Session::is_of_changed_result(const PGresult* error) noexcept {
   return is(PG_DIAG_SQLSTATE, "0A000") && is(PG_DIAG_SOURCE_FUNCTION, "RevalidateCachedQuery");
 }
 
-// The server has changed its mind about a statement, or forgotten it: an ALTER TABLE has changed
-// its columns, or somebody has deallocated it behind our back.
+// Whether the error says that the server has changed a statement, or forgotten it: an ALTER TABLE
+// has changed its columns, or somebody has deallocated it behind our back.
 Stale Session::staleness(const Prepared* prepared, const PGresult* result) const noexcept {
   if (prepared == nullptr || result == nullptr || !is_error(result)) return Stale::no;
   const auto field = [&](int code) {
@@ -345,28 +345,28 @@ Stale Session::staleness(const Prepared* prepared, const PGresult* result) const
   const std::string_view sqlstate = field(PG_DIAG_SQLSTATE);
   if (is_of_changed_result(result)) return Stale::changed;
   if (sqlstate == "26000") {
-    // A pooler that maps names tells of its own. Functions that miss a statement have a context,
-    // and what is plain is no EXECUTE.
+    // A pooler that maps names reports a name of its own. The error of a function that misses a
+    // statement has a context, and a plain statement is no EXECUTE.
     const bool ours =
         field(PG_DIAG_MESSAGE_PRIMARY).find(cache_.name_of(*prepared)) != std::string_view::npos;
     if (ours) return Stale::gone;
     return prepared->is_plain() && field(PG_DIAG_CONTEXT).empty() ? Stale::lost : Stale::no;
   }
-  // What a value is refused with, or an expression whose types do not fit, before anything is run;
-  // and a type that is gone. The same errors come while it runs, but of what is plain nothing stays
-  // then.
+  // A refused value, an expression whose types do not fit, and a type that is gone give these
+  // errors before anything is run. The same errors come while a statement runs, but then a plain
+  // one leaves nothing behind.
   const bool may_be_of_types =
       sqlstate.starts_with("22") || sqlstate.starts_with("42") || sqlstate == "XX000";
   const bool may_repeat = !prepared->params().empty() && prepared->is_plain();
   return may_be_of_types && may_repeat ? Stale::perhaps : Stale::no;
 }
 
-// A name that is lost was deallocated where nobody saw it, and so were all the others: of the
-// pooler's names all texts get another edition, of ours each is prepared again. The second time,
-// and behind a pooler the first time, it is taken for a pooler that does not map names: each use
-// would find another server session, and leave another name there. So none are used any more, and
-// those that are out stay until the pooler ends its sessions: nobody can say which of them a
-// DEALLOCATE would reach.
+// A lost name was deallocated where nobody saw it, and so were all the others. If the names are the
+// pooler's, all texts get another edition; if they are ours, each is prepared again. The second
+// time (with a pooler that shares statements, the first time) we take the pooler for one that does
+// not map names: each use would find another server session, and leave another name there. So no
+// names are used any more. Those that are out stay until the pooler ends its sessions: nobody can
+// say which of them a DEALLOCATE would reach.
 void Session::forget(const Prepared* prepared, Stale why) {
   if (prepared_ == prepared) prepared_ = nullptr;
   if (shares_names_ && why == Stale::perhaps) return cache_.doubt(prepared);
@@ -390,9 +390,9 @@ void Session::forget(const Prepared* prepared, Stale why) {
   cache_.distrust();
 }
 
-// After DISCARD ALL and DEALLOCATE ALL there are no prepared statements, and after others they may
-// not be what their texts mean. Inside a function or through native_handle() they go unnoticed;
-// then staleness() sees the consequence.
+// After DISCARD ALL and DEALLOCATE ALL there are no prepared statements, and after other commands
+// they may not be what their texts mean. Commands inside a function or through native_handle() go
+// unnoticed; then staleness() sees the consequence.
 void Session::note_command(const PGresult* result, std::string_view sql,
                            const Prepared* prepared) noexcept {
   if (prepared != nullptr && prepared->is_plain()) return;

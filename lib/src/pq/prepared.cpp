@@ -18,7 +18,7 @@ void Prepared::Free::operator()(Prepared* prepared) const noexcept {
   ::operator delete(prepared);
 }
 
-// Behind it: the types as the server describes them, as many that were declared, the text.
+// Behind the object: the types as the server describes them, the declared types, the text.
 Prepared::Prepared(const Parts& parts) noexcept
     : text_size_(static_cast<std::uint32_t>(parts.text.size())),
       number_(parts.number),

@@ -11,18 +11,18 @@
 
 namespace tidegate::pq {
 
-// In one block of memory, the types and texts behind the object itself: a session keeps hundreds.
+// One block of memory holds the object and its types and texts: a session keeps hundreds.
 class Prepared {
  public:
   struct Parts {
     std::string_view text{};
-    std::uint32_t number = 0;  // of its name (StatementName)
-    // Types of parameters the preparer named; 0: inferred.
+    std::uint32_t number = 0;  // in its name (StatementName)
+    // The parameter types that were named when it was prepared; 0: inferred.
     std::span<const std::uint32_t> declared{};
-    // As the server describes them.
+    // The parameter types as the server describes them.
     std::span<const std::uint32_t> params{};
-    bool binary_results = false;  // every column's type is read in binary form, too
-    bool bytes = false;           // a bytea is among them, and all read as in text form
+    bool binary_results = false;  // every column's type can be read in binary form, too
+    bool bytes = false;           // a column is a bytea, and all read the same as in text form
   };
   struct Free {
     void operator()(Prepared* prepared) const noexcept;
@@ -38,17 +38,17 @@ class Prepared {
   std::span<const std::uint32_t> params() const noexcept { return {types(), params_}; }
   bool binary_results() const noexcept { return binary_results_; }
   bool bytes() const noexcept { return bytes_; }
-  // A parameter has a type whose values another one may take without an error, and otherwise.
+  // A parameter's type may change without an error, and its values then mean something else.
   bool ages() const noexcept { return ages_; }
   // See plain_sql.hpp.
   bool is_plain() const noexcept { return plain_; }
 
-  // Whether it is the statement that these parameters mean: what is sent as bytes must be a bytea
-  // here, and what is sent as text must have been inferred.
+  // Whether these parameters mean this statement: a value that is sent as bytes must be a bytea
+  // here, and the type of a value that is sent as text must have been inferred.
   bool takes(const Params& given) const noexcept {
     return takes(std::span(given.types(), given.count()));
   }
-  // The same of their types: bytea is what is sent as bytes.
+  // The same for parameter types; bytea stands for a value that is sent as bytes.
   bool takes(std::span<const std::uint32_t> given) const noexcept;
 
  private:
@@ -64,15 +64,15 @@ class Prepared {
     return reinterpret_cast<const char*>(types() + 2 * std::size_t{params_});
   }
 
-  // The StatementCache's: since when it is known that it is what its text means, and that it may
-  // not be.
+  // For the StatementCache: since when the statement is known to be what its text means, and since
+  // when that is in doubt.
   struct Mark {
     std::uint32_t era = 0;
     std::uint32_t second = 0;
   };
   Mark known_{};
   Mark doubted_{};
-  // The StatementCache's: its neighbours in the order of use.
+  // For the StatementCache: the neighbours in the order of use.
   Prepared* newer_ = nullptr;
   Prepared* older_ = nullptr;
 
@@ -85,14 +85,13 @@ class Prepared {
   bool ages_ = false;
 };
 
-// What an error says of the prepared statement that it is of.
+// What an error says about the prepared statement that caused it.
 enum class Stale : std::uint8_t {
   no,
   changed,  // the server has it, but not as it was
   gone,     // the server has no such statement
-  lost,     // the server has not what the pooler calls by that name
-  perhaps,  // its parameters may have other types by now; the server is to be
-            // asked
+  lost,     // the server lacks the statement that the pooler calls by that name
+  perhaps,  // its parameters may have other types by now: ask the server
 };
 
 }  // namespace tidegate::pq

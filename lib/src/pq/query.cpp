@@ -1,4 +1,4 @@
-// The query loop: send, flush, wait for the socket, read. In non-blocking mode and with one poll
+// The query loop: send, flush, wait for the socket, read. It uses non-blocking mode and one poll
 // where PQexecParams has its own, so that a statement costs the same system calls: send, poll,
 // recv.
 #include <libpq-fe.h>
@@ -22,7 +22,7 @@
 namespace tidegate::pq {
 namespace {
 
-// What a connection keeps of the text buffer from call to call.
+// How much of the text buffer a connection keeps from call to call.
 constexpr std::size_t kKeptStatement = std::size_t{64} * 1024;
 // How long an answer may lie in an encryption layer that does not tell of it.
 constexpr std::chrono::milliseconds kLookAgain{10};
@@ -34,7 +34,7 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
   if (shares_names_) take_edition();
   params_.clear(where_);
   prepared_ = is_cached(options) ? find_prepared(statement_) : nullptr;
-  // A pooler may prepare it again, later, where the same text means other types.
+  // A pooler may prepare the statement again later, where the same text means other types.
   if (prepared_ != nullptr && !shares_names_) params_.expect(prepared_->params());
   return params_;
 }
@@ -42,7 +42,7 @@ Params& Session::start(const Sql& sql, const ExecOptions& options) {
 void Session::begin(const Sql& sql, const ExecOptions& options) {
   mark_use();
   set(Flag::touched);
-  limits_.disarm(options_);  // those of a statement whose parameters could not be bound
+  limits_.disarm(options_);  // the limits of a statement whose parameters could not be bound
   where_ = sql.where();
   prepared_ = nullptr;
   options_ = options;
@@ -73,15 +73,15 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   outside_ = status == PQTRANS_IDLE;
 }
 
-// It can be canceled from here on, so end_statement() has to follow. Not before its parameters are
-// bound, which may throw.
+// From here on the statement can be canceled, so end_statement() has to follow. To be called after
+// its parameters are bound, because that may throw.
 void Session::begin_statement() noexcept {
   mid_answer_ = false;
   target().begin_statement();
   shared_->mirror.begin(statement_);
 }
 
-// Idempotent. Whatever was asked of the canceller meanwhile is either taken back or remembered.
+// Idempotent. What was asked of the canceller meanwhile is either taken back or remembered.
 void Session::end_statement() noexcept {
   limits_.disarm(options_);
   shared_->mirror.end(transaction_of(native()));
@@ -91,7 +91,7 @@ void Session::end_statement() noexcept {
     try {
       shared_->cancels->canceller().withdraw(target());
     } catch (const std::bad_alloc&) {
-      // It stays pending.
+      // The request stays pending.
     }
   }
   if (target().asked()) set(Flag::canceled);
@@ -108,9 +108,9 @@ std::unique_ptr<Result> Session::run() {
   return result;
 }
 
-// Prepares the statement if it is to be and is not yet. One that the server holds no longer as it
-// was, which fails before it has done anything, is run once more without a name; the next time it
-// is prepared anew. Not inside a transaction: that has failed with it.
+// Prepares the statement if it should be prepared and is not yet. If the server no longer holds it
+// as it was, it fails before it has done anything, and runs once more without a name; the next use
+// prepares it anew. Not inside a transaction, because that has failed with it.
 Session::Answer Session::execute(Stream* rows) {
   params_.seal();
   const bool repeatable = PQtransactionStatus(native()) == PQTRANS_IDLE;
@@ -174,7 +174,7 @@ void Session::run_script(const Sql& sql, const ExecOptions& options) {
   require_success(answer.result.get(), answer.copied);
 }
 
-// The statement as it is: a script, a COPY.
+// Sends the text as it is: a script, a COPY.
 void Session::send_text() {
   if (!send_sized(statement_.size(), [&] { return PQsendQuery(native(), statement_.c_str()); })) {
     throw_unsent();
@@ -182,15 +182,15 @@ void Session::send_text() {
 }
 
 // Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
-// bell rang, first. A failed connection makes it return, too: then PQgetResult() says so.
-// After the deadline it reads once at most, however much comes, and what an encryption layer then
-// holds back, of which the socket would not tell.
+// bell rang, first. Also returns when the connection fails: then PQgetResult() says so. After the
+// deadline it reads at most once, however much comes, and then what an encryption layer holds back,
+// because the socket does not show that.
 bool Session::await_result(Deadline deadline, int bell) noexcept {
   int unsent = PQflush(native());
   bool has_read = false;
   while (PQstatus(native()) == CONNECTION_OK && (unsent == 1 || PQisBusy(native()) != 0)) {
     if (has_read && deadline.passed() && held_back(native()) != HeldBack::something) return false;
-    // Reading while there is something to write: else both sides might wait for the other.
+    // Reads while there is something to write: else both sides might wait for each other.
     const short events = unsent == 1 ? POLLIN | POLLOUT : POLLIN;
     if (wait_and_read(events, deadline, bell) != Waited::ready) return false;
     has_read = true;
@@ -200,7 +200,7 @@ bool Session::await_result(Deadline deadline, int bell) noexcept {
 }
 
 // Waits until the socket is ready for `events`, then reads what there is; does not read when the
-// bell rang or the deadline passed first. What breaks meanwhile shows in PQstatus().
+// bell rang or the deadline passed first. A failure shows in PQstatus().
 Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcept {
   const HeldBack held = mid_answer_ ? held_back(native()) : HeldBack::nothing;
   if (held != HeldBack::something) {
@@ -216,9 +216,9 @@ Waited Session::wait_and_read(short events, Deadline deadline, int bell) noexcep
   return Waited::ready;
 }
 
-// The next result of what was sent, within the limits. Null at its end, and from the end of the
-// session on: whoever reads results reads until then. A COPY where none may be ends the session,
-// too, since libpq would tell of it again and again.
+// The next result of what was sent, within the limits. Null at its end, and always after the end of
+// the session, so that every reader stops. A COPY where none may be ends the session, too, since
+// libpq would report it again and again.
 ResultPtr Session::next_result(bool may_copy) noexcept {
   if (!has(Flag::broken)) await_answer();
   if (has(Flag::broken)) return nullptr;
@@ -239,8 +239,8 @@ void Session::not_asked_for(std::string_view what) noexcept {
   }
 }
 
-// A COPY that exec() was given by mistake is brought to its end: what the server sends is thrown
-// away, what it waits for is refused.
+// Ends a COPY that exec() was given by mistake: throws away what the server sends, and refuses what
+// it waits for.
 void Session::end_copy(int status) {
   if (status == PGRES_COPY_OUT) {
     while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken)) {
@@ -263,8 +263,8 @@ void Session::end_copy(int status) {
   }
 }
 
-// A session may end right after a statement that has succeeded, which shows as broken, too; the
-// next statement will tell.
+// A session may end right after a statement that has succeeded. Flag::broken is then no error of
+// this statement; the next one will report it.
 void Session::require_success(const PGresult* result, bool copied) {
   const bool lost = PQstatus(native()) != CONNECTION_OK;
   if (lost) set_broken(last_words(native()));
@@ -276,7 +276,7 @@ void Session::throw_error(const PGresult* result) {
   QueryReport report;
   if (result != nullptr && is_error(result)) report = report_of(result);
   if (report.message.empty()) {
-    // libpq's own: it has a text, but no fields.
+    // An error of libpq's own has a text, but no fields.
     const std::string_view text = PQresultErrorMessage(result);
     report.message = text.substr(0, text.find('\n'));
     if (report.message.empty() && PQstatus(native()) == CONNECTION_OK) {
@@ -312,8 +312,8 @@ void Session::throw_broken() {
   throw_lost(std::move(report));
 }
 
-// The server's last words are the cause also where libpq has others: it may have said them before
-// anything was asked.
+// The server's last words are the cause, even where libpq has others: the server may have said them
+// before anything was asked.
 void Session::throw_lost(QueryReport report) {
   if (report.sqlstate.empty() && broken_ != nullptr && !broken_->sqlstate.empty()) {
     report.severity = "FATAL";
@@ -324,8 +324,8 @@ void Session::throw_lost(QueryReport report) {
   throw ConnectionLost(std::move(report), where_);
 }
 
-// libpq refused to send: the connection is gone, also because the statement was given up in the
-// middle of that, or busy with what native_handle() started.
+// libpq refused to send: the connection is gone, perhaps because the statement was given up in the
+// middle of sending, or it is busy with what native_handle() started.
 void Session::throw_unsent() {
   if (limits_.given_up()) throw_ended(limits_.struck(), {});
   if (PQstatus(native()) != CONNECTION_OK) {
@@ -358,7 +358,7 @@ PingResult Session::ping_until(Deadline deadline, int bell) noexcept {
   if (!has(Flag::pinging)) {
     set(Flag::touched);
     if (PQsendQuery(native(), "") == 0) {
-      // Busy with what native_handle() started is not dead.
+      // A connection that is busy with what native_handle() started is not dead.
       if (PQstatus(native()) == CONNECTION_OK) return PingResult::pending;
       set_broken(last_words(native()));
       return PingResult::dead;
@@ -366,7 +366,7 @@ PingResult Session::ping_until(Deadline deadline, int bell) noexcept {
     set(Flag::pinging);
     mid_answer_ = false;
   }
-  // One answer, and an error when a late cancel strikes it; or what native_handle() was used for.
+  // Owed: one answer, and an error if a late cancel strikes it; after native_handle() any number.
   const int owed = has(Flag::native) ? std::numeric_limits<int>::max() : 2;
   for (int results = 0; !has(Flag::broken); ++results) {
     if (!await_result(deadline, bell)) return PingResult::pending;

@@ -22,7 +22,7 @@ std::string field(const PGresult* result, int code) {
 
 struct KeptTexts::Texts {
   detail::Mutex<> mutex{};
-  // Of a row and a column.
+  // By row and column.
   std::map<std::pair<std::size_t, std::size_t>, std::string> of TIDEGATE_GUARDED_BY(mutex){};
 };
 
@@ -58,7 +58,7 @@ bool is_copy(const PGresult* result) noexcept {
 
 bool begins_transaction(const PGresult* result) noexcept {
   if (result == nullptr) return false;
-  // That of a result without one is empty. libpq takes no constant here, and changes nothing.
+  // A result without a tag has an empty one. libpq takes no constant here, but changes nothing.
   const std::string_view tag = PQcmdStatus(const_cast<PGresult*>(result));
   return tag == "BEGIN" || tag == "START TRANSACTION";
 }

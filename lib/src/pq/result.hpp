@@ -1,4 +1,4 @@
-// Result: a PGresult with what its error texts need.
+// Result: a PGresult, and what its error texts need.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ using ResultPtr = std::unique_ptr<pg_result, ClearResult>;
 struct CopyValue;
 struct PackedValues;
 
-// Texts of values that came in binary form, for those who ask for a view. Any thread.
+// Texts of values that came in binary form, for callers that ask for a view. Any thread.
 class KeptTexts {
  public:
   KeptTexts() noexcept = default;
@@ -31,10 +31,10 @@ class KeptTexts {
   KeptTexts& operator=(const KeptTexts&) = delete;
   ~KeptTexts() { clear(); }
 
-  // The text of that value, valid until clear(); the first one that was given. Throws:
+  // Keeps the text of that value until clear(); the first text that was given for it stays. Throws:
   // std::bad_alloc.
   std::string_view keep(std::size_t row, std::size_t column, std::string text) const;
-  // Needs: nobody else is here.
+  // Needs: no other thread uses this.
   void clear() noexcept;
 
  private:
@@ -48,19 +48,19 @@ struct Result {
   const PackedValues* packed = nullptr;  // in a BatchResults, which outlives it
   std::string statement{};
   Location where{};
-  // Of a COPY: the values of the row under way; `native` has no rows then, only columns.
+  // For a COPY: the values of the row under way; `native` has no rows then, only columns.
   const std::vector<CopyValue>* values = nullptr;
-  std::size_t first = 0;  // the number of its first row, where rows come one by one
+  std::size_t first = 0;  // the number of its first row, when rows come one by one
   KeptTexts texts{};
 
-  // What tells its columns; PGresult or not, it has some.
+  // The PGresult that describes the columns, also of packed values.
   const pg_result* columns() const noexcept;
 };
 
 bool is_error(const pg_result* result) noexcept;
-// The beginning of a COPY, in whichever direction.
+// Whether it begins a COPY, in either direction.
 bool is_copy(const pg_result* result) noexcept;
-// Of BEGIN or START TRANSACTION. `result` may be null.
+// Whether it answers BEGIN or START TRANSACTION. `result` may be null.
 bool begins_transaction(const pg_result* result) noexcept;
 
 // Every field of the server's report in an error or notice; `statement` is left empty.

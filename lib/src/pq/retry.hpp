@@ -1,4 +1,4 @@
-// What transact_retry() decides by.
+// How transact_retry() decides.
 #pragma once
 
 #include <chrono>
@@ -7,11 +7,11 @@
 
 namespace tidegate::pq {
 
-// The server has rolled the transaction back because of others; the same one may succeed now.
+// True when the server has rolled the transaction back because of others: it may succeed now.
 bool is_retryable(const QueryError& error) noexcept;
 
-// How long to wait after that many failures: doubles from 2 ms to 256 ms, and the upper half of it
-// is up to `random` (uniform in [0, 1)), so that those who met once do not meet again.
+// How long to wait after that many failures: doubles from 2 ms to 256 ms. `random` (uniform in [0,
+// 1)) decides the upper half, so that transactions that met once do not meet again.
 std::chrono::microseconds retry_delay(int failures, double random) noexcept;
 
 }  // namespace tidegate::pq

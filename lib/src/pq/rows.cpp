@@ -21,7 +21,7 @@ std::size_t columns_of(const pq::Result* result) noexcept {
   return result == nullptr ? 0 : count(PQnfields(result->columns()));
 }
 
-// Rows of nothing have no statement to name.
+// Rows without a result have no statement to name.
 template <class E = QueryError>
 [[noreturn]] void fail(const pq::Result* result, QueryReport report) {
   if (result == nullptr) throw E(std::move(report));

@@ -17,16 +17,16 @@
 namespace tidegate::pq {
 namespace {
 
-// After that many readings in a row a server that goes on sending is alive enough.
+// After that many reads in a row, a server that goes on sending counts as alive.
 constexpr int kReadings = 4;
 
 // A pooler that hands out the server's own key may close the connection of a request before the
 // server has seen it: by 13 ms at most, where that was measured (pgagroal, on a busy machine).
 constexpr std::chrono::milliseconds kCancelQuiet{250};
-// Where a request has had its effect: what is left is the time between two calls of kill().
+// For a request that has had its effect: only the time between two calls of kill() is left.
 constexpr std::chrono::milliseconds kCancelEcho{50};
 
-// Where nothing is said of it.
+// Used where ConnectOptions do not say.
 constexpr std::uint32_t kStatementCache = 256;
 
 bool ends_session(std::string_view severity) noexcept {
@@ -34,7 +34,7 @@ bool ends_session(std::string_view severity) noexcept {
 }
 
 // Errors after which a session is not worth keeping, though it may go on: 57P01-03 and class 08,
-// save 08P01, which is also how the server reports a wrong number of parameters.
+// except 08P01, with which the server also reports a wrong number of parameters.
 bool spoils_session(std::string_view sqlstate) noexcept {
   return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
          (sqlstate.starts_with("08") && sqlstate != "08P01");
@@ -45,7 +45,7 @@ const char* c_field(const PGresult* result, int code) noexcept {
   return text != nullptr ? text : "";
 }
 
-// An error or a notice; what succeeded has none of the fields below.
+// Whether it is an error or a notice; a success has none of the fields below.
 bool is_report(const PGresult* result) noexcept {
   return is_error(result) || PQresultStatus(result) == PGRES_NONFATAL_ERROR;
 }
@@ -89,7 +89,7 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
 }
 
 // No byte that the child sends, on whatever way, reaches the server. The flags bring every end of a
-// lease to the slow path, and nothing is done there.
+// lease to the slow path, which does nothing in a child.
 void Session::in_child(void* session) noexcept {
   Session& self = *static_cast<Session*>(session);
   self.set(Flag::broken);
@@ -104,7 +104,7 @@ std::string_view Session::broken_reason() const noexcept {
   return broken_ == nullptr ? std::string_view() : broken_->reason;
 }
 
-// Others may look on, and ask for a cancel: there is nothing to cancel any more.
+// Other threads may still look on and ask for a cancel: they find nothing to cancel.
 Session::~Session() {
   at_fork_.end();
   leave_transaction();
@@ -124,8 +124,8 @@ std::optional<std::chrono::milliseconds> Session::cancel_quiet() noexcept {
   if (const auto told = target().quiet()) return told;
   const bool used_up = cancels_used_up() && !owes_quiet_;
   const auto quiet = used_up ? kCancelEcho : kCancelQuiet;
-  // PgBouncer (from 1.18 on) and Odyssey close the connection of a request when the server has;
-  // that is how Odyssey's reset is meant, too, but others may mean something else.
+  // PgBouncer (from 1.18 on) and Odyssey close the connection of a request when the server has
+  // closed its own. Odyssey's reset means that, too, but others may mean something else.
   const bool is_told = used_up || (cancel_trace() == CancelTrace::delivered && !owes_quiet_);
   if (pooled_) return is_told ? std::chrono::milliseconds(0) : quiet;
   if (peer_ == Peer::unknown) peer_ = unix_peer(PQsocket(native()), backend_pid_);
@@ -166,7 +166,7 @@ void Session::set_broken(std::string_view reason, std::string_view sqlstate) noe
     broken_ = std::make_unique<const Broken>(
         Broken{.reason = std::string(reason), .sqlstate = std::string(sqlstate)});
   } catch (const std::bad_alloc&) {
-    // Broken without a reason.
+    // No memory: broken without a reason.
   }
 }
 
@@ -184,15 +184,15 @@ void Session::note_end_of_session(const PGresult* result) noexcept {
   } else if (std::string_view(sqlstate) == "25006") {
     refused_write_ = true;
   } else if (std::string_view(sqlstate) == "57014" && shared_ != nullptr && target().asked()) {
-    // Other texts: statement_timeout, for one. A server that speaks another language is not trusted
-    // to have meant a request, which costs a round trip.
+    // Other texts have other causes, statement_timeout for one. If the server speaks another
+    // language, nobody assumes that it meant a request, which costs a round trip.
     constexpr std::string_view kOnRequest = "canceling statement due to user request";
     target().note_canceled(c_field(result, PG_DIAG_MESSAGE_PRIMARY) == kOnRequest);
   }
 }
 
-// What was on when the connection was opened is as it was asked for, or a pooler's greeting of
-// another time.
+// What was on when the connection was opened was asked for, or is a pooler's greeting of another
+// time.
 void Session::watch_role() noexcept {
   watches_role_ = true;
   greeted_as_standby_ = says_on("in_hot_standby");
@@ -201,7 +201,7 @@ void Session::watch_role() noexcept {
 }
 
 // A standby says so (PostgreSQL 14 and later; not through most poolers). A server that takes no
-// writes any more says that its default is another now, which a session may have set itself; or it
+// more writes reports that its default has changed, which a session may have done itself; or it
 // only refuses a write, which a transaction may have asked for.
 Role Session::role() noexcept {
   if (!watches_role_) return Role::primary;
@@ -211,7 +211,7 @@ Role Session::role() noexcept {
     return Role::standby;
   }
   const bool read_only = says_on("default_transaction_read_only");
-  // Where it was on from the start a lease may switch it off, and a reset on again: no news.
+  // If it was on from the start, a lease may switch it off, and a reset on again: no news.
   if (!read_only) read_only_by_choice_ = read_only_from_start_;
   return refused_write_ || (read_only && !read_only_by_choice_) ? Role::doubtful : Role::primary;
 }
@@ -240,7 +240,7 @@ void Session::receive_notice(void* session, const PGresult* notice) {
 }
 
 void Session::receive(const PGresult* notice) noexcept {
-  // libpq hands over as a notice what the server says between statements, its last words too.
+  // libpq passes on as notices what the server says between statements, its last words too.
   note_end_of_session(notice);
   notify({.severity = severity_of(notice),
           .sqlstate = c_field(notice, PG_DIAG_SQLSTATE),
@@ -265,7 +265,7 @@ void Session::notify(const Notice& notice) noexcept {
 void Session::set_notice_handler(NoticeHandler handler) {
   if (noticing_) throw UsageError("a notice handler cannot replace itself while it runs");
   mark_use();
-  set(Flag::touched);  // so that the end of the lease looks for it
+  set(Flag::touched);  // so that the end of the lease removes it
   if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
   if (!has(Flag::pooled)) handlers_->of_login = false;
   (has(Flag::pooled) ? handlers_->lease : handlers_->standing) = std::move(handler);
@@ -283,7 +283,7 @@ PGconn* Session::hand_out() noexcept {
   cache_.distrust();
   may_be_undone_ = true;
   shared_->mirror.set_unknown(true);
-  if (verb_ == nullptr) PQsetnonblocking(native_.get(), 0);  // else at its end
+  if (verb_ == nullptr) PQsetnonblocking(native_.get(), 0);  // else at the end of the verb
   return native_.get();
 }
 
@@ -315,7 +315,7 @@ bool Session::end_touched_lease() noexcept {
   return true;
 }
 
-// What native_handle() gave away is the library's again: mode and callbacks are as it keeps them.
+// Takes back what native_handle() gave away: sets mode and callbacks as the library keeps them.
 bool Session::take_back() noexcept {
   PGconn* connection = native_.get();
   install_callbacks();
@@ -336,7 +336,7 @@ SocketCheck Session::check_socket() noexcept {
     } while (n < 0 && errno == EINTR);
     if (n == 0) return SocketCheck::ok;
     const bool gone = n < 0 || (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
-    // Read also from a dead one: the server may have said why.
+    // Reads also from a dead socket: the server may have said why.
     const bool read = PQconsumeInput(connection) != 0;
     // PQnotifies() also digests notices and parameter changes, and calls receive().
     while (PGnotify* notification = PQnotifies(connection)) PQfreemem(notification);

@@ -45,13 +45,13 @@ namespace tidegate::pq {
 struct ConnectOptions;
 
 // libpq's connection is kept in non-blocking mode, so that no call of libpq waits: the loop here
-// does, and can be given a deadline.
+// waits instead, because it can have a deadline.
 //
 // Broken: set once, by the first proof that the session has ended (an EOF, a transport error, a
 // FATAL error or notice). PQfinish is left to the owner.
 class Session final : public SessionState {
  public:
-  // Takes over a connection that PQconnectStart has just begun; from here on its notices come here.
+  // Takes over a connection that PQconnectStart has just begun, and its notices from here on.
   // `on_notice`: ConnectOptions'. Throws: std::bad_alloc.
   explicit Session(NativePtr native, NoticeHandler on_notice = {});
   Session(const Session&) = delete;
@@ -67,22 +67,22 @@ class Session final : public SessionState {
   Params& start(const Sql& sql, const ExecOptions& options);
   std::unique_ptr<Result> run();
   void run_script(const Sql& sql, const ExecOptions& options);
-  // Before any look at the state of the transaction: waits, as a statement with these options
-  // would, for what an earlier call has left to come. Throws as one of which nothing was sent.
+  // Call before any look at the state of the transaction: waits, as a statement with these options
+  // would, for the answer that an earlier call has left to come. Throws as if nothing was sent.
   void settle(const ExecOptions& options, Location where);
 
-  // The same, its rows handed to `sink` one by one; until that returns false.
+  // The same, but hands the rows to `sink` one by one, until `sink` returns false.
   using RowSink = bool (*)(void* context, const Row& row);
   void stream(RowSink sink, void* context);
   void prepare_only(const Sql& sql);
-  // What has come, or the first to come before the deadline and the stop.
+  // The notifications that have come, or the first to come before the deadline and the stop.
   std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop,
                                           Location where);
 
   void bound(Deadline by, std::stop_token stop) noexcept { limits_.bound(by, std::move(stop)); }
 
-  // The transaction whose deadline bounds every statement, until leave_transaction(). Its
-  // Transaction objects lose the session then.
+  // Sets the transaction whose deadline bounds every statement, until leave_transaction(), with
+  // which its Transaction objects lose the session.
   void enter_transaction(std::shared_ptr<OpenTransaction> transaction) noexcept {
     leave_transaction();
     transaction_ = std::move(transaction);
@@ -97,15 +97,15 @@ class Session final : public SessionState {
   bool cancel() const noexcept { return shared_->cancel(); }
   CancelTrace cancel_trace() const noexcept { return target().trace(); }
   void cancel_settled() noexcept;
-  // When requests were delivered, or taken: how long it has to stay quiet until nothing of them can
-  // strike any more, beside a round trip. Unset: that depends on the peer, who is to be asked
-  // (kPeerQuestion).
+  // When requests were delivered, or taken: how long the session has to stay quiet, besides a round
+  // trip, until none of them can strike any more. Unset: this depends on the peer, so the server
+  // has to be asked (kPeerQuestion).
   std::optional<std::chrono::milliseconds> cancel_quiet() noexcept;
   // The same for requests that are under way, or doubtful, but have had their effect (used_up()).
   std::chrono::milliseconds cancel_echo() const noexcept;
   bool cancels_used_up() const noexcept { return target().used_up(); }
   void forget_cancels() noexcept;
-  // Its answer; 0: there was none.
+  // Takes the answer to kPeerQuestion; 0: there was none.
   void note_peer(std::uint16_t port_seen) noexcept;
   void cancel_left_running() noexcept;
   Activity activity() const { return shared_->mirror.read(); }
@@ -114,23 +114,23 @@ class Session final : public SessionState {
   pg_conn* hand_out() noexcept;
   void watch_role() noexcept;
   Role role() noexcept;
-  // What a server of a doubtful role is asked: does it answer "t", it is not what it was.
+  // The question to a server of a doubtful role. The answer "t" means that its role has changed.
   const char* role_question() const noexcept;
-  // It did not.
+  // The answer was another one.
   void role_settled() noexcept;
   void set_notice_handler(NoticeHandler handler);
   void end_login() noexcept;
 
-  // Null: none is under way.
+  // Null: no verb is under way.
   Verb* verb() const noexcept { return verb_; }
   // Throws: UsageError when a verb is under way: its callback must not use the connection.
   void refuse_in_verb(Location where) const;
-  // Throws: UsageError when what the verb called has ended its lease or the connection.
+  // Throws: UsageError when code that the verb called has ended its lease or the connection.
   void require_going_on() const;
   void close_behind_verb() noexcept;
 
   std::string_view broken_reason() const noexcept;
-  // This process is a child of the one that opened it, and may only forget it.
+  // This process is a fork() child of the one that opened the session, and may only forget it.
   bool inherited() const noexcept { return shared_ != nullptr && shared_->inherited(); }
   bool through_pooler() const noexcept { return pooled_; }
 
@@ -143,7 +143,7 @@ class Session final : public SessionState {
   friend class Verb;
   friend class SessionReset;
 
-  // From sending a statement to the end of its answer, which is the statement's end.
+  // A scope from sending a statement to the end of its answer; the scope's end ends the statement.
   class Running {
    public:
     explicit Running(Session& session) noexcept : mode_(session.native()), session_(session) {
@@ -157,7 +157,7 @@ class Session final : public SessionState {
     NonBlocking mode_;
     Session& session_;
   };
-  // The COPY under way ends with the scope, however that ends.
+  // Leaves the COPY under way at the end of the scope, however the scope ends.
   struct LeavingCopy {
     Session& session;
     ~LeavingCopy() { session.leave_copy(); }
@@ -174,15 +174,15 @@ class Session final : public SessionState {
 
   struct Answer {
     ResultPtr result{};
-    bool copied = false;  // it was a COPY, brought to its end
+    bool copied = false;  // the statement was a COPY, now at its end
   };
   // Rows on their way to a sink.
   struct Stream {
     RowSink sink;
     void* context;
     Result& row;
-    bool left = false;  // by the sink: it wants no more
-    bool cut = false;   // by a limit: the sink did not get all
+    bool left = false;  // the sink wants no more rows
+    bool cut = false;   // a limit was reached: the sink did not get all rows
   };
 
   // query.cpp
@@ -234,13 +234,12 @@ class Session final : public SessionState {
   // pipeline.cpp
   bool enter_pipeline_mode() noexcept;
 
-  // prepare.cpp Whether the message Close ends a statement (libpq 17 and later), which reaches what
-  // a pooler that maps names calls by one. A DEALLOCATE does not.
+  // prepare.cpp Whether the message Close ends a statement (libpq 17 and later). Close reaches what
+  // a pooler that maps names calls by one; a DEALLOCATE does not.
   static bool closes_names() noexcept;
   struct Prepare {
-    ResultPtr told{};     // the description, or the first error; last words where
-                          // the session ends
-    bool parsed = false;  // from there on the server has it
+    ResultPtr told{};     // the description, or the first error, or the session's last words
+    bool parsed = false;  // from there on the server has the statement
   };
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
@@ -306,28 +305,27 @@ class Session final : public SessionState {
   struct NoticeHandlers {
     NoticeHandler standing{};
     NoticeHandler lease{};
-    bool of_login = false;  // `standing` is ConnectOptions'
+    bool of_login = false;  // `standing` is ConnectOptions' handler
   };
 
-  // A pool has one for each of its connections: what few of them need is made when it is needed,
-  // and the small members stand together.
+  // A pool has one Session for each connection, so members that few sessions need are made on
+  // demand, and the small members stand together.
   NativePtr native_;
   int backend_pid_ = 0;  // at the start: PQreset() through the native handle changes it
-  bool pooled_ = false;  // by a pooler in between
+  bool pooled_ = false;  // a pooler is in between
   // Bits: a pool has one of these for each connection (E7).
-  bool forgets_ : 1 = false;       // which has said that it gives each transaction another session
+  bool forgets_ : 1 = false;       // the pooler says that each transaction gets another session
   bool shares_names_ : 1 = false;  // the pooler gives equal texts one statement, or may do so
-  bool lost_a_name_ : 1 = false;   // a statement was gone that nobody was seen to deallocate
+  bool lost_a_name_ : 1 = false;   // a statement was gone, and nobody was seen to deallocate it
   bool watches_role_ : 1 = false;
-  bool refused_write_ : 1 = false;        // 25006; by itself it proves nothing: BEGIN READ
-                                          // ONLY gives it, too
-  bool greeted_as_standby_ : 1 = false;   // in_hot_standby is on though it is none, and nothing new
-  bool read_only_by_choice_ : 1 = false;  // default_transaction_read_only is on, and nothing new
-  bool read_only_from_start_ : 1 = false;  // it was when the connection was opened
-  bool may_be_undone_ : 1 = false;         // what has changed the meaning of texts, by a rollback
-  bool owes_quiet_ : 1 = false;  // a cancel that is over for this lease may come in the next
-  bool in_doubt_ : 1 = false;    // a cancel may strike at any time: not waited for again
-  bool outside_ : 1 = false;     // no transaction was open as the statement was begun
+  bool refused_write_ : 1 = false;         // 25006 came: no proof, BEGIN READ ONLY gives it, too
+  bool greeted_as_standby_ : 1 = false;    // in_hot_standby was on at the start: no news
+  bool read_only_by_choice_ : 1 = false;   // default_transaction_read_only is on, which is no news
+  bool read_only_from_start_ : 1 = false;  // it was on when the connection was opened
+  bool may_be_undone_ : 1 = false;         // a rollback may undo what changed the meaning of texts
+  bool owes_quiet_ : 1 = false;  // a cancel is over for this lease, but may strike the next
+  bool in_doubt_ : 1 = false;    // a cancel may strike at any time: nobody waits for it again
+  bool outside_ : 1 = false;     // no transaction was open when the statement began
   Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent
@@ -336,7 +334,7 @@ class Session final : public SessionState {
   bool noticing_ = false;  // the notice handler runs
   struct Broken {
     std::string reason;    // "57P01: terminating ..." where the server has said so
-    std::string sqlstate;  // and its code then
+    std::string sqlstate;  // and its code in that case
   };
   std::unique_ptr<const Broken> broken_{};
 
@@ -347,10 +345,10 @@ class Session final : public SessionState {
   Location where_{};
   Params params_{};
   ExecOptions options_{};
-  const Prepared* prepared_ = nullptr;  // of the cache
+  const Prepared* prepared_ = nullptr;  // owned by the cache
   StatementCache cache_{0};
 
-  std::shared_ptr<OpenTransaction> transaction_{};  // null = none was begun by begin()
+  std::shared_ptr<OpenTransaction> transaction_{};  // null: begin() has begun none
 
   StatementLimits limits_{};
 

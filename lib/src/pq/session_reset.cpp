@@ -18,10 +18,10 @@ namespace {
 using Flag = SessionState::Flag;
 
 // One step reads at most so many results and rows, so that a server that never stops talking does
-// not keep the others waiting.
+// not keep other connections waiting.
 constexpr int kMostPerStep = 1'000;
 
-// How long a request has to show an effect: one that comes before its statement is forgotten.
+// How long a request has to show an effect: one that arrives before its statement is forgotten.
 constexpr std::chrono::milliseconds kAskAgainAfter{50};
 
 bool writable(int socket) noexcept {
@@ -69,17 +69,17 @@ bool SessionReset::begin(Session& session) noexcept {
   if (session.has(Flag::doomed)) return false;
   session.set(Flag::touched);
   if (session.has(Flag::native)) {
-    // Leaving blocking mode sends what the user's code left unsent, and in that mode it would wait.
+    // Leaving blocking mode sends what the user's code left unsent, and waits if there is no room.
     if (!writable(PQsocket(native)) || !session.take_back()) return false;
   }
-  // A pipeline ends with a sync of ours, whatever was sent before.
+  // Ends a pipeline with a sync of ours, whatever was sent before.
   if (PQpipelineStatus(native) != PQ_PIPELINE_OFF && PQpipelineSync(native) == 0) return false;
   session.mid_answer_ = true;  // of what was sent before, something may have been read
   step_ = Step::drain;
   return true;
 }
 
-// What still runs when a lease has ended is of no use to anybody. An earlier ping ends by itself.
+// Nobody needs what still runs when a lease has ended. An earlier ping ends by itself.
 void SessionReset::ask_to_cancel(Session& session) noexcept {
   if (session.has(Flag::pinging)) return;
   if (!asked_to_cancel_) {
@@ -93,7 +93,7 @@ void SessionReset::ask_to_cancel(Session& session) noexcept {
   session.cancel();
 }
 
-// Clean: their connections have ended, or need not be waited for.
+// Clean: the connections of the cancels have ended, or nobody needs to wait for them.
 SessionReset::Result SessionReset::await_cancels(Session& session) noexcept {
   const CancelTrace trace = session.cancel_trace();
   if (trace != CancelTrace::pending && trace != CancelTrace::doubtful) {
@@ -111,7 +111,7 @@ SessionReset::Result SessionReset::await_cancels(Session& session) noexcept {
   return session.cancel_trace() == CancelTrace::none ? Result::clean : Result::pending;
 }
 
-// Reads the answers of all that was sent, as far as they have come.
+// Reads the answers to all that was sent, as far as they have come.
 SessionReset::Drained SessionReset::drain(Session& session) noexcept {
   PGconn* const native = session.native();
   for (int results = 0; results < kMostPerStep; ++results) {
@@ -127,13 +127,13 @@ SessionReset::Drained SessionReset::drain(Session& session) noexcept {
       return Drained::dead;
     }
     if (!result) {
-      // In pipeline mode this ends the results of one statement, else of all.
+      // In pipeline mode null ends the results of one statement, otherwise of all.
       if (PQpipelineStatus(native) == PQ_PIPELINE_OFF) return Drained::done;
       if (PQexitPipelineMode(native) == 1) return Drained::done;
       continue;
     }
     session.note_end_of_session(result.get());
-    // DISCARD ALL takes the prepared statements along.
+    // DISCARD ALL also drops the prepared statements.
     session.note_command(result.get(), {}, nullptr);
     switch (PQresultStatus(result.get())) {
       case PGRES_COPY_OUT: copying_out_ = true; break;
@@ -180,7 +180,7 @@ SessionReset::Result SessionReset::next(Session& session) noexcept {
   switch (step_) {
     case Step::begin:
     case Step::drain:
-      // Every cancel has been delivered. What one of them still does, it does to this.
+      // Every cancel has been delivered. What a cancel still does, it does to this empty statement.
       if (session.cancel_trace() != CancelTrace::none) return send(session, Step::absorb, "");
       [[fallthrough]];
     case Step::absorb:
@@ -219,8 +219,8 @@ SessionReset::Result SessionReset::next(Session& session) noexcept {
   return session.end_touched_lease() ? Result::clean : Result::failed;
 }
 
-// What one of them may still do it does in the quiet, to nobody, or to the empty statement after
-// it. Clean: they are over.
+// What a cancel may still do, it does in the quiet, to nobody, or to the empty statement after it.
+// Clean: the cancels are over.
 SessionReset::Result SessionReset::settle_cancels(Session& session) noexcept {
   if (step_ == Step::ask_peer) session.note_peer(said_);
   const auto quiet = session.cancel_quiet();
@@ -242,7 +242,7 @@ SessionReset::Result SessionReset::settle_cancels(Session& session) noexcept {
   return send(session, Step::settle, "");
 }
 
-// Pending: sent, and the answer is to be drained.
+// Pending: it was sent, and its answer is to be drained.
 SessionReset::Result SessionReset::send(Session& session, Step step, const char* sql) noexcept {
   step_ = step;
   refused_ = says_yes_ = false;

@@ -1,5 +1,4 @@
-// SessionReset: brings a connection that a lease left dirty back to idle, without ever waiting for
-// it.
+// SessionReset: brings a connection that a lease left dirty back to idle, without ever waiting.
 #pragma once
 
 #include <chrono>
@@ -9,11 +8,11 @@
 
 namespace tidegate::pq {
 
-// What is under way is canceled and read to its end (COPY and pipeline mode are ended), requests
-// are waited for and absorbed by an empty round trip, an open or failed transaction is rolled back,
-// and where a request may arrive later than it seems there is some quiet (Session::cancel_quiet);
-// then, as asked for, one round trip must report the session idle, and DISCARD ALL must succeed. A
-// server that may have become a standby, or read-only, is asked.
+// The reset cancels what is under way and reads it to its end (it ends COPY and pipeline mode). It
+// waits for cancel requests and absorbs them with an empty round trip, rolls back an open or failed
+// transaction, and keeps some quiet where a request may arrive later than it seems
+// (Session::cancel_quiet). Then, as ordered, one round trip must report the session idle, and
+// DISCARD ALL must succeed. A server that may have become a standby, or read-only, is asked.
 class SessionReset {
  public:
   struct Order {
@@ -30,12 +29,12 @@ class SessionReset {
 
   explicit SessionReset(Order order) noexcept : order_(order) {}
 
-  // Does what can be done without waiting. Needs: the same connection each time, not in use by
-  // anybody else.
+  // Does what can be done without waiting. Needs: the same connection each time, and nobody else
+  // uses it.
   Result step(Connection& connection) noexcept;
-  // For poll(2). 0: it is not the server that is waited for; step() again in a while.
+  // For poll(2). 0: the reset does not wait for the server; call step() again in a while.
   short events() const noexcept { return events_; }
-  // It waits for that time to pass, and for nothing else: end_quiet() then. 0: it does not.
+  // How long to wait before end_quiet(), if the reset waits for nothing but time. 0: it does not.
   std::chrono::milliseconds quiet(Connection& connection) const noexcept;
   void end_quiet() noexcept { quiet_ = Quiet::over; }
 
@@ -71,10 +70,10 @@ class SessionReset {
   Quiet quiet_ : 2 = Quiet::none;
   bool copying_out_ : 1 = false;
   bool asked_to_cancel_ : 1 = false;  // what native_handle() left running
-  // Of the command under way.
+  // About the command under way.
   bool refused_ : 1 = false;
   bool says_yes_ : 1 = false;
-  std::uint16_t said_ = 0;  // its only value
+  std::uint16_t said_ = 0;  // the only value of its result
 };
 
 }  // namespace tidegate::pq

@@ -27,7 +27,7 @@ struct SharedSession {
 
   // This process is a child of the one that opened the session.
   bool inherited() const noexcept { return forks != detail::ForkHook::forks(); }
-  // Any thread: cancels the statement under way; false when there is none, or no thread to do it.
+  // Any thread: cancels the statement under way; false when there is none, or no thread to do that.
   bool cancel() const noexcept;
 };
 

@@ -1,9 +1,10 @@
-// Prepared statements behind a pooler that maps their names (PgBouncer from 1.21 on, Odyssey): it
-// gives equal texts with equal types one statement of the server's, whoever prepares them. So to
-// prepare a text anew is answered with the statement that is there, stale or not. What is true is
-// told by a statement without a name, which is nobody else's (Odyssey: if its text is, too); its
-// types are declared when the text gets a name, which makes it another statement where the types
-// are others. Where the named one is of no use all the same, the text gets another edition.
+// Prepared statements behind a pooler that maps their names (PgBouncer from 1.21 on, Odyssey):
+// equal texts with equal types share one statement of the server, whoever prepares them. So
+// preparing a text anew gives the statement that is there, stale or not. A statement without a name
+// tells the truth, because no other client shares it (Odyssey: only if its text differs, too). The
+// types that it shows are declared when the text gets a name, which makes it another statement
+// where the types differ. Where the named statement is of no use all the same, the text gets
+// another edition.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -20,22 +21,22 @@ namespace tidegate::pq {
 
 namespace {
 
-// How old what is told of a text's types may be where even that is shared.
+// How old the types found for a text may be, in seconds, where even a look is shared.
 constexpr unsigned kForALook = 600;
 constexpr unsigned kForAnError = 10;
 
 }  // namespace
 
-// The text of the statement under way as it is to be sent.
+// Gives the statement under way the text that is to be sent.
 void Session::take_edition() {
   statement_.resize(without_edition(statement_).size());
   append_edition(statement_);
 }
 
-// Null: without a name, this time.
+// Null: the statement goes without a name, this time.
 const Prepared* Session::prepare_shared() {
-  const Prepared* const known = cache_.find(statement_);  // one in doubt
-  // A DEALLOCATE does not reach what the pooler calls by that name.
+  const Prepared* const known = cache_.find(statement_);  // a statement in doubt
+  // A DEALLOCATE does not reach the statement that the pooler calls by that name.
   if (known == nullptr && !closes_names() && cache_.next_to_go() != nullptr) return nullptr;
   const std::vector<std::uint32_t> types = types_without_name(kForALook);
   if (known != nullptr) {
@@ -63,7 +64,7 @@ std::vector<std::uint32_t> Session::types_now_shared(const Prepared* prepared, S
   return now;
 }
 
-// Of the parameters of the statement under way, as it means them now. Throws as a verb.
+// The parameter types of the statement under way, as its text means them now. Throws as a verb.
 std::vector<std::uint32_t> Session::types_without_name(unsigned seconds) {
   Prepare answer = look(seconds);
   if (is_of_another_text(answer.told.get(), statement_)) {
@@ -75,7 +76,7 @@ std::vector<std::uint32_t> Session::types_without_name(unsigned seconds) {
   return described_types(answer.told.get());
 }
 
-// Parse and Describe without a name.
+// Sends Parse and Describe without a name.
 Session::Prepare Session::look(unsigned seconds) {
   const std::string text = edition_for_a_look(statement_, seconds);
   const std::vector<std::uint32_t> declared = declared_types();
@@ -86,8 +87,8 @@ Session::Prepare Session::look(unsigned seconds) {
   return read_prepare(1);
 }
 
-// A statement that has just been prepared cannot be stale, nor gone: it is another's. Where the
-// same text was good without a name, no error of the named one is the text's.
+// A statement that has just been prepared cannot be stale or gone: the error is about another one.
+// Where the same text was good without a name, an error of the named one is not about the text.
 bool Session::is_of_another(const Prepare& answer) const noexcept {
   const PGresult* const told = answer.told.get();
   if (!is_error(told) || has(Flag::broken)) return false;
@@ -98,7 +99,7 @@ bool Session::is_of_another(const Prepare& answer) const noexcept {
   return answer.parsed && (sqlstate == "26000" || is_of_changed_result(told));
 }
 
-// What went without a name is stale all the same: the pooler keeps a statement by its text alone.
+// An unnamed statement is stale all the same: the pooler keeps a statement by its text alone.
 bool Session::is_of_another_text(const PGresult* result, std::string_view text) const noexcept {
   if (!shares_names_ || result == nullptr || !is_error(result)) return false;
   if (is_of_changed_result(result)) return true;

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t\n\r\f\v";
 
-// Comments nest (documentation: 4.1.5). Without its end it is all of the rest.
+// Comments nest (documentation: 4.1.5). A comment without an end is all of the rest.
 std::size_t end_of_comment(std::string_view sql) noexcept {
   int depth = 0;
   for (std::size_t i = 0; i + 1 < sql.size(); ++i) {
@@ -38,7 +38,7 @@ bool is_copy_statement(std::string_view sql) noexcept {
   for (;;) {
     skip(sql, sql.find_first_not_of(kBlanks));
     if (sql.starts_with("--")) {
-      skip(sql, sql.find_first_of("\n\r"));  // the server ends it at both
+      skip(sql, sql.find_first_of("\n\r"));  // the server ends a comment at either
     } else if (sql.starts_with("/*")) {
       skip(sql, end_of_comment(sql));
     } else if (sql.starts_with(';')) {

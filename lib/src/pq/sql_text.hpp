@@ -1,4 +1,4 @@
-// What has to be known of the text of a statement, and how names are put into one.
+// What has to be known about the text of a statement, and how names are put into one.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace tidegate::pq {
 
-// Its first word is COPY, behind blanks and comments.
+// Whether its first word is COPY, behind blanks and comments.
 bool is_copy_statement(std::string_view sql) noexcept;
 
 // Appends the name in double quotes, so that it means exactly itself.

@@ -37,7 +37,7 @@ const Prepared* StatementCache::find_older(std::string_view text) noexcept {
   return found;
 }
 
-// Seconds will do, and wrap in a hundred years.
+// Seconds are exact enough, and wrap in a hundred years.
 Prepared::Mark StatementCache::mark() const noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

@@ -14,8 +14,8 @@
 
 namespace tidegate::pq {
 
-// The least recently used goes when there is no room. Knows nothing of the server; what is to be
-// deallocated there is told by evicted().
+// The least recently used statement goes when there is no room. This knows nothing of the server;
+// evicted() tells what to deallocate there.
 class StatementCache {
  public:
   explicit StatementCache(std::uint32_t capacity) noexcept : capacity_(capacity) {}
@@ -23,7 +23,7 @@ class StatementCache {
   StatementCache& operator=(const StatementCache&) = delete;
   ~StatementCache() { clear(); }
 
-  // Needs: nothing is in it.
+  // Needs: the cache is empty.
   void set_capacity(std::uint32_t capacity) noexcept { capacity_ = capacity; }
   std::uint32_t capacity() const noexcept { return capacity_; }
   std::uint32_t size() const noexcept { return size_; }
@@ -42,35 +42,35 @@ class StatementCache {
   // Whether a statement that find() gave is what its text means.
   enum class Trust : std::uint8_t {
     yes,
-    no,       // it may not be: this once its text is to be sent
-    no_more,  // and this is not the first time since then: it is to be prepared anew
+    no,       // it may not be: send its text this once
+    no_more,  // it may not be, and this is not the first time: prepare it anew
   };
   Trust trust(const Prepared* statement) noexcept;
-  // From here on no statement is trusted that was added before.
+  // From here on no statement that was added before is trusted.
   void distrust() noexcept { ++era_; }
-  // Of one that find() gave: it is what its text means; that is to be found out before its next
-  // use.
+  // renew(): a statement that find() gave is what its text means. doubt(): that is to be found out
+  // before its next use.
   void renew(const Prepared* statement) noexcept;
   void doubt(const Prepared* statement) noexcept;
-  // For how long one is trusted whose parameters' types may change without an error.
+  // How long a statement is trusted if the types of its parameters may change without an error.
   void set_trusted_for(std::uint32_t seconds) noexcept { trusted_for_ = seconds; }
-  // What add() would drop; null while there is room.
+  // The statement that add() would drop; null while there is room.
   const Prepared* next_to_go() const noexcept { return size_ < capacity_ ? nullptr : oldest_; }
-  // Needs: a capacity, no statement of that text. Throws: std::bad_alloc; it was not added then.
+  // Needs: a capacity, no statement of that text. Throws: std::bad_alloc; nothing was added then.
   const Prepared* add(Prepared::Ptr statement);
-  // It is of no use any more, but still on the server.
+  // The statement is of no use any more, but is still on the server.
   void drop(const Prepared* statement);
   // The server has forgotten all of them.
   void clear() noexcept;
 
-  // Names to be deallocated on the server; forgotten by whoever has done so. Throws:
+  // Names to deallocate on the server; the caller that has done so removes them. Throws:
   // std::bad_alloc, but not when it has been called since forget_evicted().
   std::vector<std::string>& evicted();
-  // When there are none: most sessions never evict, and would keep the room (E7).
+  // Frees the room when there are no such names, because most sessions never evict (E7).
   void forget_evicted() noexcept;
 
  private:
-  // Most sessions have few statements, and their texts are compared sooner than one is hashed.
+  // Most sessions have few statements, and comparing their texts is faster than hashing one.
   static constexpr std::uint32_t kFew = 8;
   using ByText = std::unordered_map<std::string_view, Prepared*>;
 
@@ -82,14 +82,14 @@ class StatementCache {
 
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
-  std::uint32_t era_ = 1;  // no Mark has 0 that was made
+  std::uint32_t era_ = 1;  // a Mark that was made never has 0
   std::uint32_t trusted_for_ = 10;
   std::uint32_t numbered_ = 0;
-  std::uint64_t drawn_ = 0;  // with the first number
-  // Owned; a list in the order of use.
+  std::uint64_t drawn_ = 0;  // drawn with the first number
+  // Owned. A list in the order of use.
   Prepared* newest_ = nullptr;
   Prepared* oldest_ = nullptr;
-  std::unique_ptr<ByText> by_text_{};  // all of them; null until they were more than a few
+  std::unique_ptr<ByText> by_text_{};  // all of them; null until there were more than a few
   std::unique_ptr<std::vector<std::string>> evicted_{};  // null: none
 };
 

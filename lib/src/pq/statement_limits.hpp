@@ -17,12 +17,12 @@ namespace tidegate::pq {
 enum class Limit : std::uint8_t { none, deadline, stop };
 
 // A statement has the deadline and the stop of its ExecOptions, and those of bound(). The first
-// that is reached strikes: the server is asked to cancel, again and again, and its answer is
-// awaited for drain_bound at most; then it is given up. This knows of times and of a bell only;
-// what each step means for the connection is Session's (limits.cpp).
+// limit that is reached strikes: the server is asked to cancel, again and again, and its answer is
+// awaited for drain_bound at most; then the statement is given up. This class knows times and a
+// bell only; Session decides what each step means for the connection (limits.cpp).
 class StatementLimits {
  public:
-  // For how long an answer to a cancel is awaited; some days at most.
+  // How long an answer to a cancel is awaited; some days at most.
   void set_drain_bound(std::chrono::milliseconds bound) noexcept;
   std::chrono::milliseconds drain_bound() const noexcept { return drain_bound_; }
   // From here on every statement ends at `by` or `stop` at the latest.
@@ -31,18 +31,18 @@ class StatementLimits {
 
   // ---- the statement under way ---------------------------------------------------------------
 
-  // It begins; `options` are the same until disarm(). False: there is no eventfd (errno) that
-  // would show its stop. Throws: std::bad_alloc.
+  // A statement begins; `options` stay the same until disarm(). False: there is no eventfd (errno)
+  // that would show its stop. Throws: std::bad_alloc.
   bool arm(const ExecOptions& options);
   void disarm(const ExecOptions& options) noexcept;
   Deadline by() const noexcept { return by_; }
   bool any() const noexcept { return !by_.is_never() || bell() >= 0; }
-  // Which has been reached by now, whether it has struck or not.
+  // The limit that has been reached by now, whether it has struck or not.
   Limit reached(const ExecOptions& options) const noexcept;
 
-  // Readable from the moment on in which a stop is requested; -1: there is none.
+  // Readable as soon as a stop is requested; -1: the statement has no stop.
   int bell() const noexcept { return stops_ != nullptr && stops_->any() ? bell_.get() : -1; }
-  // The same descriptor, for a stop of somebody else; -1: there is none.
+  // The same descriptor, for another stop than the statement's; -1: there is none.
   int open_bell() noexcept;
   void silence_bell() noexcept;
 
@@ -56,16 +56,16 @@ class StatementLimits {
   bool given_up() const noexcept { return given_up_; }
   void give_up() noexcept;
 
-  // The server is asked to cancel now; the next time after `wait`, and after that twice as long.
+  // The server is asked to cancel now, again after `wait`, and then each time after twice as long.
   void begin_asking(std::chrono::milliseconds wait) noexcept { ask_again_after_ = to_kept(wait); }
-  // It is not asked now, but after `wait`.
+  // The server is not asked now, but after `wait`.
   void ask_in(std::chrono::milliseconds wait) noexcept;
   void asked() noexcept;
   bool is_time_to_ask() const noexcept { return ask_again_.passed(); }
-  // How long it is between the last request and the next.
+  // The time between the last request and the next.
   std::chrono::milliseconds asks_after() const noexcept { return ask_again_after_; }
 
-  // What to wait for, with which bell: a limit; or once it has struck, the next step.
+  // What to wait for, and with which bell: a limit, or once one has struck, the next step.
   Deadline wait_until() const noexcept {
     return has_struck() ? earlier(drained_by_, ask_again_) : by_;
   }
@@ -73,21 +73,21 @@ class StatementLimits {
 
   // ---- while another thread sends (large_send.cpp) -------------------------------------------
 
-  // A duplicate of the socket that it sends on; -1: none does. Throws: std::bad_alloc, unless it
-  // was called before.
+  // A duplicate of the socket that the other thread sends on; -1: no thread sends. Throws:
+  // std::bad_alloc, unless this was called before.
   void send_on(int socket);
   int sending() const noexcept { return stops_ != nullptr ? stops_->sending : -1; }
 
-  // For a ForkHook: neither the bell nor that socket is the parent's any more.
+  // For a ForkHook: neither the bell nor that socket is shared with the parent any more.
   void cut_off_in_child() noexcept;
 
  private:
-  // In 32 bits, which E7 counts.
+  // 32 bits, because E7 counts them.
   using Kept = std::chrono::duration<std::int32_t, std::milli>;
   static Kept to_kept(std::chrono::milliseconds wait) noexcept;
 
-  // Made for the first statement that has a stop, or that is large and has a deadline. What rings
-  // the bell goes before it does.
+  // Made for the first statement that has a stop, or that is large and has a deadline. The
+  // callbacks that ring the bell go before the bell does.
   struct Stops {
     StopBell statement{};
     StopBell standing{};

@@ -15,7 +15,7 @@ std::uint64_t draw_for_names() {
   return (std::uint64_t{device()} << 32U) | device();
 }
 
-// In letters that need no quotes, 5 bits each.
+// Writes the name in letters that need no quotes, 5 bits each.
 StatementName::StatementName(std::uint64_t drawn, std::uint32_t number) noexcept {
   constexpr std::string_view kBegin = "tidegate_";
   constexpr int kLetters = 13;

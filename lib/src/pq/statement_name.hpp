@@ -7,13 +7,13 @@
 
 namespace tidegate::pq {
 
-// 64 random bits for the names of a session: behind a pooler sessions share a server's, and another
-// one's name there would be another statement. Among a million sessions two draw the same with a
-// probability of 1 in 30 million.
+// 64 random bits for the names of a session: behind a pooler sessions share a server's session,
+// where equal names of two of them would mean one statement. Among a million sessions two draw the
+// same bits with a probability of 1 in 30 million.
 std::uint64_t draw_for_names();
 
-// "tidegate_", what was drawn, "_", the number. A session keeps hundreds of statements, so it keeps
-// numbers, and makes the name where it is sent.
+// "tidegate_", the drawn bits, "_", the number. A session keeps hundreds of statements, so it keeps
+// numbers, and makes a name only where it sends one.
 class StatementName {
  public:
   StatementName(std::uint64_t drawn, std::uint32_t number) noexcept;

@@ -12,7 +12,7 @@ struct RingBell {
   int eventfd;
   void operator()() const noexcept { ::eventfd_write(eventfd, 1); }
 };
-// While it holds a value, the eventfd becomes readable when the token is triggered.
+// While this holds a value, the eventfd becomes readable when the token is triggered.
 using StopBell = std::optional<std::stop_callback<RingBell>>;
 
 }  // namespace tidegate::pq

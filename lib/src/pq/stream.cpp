@@ -1,5 +1,4 @@
-// What a statement's answer consists of, result by result: kept as a whole, or handed on row by
-// row.
+// Reads a statement's answer, result by result: kept as a whole, or handed on row by row.
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -38,16 +37,16 @@ void Session::stream(RowSink sink, void* context) {
   if (verb_->ends_all()) throw_usage("each: its callback has ended the lease or the connection");
   if (rows.left) return;
   require_success(answer.result.get(), answer.copied);
-  // The server was done before it could be canceled.
+  // The server was done before the cancel arrived.
   if (rows.cut) {
     throw_ended(limits_.struck(), {.message = "a limit ended the statement between its rows",
                                    .outcome_unknown = true});
   }
 }
 
-// Reads everything up to the end of the command. The answer is the first result; an error goes
-// before that: a deferred constraint may fail after the rows have come. Without an end of the
-// command nobody knows how it ended.
+// Reads everything up to the end of the command. The answer is the first result, or an error that
+// comes after it: a deferred constraint may fail after the rows have come. Without an end of the
+// command nobody knows how the command ended.
 Session::Answer Session::read_answer(Stream* rows, Asked asked) {
   Answer answer;
   while (ResultPtr result = next_result(true)) {
@@ -73,9 +72,8 @@ Session::Answer Session::read_answer(Stream* rows, Asked asked) {
   return answer;
 }
 
-// Whether a transaction is open now and was not before. Where no statement has begun it, what
-// stands between us and the server has, and what was answered in it is undone with it
-// (docs/poolers.md).
+// Whether a transaction is open now and was not before. If no statement has begun it, something
+// between us and the server has, and what was answered in it is undone with it (docs/poolers.md).
 bool Session::is_left_inside() const noexcept {
   return outside_ && PQtransactionStatus(native()) == PQTRANS_INTRANS;
 }
@@ -86,8 +84,8 @@ void Session::left_inside() noexcept {
       "pooler in between has begun it, and what was done in it is undone");
 }
 
-// Once it is left, or a limit is reached, the rest of the rows is canceled, and what comes all the
-// same is dropped.
+// Once the sink has left, or a limit is reached, the rest of the rows is canceled; rows that still
+// come are dropped.
 void Session::hand_on(Stream& rows, ResultPtr result) {
   if (rows.left) return;
   strike_if_over();
@@ -129,7 +127,7 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   const Deadline until = earlier(deadline, limits_.bound_by());
   std::vector<Notification> all;
   Waited waited = Waited::ready;
-  // libpq reads on behind the answer to a ping only when that is taken.
+  // libpq reads past the answer to a ping only after that answer is taken.
   if (has(Flag::pinging) &&
       ping_until(until, rings ? limits_.open_bell() : -1) == PingResult::pending) {
     waited = Waited::timed_out;
@@ -143,8 +141,8 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     if (!all.empty()) break;
     if (PQstatus(native()) != CONNECTION_OK) set_broken(last_words(native()));
     if (has(Flag::broken)) throw_lost({.message = std::string(broken_reason())});
-    // As in await_result(): a server that always has something else to say is read once more at
-    // most.
+    // As in await_result(): after the deadline a server that always has something else to say is
+    // read at most once more.
     if (has_read && until.passed() && held_back(native()) != HeldBack::something) break;
     waited = wait_and_read(POLLIN, until, rings ? limits_.open_bell() : -1);
     has_read = true;

@@ -1,4 +1,4 @@
-// A call that is wrong: its error names where it was made.
+// The error of a wrong call; it names where the call was made.
 #pragma once
 
 #include <string>

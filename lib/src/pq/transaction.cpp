@@ -16,7 +16,7 @@ namespace {
 
 using pq::OpenTransaction;
 
-// What a ROLLBACK may take when the transaction's deadline is near or has passed.
+// How long a ROLLBACK may take when the transaction's deadline is near or has passed.
 constexpr std::chrono::seconds kRollback{1};
 
 std::string_view isolation_clause(Isolation isolation) noexcept {
@@ -38,17 +38,17 @@ std::string begin_statement(const TxOptions& options) {
   return text;
 }
 
-// The server has no transaction for it any more.
+// Whether the server has no transaction open any more.
 bool has_ended(const Connection& connection) noexcept {
   return connection.is_open() && connection.transaction_status() == TransactionStatus::idle;
 }
 
-// Once a transaction, so a place in the cache of prepared statements would be wasted on it.
+// Runs once in a transaction, so it would waste a place in the cache of prepared statements.
 Rows control(Connection& connection, std::string_view statement, Location where) {
   return connection.exec(ExecOptions{.prepared = false}, Sql(statement, where));
 }
 
-// The error under way, which says so where the answer to COMMIT is lost.
+// Rethrows the error under way; says so where the answer to COMMIT is lost.
 [[noreturn]] void rethrow_from_commit(Location where) {
   try {
     throw;
@@ -116,7 +116,7 @@ Connection& Transaction::connection(Location where) const {
 
 bool Transaction::is_savepoint() const noexcept { return shared_->serials.front() != serial_; }
 
-// With it end the savepoints inside it; with the outermost the session's part in it.
+// The savepoints inside it end, too; with the outermost ends the session's part in it.
 void Transaction::over() noexcept {
   const bool last = !is_savepoint();
   auto& serials = shared_->serials;
@@ -134,7 +134,7 @@ Transaction Transaction::begin(Location where) {
   return Transaction(shared_, serial);
 }
 
-// The state that the server has it in may be looked at.
+// Makes sure that the server's state of the transaction may be looked at.
 void Transaction::settle(Location where) {
   try {
     shared_->session->settle({}, where);
@@ -156,7 +156,7 @@ void Transaction::commit(Location where) {
   try {
     answer = control(inside, "COMMIT", where);
   } catch (...) {
-    // Else nothing was sent, and it can still be rolled back.
+    // Else nothing was sent, and the transaction can still be rolled back.
     if (has_ended(inside) || !inside.is_open()) over();
     rethrow_from_commit(where);
   }
@@ -169,7 +169,7 @@ void Transaction::commit(Location where) {
   }
 }
 
-// In a failed transaction the server refuses it; then it is still there to be rolled back to.
+// In a failed transaction the server refuses this; the savepoint can still be rolled back to.
 void Transaction::release_savepoint(Location where) {
   control(connection(where), "RELEASE SAVEPOINT " + savepoint(serial_), where);
   over();
@@ -194,7 +194,7 @@ void Transaction::rollback(Location where) {
 void Transaction::rollback_to_savepoint(Location where) {
   Connection& inside = connection(where);
   const std::string name = savepoint(serial_);
-  // For these statements only: what comes after them has the transaction's deadline again.
+  // For these statements only: later ones have the transaction's deadline again.
   const Deadline by = shared_->by;
   if (!by.is_never()) shared_->by = std::max(by, Deadline(kRollback));
   try {
@@ -204,7 +204,7 @@ void Transaction::rollback_to_savepoint(Location where) {
       inside.exec_script(Sql(both, where));
     }
   } catch (...) {
-    // Nobody may commit what should have been undone here: with the savepoint all of it is over.
+    // Nobody may commit what should have been undone here: the whole transaction is over.
     pq::PoolAccess(inside).doom();
     serial_ = shared_->serials.front();
     over();
@@ -219,7 +219,7 @@ void Transaction::abandon() noexcept {
   try {
     rollback({});
   } catch (...) {
-    // Lost, out of time, or in a callback: the connection is not used again, and the server rolls
+    // Lost, out of time, or in a callback: nobody uses the connection again, and the server rolls
     // back by itself.
     if (!open()) return;
     shared_->session->set(pq::SessionState::Flag::doomed);

@@ -8,7 +8,7 @@
 
 namespace tidegate::pq {
 
-// The server itself may have bound another name, one that is relative to where it runs.
+// The server itself may have bound another name, relative to its working directory.
 std::string unix_address(std::string_view directory, std::string_view port) {
   std::string path(directory);
   path.append("/.s.PGSQL.").append(port);
@@ -16,7 +16,7 @@ std::string unix_address(std::string_view directory, std::string_view port) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return {};
   std::memcpy(address.sun_path, path.data(), path.size());
-  const bool is_abstract = path.front() == '@';  // no file: such a name has no end but its length
+  const bool is_abstract = path.front() == '@';  // no file: only its length ends such a name
   if (is_abstract) address.sun_path[0] = '\0';
   const std::size_t size = offsetof(sockaddr_un, sun_path) + path.size() + (is_abstract ? 0U : 1U);
   return {reinterpret_cast<const char*>(&address), size};

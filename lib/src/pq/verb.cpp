@@ -9,12 +9,12 @@ namespace tidegate::pq {
 
 Verb::Verb(Session& session) noexcept : session_(session) { session_.verb_ = this; }
 
-// The lease may be somebody else's as soon as it has ended, so nothing comes behind that but the
-// end of a session that was closed, which no lease has any more.
+// The session may belong to another lease as soon as this one has ended, so that comes last. Only a
+// closed session, which no lease has any more, is ended after it.
 Verb::~Verb() {
   session_.verb_ = nullptr;
   Session* const closed = closes_ ? &session_ : nullptr;
-  // native_handle() was called meanwhile.
+  // native_handle() was called during the verb.
   if (closed == nullptr && session_.has(Session::Flag::native)) {
     PQsetnonblocking(session_.native(), 0);
   }
@@ -37,7 +37,7 @@ void Session::require_going_on() const {
   }
 }
 
-// Its Connection has let go of it. Nothing is read or sent any more.
+// The Connection has let go of the session. Nothing is read or sent any more.
 void Session::close_behind_verb() noexcept {
   leave_transaction();
   belongs_to(nullptr);

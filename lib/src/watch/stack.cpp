@@ -33,7 +33,7 @@ std::string offset(const void* address, const void* base) {
   return " +0x" + std::string(digits.data(), end);
 }
 
-// The address is one of return: the call is before it.
+// The address is a return address: the call is before it.
 std::string place(const void* address) {
   const void* const call = static_cast<const char*>(address) - 1;
   Dl_info info{};
@@ -48,7 +48,7 @@ std::string place(const void* address) {
 
 Stack Stack::current() noexcept {
   Stack stack;
-  std::array<void*, kMostFrames + 1> frames{};  // this one is not told of
+  std::array<void*, kMostFrames + 1> frames{};  // current() itself is left out
   const int taken = ::backtrace(frames.data(), static_cast<int>(frames.size()));
   if (taken > 1) {
     stack.size_ = static_cast<std::size_t>(taken) - 1;

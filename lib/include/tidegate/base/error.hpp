@@ -1,5 +1,5 @@
-// Errors as values and as exceptions: the codes, the base class, and what a closed pool says of
-// its closer. Query errors are in pq/errors.hpp, pool errors in pool/errors.hpp.
+// Errors as values and as exceptions: the codes, the base class, and the record of who closed a
+// pool. Query errors are in pq/errors.hpp, pool errors in pool/errors.hpp.
 #pragma once
 
 #include <chrono>
@@ -41,9 +41,9 @@ TIDEGATE_API std::string_view to_string(Errc code) noexcept;
 // Base of every exception of the library. what() is complete; its first line alone is useful.
 //
 // what(), the to_string() of reports and their JSON may go to a terminal or a log as they are,
-// whatever a server, an application or a name has put into them: control characters stand as
-// "\x1b", bytes that are no UTF-8 as "\xff" (in JSON as it has them, and as U+FFFD), and of each
-// such text the first 8 KiB are shown, of a what() 64 KiB, with "... (N bytes more)" behind. Fields
+// whatever a server, an application or a name has put into them: control characters appear as
+// "\x1b", bytes that are not UTF-8 as "\xff" (in JSON as JSON escapes, and as U+FFFD). Each such
+// text shows its first 8 KiB, a what() its first 64 KiB, followed by "... (N bytes more)". Fields
 // (QueryError::message(), CloseRecord::reason, LeaseInfo::statement, ...) are raw and whole, for
 // programs.
 class TIDEGATE_API Error : public std::runtime_error {
@@ -85,19 +85,19 @@ struct CloseRecord {
   std::string thread_name{};  // as it was when the pool was closed
   std::chrono::steady_clock::time_point when{};
   std::string reason{};
-  std::string phase{};  // of the close, at the moment this record was taken
+  std::string phase{};  // the phase of the close when this record was taken
 };
 
 namespace detail {
 
-// The text of the exception that is being handled, whatever it is; valid as long as it is handled.
-// Needs: one is.
+// The text of the exception that this thread is handling, of any type; valid while it is handled.
+// Needs: an exception is being handled.
 TIDEGATE_API const char* what_is_handled() noexcept;
 
 }  // namespace detail
 
-// An error as a value: what Expected holds. Cheap to make and to copy; the text is built when
-// somebody asks for it, so that a storm of refused acquires does not format a storm of texts.
+// An error as a value: what Expected holds. Cheap to make and to copy: the text is built when
+// somebody asks for it, so a storm of refused acquires does not format a storm of texts.
 class TIDEGATE_API ErrorValue {
  public:
   // Holds a finished error of type E, which raise() throws as E.

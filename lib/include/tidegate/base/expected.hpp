@@ -10,7 +10,7 @@
 
 namespace tidegate {
 
-// Shaped as std::expected<T, ErrorValue> (C++23), of which it has the part the library uses.
+// Shaped like std::expected<T, ErrorValue> (C++23), but has only the part that the library uses.
 template <class T>
 class [[nodiscard]] Expected {
   static_assert(std::is_object_v<T> && !std::is_same_v<T, ErrorValue>);
@@ -25,7 +25,7 @@ class [[nodiscard]] Expected {
   bool has_value() const noexcept { return held_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
 
-  // On an error these raise it, as the throwing verb would have done.
+  // On an error these throw it, as the throwing verb would have done.
   T& value() & {
     if (!has_value()) error().raise();
     return *std::get_if<0>(&held_);
@@ -67,7 +67,7 @@ class [[nodiscard]] Expected<void> {
 
   bool has_value() const noexcept { return !error_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
-  // On an error these raise it, as the throwing verb would have done.
+  // On an error these throw it, as the throwing verb would have done.
   void value() const {
     if (error_) error_->raise();
   }

@@ -7,7 +7,7 @@
 
 namespace tidegate::detail {
 
-// Move-only; default-constructed and moved-from: empty (-1).
+// Move-only; empty (-1) when default-constructed or moved from.
 class TIDEGATE_API FileDescriptor {
  public:
   FileDescriptor() noexcept = default;

@@ -7,11 +7,11 @@
 
 namespace tidegate::detail {
 
-// As long as it lives, `in_child(context)` is called in every child, before fork() returns there.
+// While a ForkHook lives, every child calls `in_child(context)` before fork() returns there.
 //
 // The child has one thread; all others have stopped where they were, some in the middle of a change
-// or with a mutex locked for ever. So in_child takes no lock, looks only at what is whole at every
-// moment, and neither makes nor ends a ForkHook. Let it be the last member of its object.
+// or with a mutex locked for ever. So in_child takes no lock, looks only at data that is whole at
+// every moment, and neither makes nor ends a ForkHook. Make the hook the last member of its object.
 class TIDEGATE_API ForkHook {
  public:
   using Call = void (*)(void* context) noexcept;
@@ -24,12 +24,12 @@ class TIDEGATE_API ForkHook {
   ForkHook(const ForkHook&) = delete;
   ForkHook& operator=(const ForkHook&) = delete;
 
-  // Throws: std::bad_alloc. Needs: it has not begun.
+  // Throws: std::bad_alloc. Needs: the hook has not begun.
   void begin(Call in_child, void* context);
   // Idempotent.
   void end() noexcept;
 
-  // Changes in a child: what was made under another number was inherited. (Forks that call no
+  // Changes in a child: an object made under another number was inherited. (Forks that call no
   // handlers, such as vfork() and a bare clone(), are not seen.)
   static std::uint32_t forks() noexcept { return forks_; }
 
@@ -40,7 +40,7 @@ class TIDEGATE_API ForkHook {
   // Written in a child while it has one thread.
   static std::uint32_t forks_;
 
-  Call in_child_ = nullptr;  // null: it has not begun, or has ended
+  Call in_child_ = nullptr;  // null: the hook has not begun, or has ended
   void* context_ = nullptr;
   ForkHook* previous_ = nullptr;  // the list's mutex
   ForkHook* next_ = nullptr;      // the list's mutex

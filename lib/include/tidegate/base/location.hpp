@@ -14,8 +14,8 @@
 namespace tidegate {
 
 #if !defined(__cpp_lib_source_location)
-// The class has another layout here, so it gets another name to the linker: a program without
-// std::source_location does not link with a library that was built with it, instead of crashing.
+// The class has another layout here, so the linker sees another name: a program without
+// std::source_location fails to link with a library that was built with it, instead of crashing.
 inline namespace without_source_location {
 #endif
 
@@ -79,7 +79,7 @@ class Location {
 namespace detail {
 // Cuts a compiler's pretty function ("void ns::Server::stop(int) const", "main()::<lambda()>") to
 // the qualified name without template arguments ("ns::Server::stop"); "(lambda)" is appended for a
-// lambda ("main(lambda)"). What it cannot read it returns unchanged. Exposed for its tests.
+// lambda ("main(lambda)"). Returns unchanged what it cannot read. Exposed for its tests.
 TIDEGATE_API std::string qualified_name(std::string_view pretty);
 // The last two components of a path.
 TIDEGATE_API std::string_view short_path(std::string_view path) noexcept;

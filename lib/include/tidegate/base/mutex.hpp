@@ -1,12 +1,12 @@
-// Mutex and Lock: the standard's, with what they guard told to the compiler.
+// Mutex and Lock: the standard's, with annotations that tell the compiler what they guard.
 //
-// clang checks it (-Wthread-safety; the preset tsan-clang makes an error of it):
+// clang checks the annotations (-Wthread-safety; an error in the preset tsan-clang):
 //   TIDEGATE_GUARDED_BY(m)  this member is touched under m only
 //   TIDEGATE_REQUIRES(m)    the caller of this function (or lambda) holds m
-//   TIDEGATE_EXCLUDES(m)    the caller does not: the function takes it
-//   TIDEGATE_RELEASES(m)    the caller holds m, and not any more when the function returns
-//   TIDEGATE_UNCHECKED      not looked at; a comment says why that is right
-// Other compilers see nothing of it. Constructors and destructors are never checked.
+//   TIDEGATE_EXCLUDES(m)    the caller does not hold m: the function takes it
+//   TIDEGATE_RELEASES(m)    the caller holds m, but no longer when the function returns
+//   TIDEGATE_UNCHECKED      clang does not check; a comment says why that is right
+// Other compilers ignore the annotations. Constructors and destructors are never checked.
 #pragma once
 
 #include <mutex>
@@ -25,7 +25,7 @@
 
 namespace tidegate::detail {
 
-// `M` is std::mutex, or what a Sync brings along.
+// `M` is std::mutex, or the mutex type of a Sync.
 template <class M = std::mutex>
 class TIDEGATE_THREAD_SAFETY(capability("mutex")) Mutex {
  public:
@@ -43,7 +43,7 @@ class TIDEGATE_THREAD_SAFETY(capability("mutex")) Mutex {
   M mutex_;
 };
 
-// Holds the mutex for as long as it lives, but for what is between unlock() and lock().
+// Holds the mutex for as long as it lives, except between unlock() and lock().
 template <class M = std::mutex>
 class TIDEGATE_THREAD_SAFETY(scoped_lockable) [[nodiscard]] Lock {
  public:
@@ -55,9 +55,9 @@ class TIDEGATE_THREAD_SAFETY(scoped_lockable) [[nodiscard]] Lock {
 
   void lock() TIDEGATE_THREAD_SAFETY(acquire_capability()) { lock_.lock(); }
   void unlock() TIDEGATE_THREAD_SAFETY(release_capability()) { lock_.unlock(); }
-  // From here on the mutex is locked by hand, and unlocked by whoever is called with it.
+  // From here on the mutex is locked by hand: the function that gets it locked must unlock it.
   void let_go() noexcept { lock_.release(); }
-  // For a condition variable. What that calls holds the mutex: say so of the lambda.
+  // For a condition variable. Its predicate runs with the mutex held: annotate the lambda so.
   std::unique_lock<M>& native() noexcept { return lock_; }
 
  private:

@@ -10,7 +10,7 @@
 namespace tidegate {
 
 // A view of SQL text that also carries the caller's Location, for verbs that end in a parameter
-// pack and so cannot take one. Needs: the text outlives the call it is passed to.
+// pack and so cannot take a Location. Needs: the text outlives the call it is passed to.
 class Sql {
  public:
   constexpr Sql(const char* text, Location where = Location::current()) noexcept  // NOLINT

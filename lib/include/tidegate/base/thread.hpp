@@ -1,4 +1,4 @@
-// The library's own threads, named and deaf to signals; and the names of all.
+// The library's own threads, named and with all signals blocked; and the names of all threads.
 #pragma once
 
 #include <functional>
@@ -14,8 +14,8 @@ namespace tidegate::detail {
 // Throws std::system_error when the system gives no thread.
 TIDEGATE_API std::thread start_thread(const char* name, std::function<void()> body);
 
-// "worker-3": the name of a thread of this process by the kernel's id; empty when it is gone or has
-// none. Reads a file.
+// "worker-3": the name of a thread of this process, by the kernel's id; empty when the thread is
+// gone or has no name. Reads a file.
 TIDEGATE_API std::string thread_name(long thread_id);
 // `thread "worker-3"`, or "thread 4711" when it has no name.
 TIDEGATE_API std::string thread_text(std::string_view name, long id);

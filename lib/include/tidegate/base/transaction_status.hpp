@@ -6,7 +6,7 @@
 
 namespace tidegate {
 
-// As libpq has it: active = a command is under way or its result is unread.
+// As in libpq: active = a command is under way or its result is unread.
 enum class TransactionStatus : std::uint8_t {
   idle,
   active,

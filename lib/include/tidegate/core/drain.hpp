@@ -1,4 +1,4 @@
-// Drain: who waits until the leases are back, and who frees the core.
+// Drain: waits until the leases are back, and says who frees the core.
 #pragma once
 
 #include <algorithm>
@@ -14,30 +14,30 @@
 
 namespace tidegate::core {
 
-// The end of a core, as far as its gates tell it.
+// Finds the end of a core by looking at its gates.
 //
-// Why no end of a drain is missed. A leaver on a closed gate first takes its admission back, then
-// looks at all gates under the drain mutex; whoever waits looks under it, too:
+// Why no end of a drain is missed. A leaver on a closed gate first gives its admission back, then
+// looks at all gates under the drain mutex; a waiter looks under that mutex, too:
 //     leaver A                        leaver B                        waiter
 //     one less at its gate
 //                                     one less at its gate
 //                                                                     looks: not zero yet; sleeps
 //     mutex: looks, not zero yet
 //                                     mutex: looks, zero: wakes
-// Under the mutex the looks come one after another, each seeing all decrements before it ([leave]),
-// so the last leaver sees zero everywhere, or what somebody is content with.
+// The mutex puts the looks in order, and each look sees all decrements before it ([leave]), so the
+// last leaver sees zero everywhere, or a count that some waiter accepts.
 //
-// Why the core outlives the last leaver's look: that pins the core first (ref()), and lets go of it
-// as its very last touch. An orphaned lease holds a reference of its own, from orphan() on.
+// Why the core outlives the last leaver's look: the leaver pins the core first (ref()), and unpins
+// it as its very last touch. From orphan() on, an orphaned lease holds a reference of its own.
 template <class Sync>
 class Drain {
  public:
-  // `gates`, `count` of them, outlive it.
+  // `gates` points to `count` gates, which outlive the Drain.
   Drain(const Gate<Sync>* gates, std::uint32_t count) noexcept : gates_(gates), count_(count) {}
 
-  // No more than `allowed` admissions are left, and none can come: after `closed` a gate's count
-  // only falls, so what is read one after the other is not less than what is out when the last has
-  // been read: zero once on each proves zero on all.
+  // True: at most `allowed` admissions are left, and no new one can come. After `closed` a gate's
+  // count only falls, so the sum that is read gate by gate is never less than what is out when the
+  // last gate has been read. Reading zero once on each gate thus proves zero on all.
   bool drained(std::uint32_t allowed = 0) const noexcept {
     std::uint64_t out = 0;
     for (std::uint32_t g = 0; g < count_; ++g) {
@@ -49,7 +49,7 @@ class Drain {
   }
 
   // Waits until drained(allowed): spins briefly, yields, parks. False: the deadline came first.
-  // `until` is asked again after poke(), under the drain mutex, and must not throw.
+  // The wait calls `until` again after poke(), under the drain mutex; `until` must not throw.
   bool await(const std::function<Deadline()>& until, std::uint32_t allowed) noexcept {
     for (int i = 0; i < Sync::kSpins + Sync::kYields && !drained(allowed); ++i) {
       if (i >= Sync::kSpins) {
@@ -78,7 +78,8 @@ class Drain {
     ++pokes_;
     condition_.notify_all();
   }
-  // An admission was taken back from a closed gate. Needs: a reference.
+  // Wakes the waiters if the drain is over; to be called after a leave of a closed gate. Needs: a
+  // reference.
   void look() noexcept {
     const Lock lock(mutex_);
     if (drained(allowed_)) condition_.notify_all();
@@ -87,14 +88,14 @@ class Drain {
   // ---- references ----------------------------------------------------------------------------
 
   void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-  // True: that was the last; whoever gave it frees the core, and nobody else touches it.
+  // True: that was the last reference; the caller frees the core, and nobody else touches it.
   [[nodiscard]] bool unref(std::uint64_t count) noexcept {
-    // Release: all that this thread did to the core; acquire: all that the others did.
+    // Release publishes what this thread did to the core; acquire shows it what the others did.
     return refs_.fetch_sub(count, std::memory_order_acq_rel) == count;
   }
-  // Every admission that is still out becomes a reference; how many those are. `mark(g)` marks
-  // gate g and returns its word. The bias keeps the count above zero while leavers that saw the
-  // mark already give theirs back. Needs: a reference; at most once.
+  // Turns every admission that is still out into a reference, and returns how many there are.
+  // `mark(g)` marks gate g and returns its word. The bias keeps the count above zero while leavers
+  // that have seen the mark give their references back. Needs: a reference; at most once.
   template <class Mark>
   std::uint32_t orphan(Mark&& mark) noexcept {
     constexpr std::uint64_t kBias = std::uint64_t{1} << 40;
@@ -112,7 +113,7 @@ class Drain {
   Mutex<typename Sync::Mutex> mutex_;
   typename Sync::Condition condition_;
   std::uint64_t pokes_ TIDEGATE_GUARDED_BY(mutex_) = 0;
-  // The most that anybody who waits is content with.
+  // The largest `allowed` of any waiter.
   std::uint32_t allowed_ TIDEGATE_GUARDED_BY(mutex_) = 0;
   typename Sync::template Atomic<std::uint64_t> refs_{1};
 };

@@ -30,8 +30,7 @@ static_assert((kClosed ^ kWaiting ^ kLeases ^ kOrphaned ^ kDock) ==
               "each bit means one thing");
 static_assert(kLeases % kOneLease == 0 && (kLeases & kOneLease) != 0, "the lowest of its bits");
 static_assert(kDock >= kMostSlots, "the dock holds each slot's index, plus 1");
-// Every thread of the largest process (pid_max is 2^22) may be counted at one gate, with every
-// slot.
+// One gate may count every thread of the largest process (pid_max is 2^22), plus every slot.
 static_assert(kLeases / kOneLease >= (std::uint64_t{1} << 22) + kMostSlots);
 
 constexpr bool closed(std::uint64_t w) noexcept { return (w & kClosed) != 0; }
@@ -41,7 +40,7 @@ constexpr std::uint32_t leases(std::uint64_t w) noexcept {
   return static_cast<std::uint32_t>((w & kLeases) >> 32);
 }
 constexpr bool has_dock(std::uint64_t w) noexcept { return (w & kDock) != 0; }
-// Needs has_dock(w).
+// Needs: has_dock(w).
 constexpr std::uint32_t docked_slot(std::uint64_t w) noexcept {
   return static_cast<std::uint32_t>(w & kDock) - 1;
 }
@@ -52,7 +51,7 @@ constexpr std::uint64_t admit(std::uint64_t w) noexcept { return w + kOneLease; 
 constexpr std::uint64_t admit_and_undock(std::uint64_t w) noexcept {
   return w - (w & kDock) + kOneLease;
 }
-// The docked slot is taken by somebody who is counted on another gate. Needs: has_dock(w).
+// Takes the docked slot without a new admission. Needs: has_dock(w).
 constexpr std::uint64_t undock(std::uint64_t w) noexcept { return w & ~kDock; }
 // One admission less. Needs: leases(w) > 0.
 constexpr std::uint64_t leave(std::uint64_t w) noexcept { return w - kOneLease; }
@@ -67,9 +66,9 @@ constexpr std::uint64_t leave_and_dock(std::uint64_t w, std::uint32_t slot) noex
 
 }  // namespace gate_word
 
-// One gate on its own cache line. Any thread may leave through the gate by which it entered,
-// wherever it runs by then. Everything that changes the word is a read-modify-write, so each edge
-// below also passes through the changes of others in between (a release sequence).
+// One gate on its own cache line. A lease leaves through the gate by which it entered, whatever
+// processor its thread runs on by then. Every change of the word is a read-modify-write, so each
+// edge below also holds across changes by other threads in between (a release sequence).
 //
 // [dock]  leave_and_dock releases; whoever takes the dock acquires. Carries: the slot's resource.
 // [leave] every leave releases; the drain check acquires. Carries: all that the lease did.
@@ -82,21 +81,20 @@ class alignas(kCacheLine) Gate {
     std::uint32_t slot;  // with docked
   };
 
-  // The warm half of enter(): the docked slot with an admission. False: nothing was done.
+  // The warm half of enter(): takes the docked slot with an admission. False: nothing was done.
   bool try_enter_docked(std::uint32_t& slot) noexcept {
     std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
     if (gate_word::closed(word) || !gate_word::has_dock(word)) [[unlikely]] {
       return false;
     }
-    // From the word as read, not as the CAS leaves it: the slot's address is known that much
-    // sooner.
+    // The slot comes from the word as read, not as the CAS leaves it: its address is known sooner.
     slot = gate_word::docked_slot(word);
     // [dock] acquire
     return word_.compare_exchange_strong(word, gate_word::admit_and_undock(word),
                                          std::memory_order_acquire, std::memory_order_relaxed);
   }
 
-  // Acquire, step 1: the docked slot with an admission, or an admission alone, or nothing.
+  // Acquire, step 1: takes the docked slot with an admission, or an admission alone, or nothing.
   Passed enter() noexcept {
     std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
     for (;;) {
@@ -142,13 +140,13 @@ class alignas(kCacheLine) Gate {
     return false;
   }
 
-  // Leaves a closed gate; returns the word as it was. Needs: closed (it stays so), and the core
-  // pinned: this can be what the closer waits for.
+  // Leaves a closed gate; returns the word as it was. Needs: closed (a gate stays closed), and a
+  // pinned core, because the closer may be waiting for this very decrement.
   std::uint64_t leave_closed() noexcept {
     return word_.fetch_sub(gate_word::kOneLease, std::memory_order_acq_rel);  // [leave] release
   }
 
-  // Takes the docked slot for somebody counted elsewhere; false when there is none.
+  // Takes the docked slot for a caller that needs no new admission; false when there is none.
   bool take_dock(std::uint32_t& slot) noexcept {
     std::uint64_t word = word_.load(std::memory_order_relaxed);  // relaxed: the CAS decides
     while (gate_word::has_dock(word)) {
@@ -163,11 +161,11 @@ class alignas(kCacheLine) Gate {
   }
 
   // Sets closed, waiting or orphaned; returns the word as it was. A release that comes later in
-  // this word's order sees the flag; one that came before is visible to the caller from here on.
+  // this word's order sees the flag; the caller sees what every earlier release did.
   std::uint64_t set(std::uint64_t flag) noexcept {
     return word_.fetch_or(flag, std::memory_order_acq_rel);
   }
-  // Under the wait mutex only, when no strict waiter is left.
+  // Needs: the wait mutex, and no strict waiter left.
   void clear_waiting() noexcept {
     word_.fetch_and(~gate_word::kWaiting, std::memory_order_acq_rel);
   }
@@ -176,7 +174,7 @@ class alignas(kCacheLine) Gate {
   std::uint64_t load() const noexcept { return word_.load(std::memory_order_acquire); }
 
  private:
-  typename Sync::template Atomic<std::uint64_t> word_{0};  // where no record is written: see Slot
+  typename Sync::template Atomic<std::uint64_t> word_{0};  // no record has this offset: see Slot
 };
 
 }  // namespace tidegate::core

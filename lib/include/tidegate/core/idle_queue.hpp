@@ -1,4 +1,4 @@
-// IdleQueue: where idle slots live that are not docked. An accelerator, never the truth.
+// IdleQueue: holds idle slots that are not docked. It is an accelerator, never the truth.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace tidegate::core {
 
-// A lock-free MPMC queue of slot indices (moodycamel::ConcurrentQueue inside). All its memory is
-// taken at construction. It may refuse an index (no room at hand) and may say "empty" while an
-// element is there; neither loses a slot, since the slot states say what is idle.
+// A lock-free MPMC queue of slot indices (moodycamel::ConcurrentQueue inside). It takes all its
+// memory at construction. It may refuse an index (no room at hand) and may say "empty" while it
+// holds an element; neither loses a slot, since the slot states say what is idle.
 class TIDEGATE_API IdleQueue {
  public:
   // Room for at least `slots` indices under even use; `producers` threads may enqueue at once.

@@ -11,11 +11,11 @@
 
 namespace tidegate::core {
 
-// Calls `pass` when woken, and every `period` as long as pass says there is a reason to (it returns
-// true). wake() does not allocate and blocks on nothing but a mutex held for a few instructions.
+// Calls `pass` when woken, and again every `period` as long as `pass` returns true. wake() does not
+// allocate, and blocks on nothing but a mutex that is held for a few instructions.
 class TIDEGATE_API MaintenanceLoop {
  public:
-  // Throws std::system_error when there is no thread to be had.
+  // Throws std::system_error when no thread can be created.
   MaintenanceLoop(const char* thread_name, std::chrono::nanoseconds period,
                   std::function<bool()> pass);
   ~MaintenanceLoop();
@@ -23,9 +23,9 @@ class TIDEGATE_API MaintenanceLoop {
   MaintenanceLoop& operator=(const MaintenanceLoop&) = delete;
 
   void wake() noexcept;
-  // As wake(), but the pass comes a period from now, unless there is one before.
+  // Like wake(), but the pass runs a period from now, unless another pass runs before.
   void soon() noexcept;
-  // Ends and joins the thread; idempotent. Not from that thread itself.
+  // Ends and joins the thread; idempotent. That thread itself must not call it.
   void stop() noexcept;
 
  private:

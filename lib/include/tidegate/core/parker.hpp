@@ -11,11 +11,11 @@
 
 namespace tidegate::core {
 
-// The contract of a Parker (FutexParker, CondvarParker, and those that tests bring along):
+// The contract of a Parker (FutexParker, CondvarParker, and the parkers that tests bring along):
 //   decide(v)  turns the word from kUndecided to v. Exactly one call of all ever made returns true.
-//   wake()     is called by the thread whose decide() won, after it; the parker may be gone by
-//   then. park(d)    owner only: sleeps until decided or d; returns the word (kUndecided = d has
-//   passed). value()    the word.
+//   wake()     is called by the thread whose decide() won; the parker may be gone by then.
+//   park(d)    owner only: sleeps until decided or d; returns the word (kUndecided = d has passed).
+//   value()    returns the word.
 // [decide] decide() releases, value()/park() acquire: what the decider did before is visible.
 inline constexpr std::uint32_t kUndecided = 0;
 
@@ -29,8 +29,8 @@ class FutexParker {
     return word_.compare_exchange_strong(expected, value, std::memory_order_acq_rel,
                                          std::memory_order_acquire);
   }
-  // Touches no memory, only the address: the word may be gone. A stray wake-up of whoever sleeps
-  // there by then is harmless, since every futex wait looks again.
+  // Uses only the address and touches no memory, because the word may be gone. A stray wake-up of a
+  // thread that sleeps there by then is harmless, since every futex wait looks again.
   void wake() noexcept { wake_address(&word_); }
   TIDEGATE_API std::uint32_t park(Deadline deadline) noexcept;
 
@@ -40,8 +40,8 @@ class FutexParker {
   std::atomic<std::uint32_t> word_{kUndecided};
 };
 
-// The portable one: a mutex and a condition variable. Everything happens under the mutex, so that
-// the owner cannot see the decision (and end the parker) while the decider is still inside it.
+// The portable parker: a mutex and a condition variable. Everything happens under the mutex, so
+// that the owner cannot see the decision (and end the parker) while decide() still runs.
 class CondvarParker {
  public:
   std::uint32_t value() const noexcept {

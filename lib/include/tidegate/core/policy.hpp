@@ -8,7 +8,7 @@
 
 namespace tidegate::core::policy {
 
-// How many gates: one per core as far as the slots go round, a power of two, 64 at most.
+// How many gates: one per core but no more than slots, a power of two, 64 at most.
 constexpr std::uint32_t gate_count(std::uint32_t cores, std::uint32_t max_size) noexcept {
   return std::min(std::bit_ceil(std::clamp(cores, 1U, 64U)),
                   std::bit_floor(std::max(max_size, 1U)));
@@ -24,13 +24,13 @@ struct Growth {
   std::uint32_t coming_back = 0;  // open, held by nobody, and idle in a moment
 };
 
-// A lease whose resource gets a longer look at its end (a reset, a hook) has it back within this
-// time, or somebody else is not to wait for that: to make another one takes no longer.
+// A resource that gets a longer look after its lease (a reset, a hook) counts as coming back for
+// this time only: making another resource takes no longer, so waiters do not rely on it after that.
 inline constexpr std::chrono::nanoseconds kComesBackWithin = std::chrono::milliseconds(20);
 
-// How many slots to open now: one per waiter that neither an opening is under way for nor a
-// resource about to come back, or what the floor lacks, whichever is more; within the empty slots
-// and max_opening.
+// How many slots to open now: one for each waiter without an opening under way or a resource about
+// to come back, or what the floor lacks, whichever is more; limited by the empty slots and by
+// max_opening.
 constexpr std::uint32_t to_open(const Growth& g) noexcept {
   const std::uint64_t expected = std::uint64_t{g.opening} + g.coming_back;
   const std::uint32_t for_waiters =
@@ -41,9 +41,9 @@ constexpr std::uint32_t to_open(const Growth& g) noexcept {
   return std::min({std::max(for_waiters, for_floor), g.empty, room});
 }
 
-// Whether a waiter gets a barge window before it insists on FIFO order. Not when a resource is on
-// its way (that takes far longer than any window), and not when the oldest waiter shows that holds
-// are long (then the window would only cost a second wake-up).
+// Whether a waiter gets a barge window before it insists on FIFO order. Not when the pool can grow
+// (an opening takes far longer than any window), and not when the oldest waiter shows that leases
+// are long (the window would only cost a second wake-up).
 struct Window {
   std::chrono::nanoseconds window{};
   bool growing = false;
@@ -71,21 +71,21 @@ constexpr std::chrono::nanoseconds backoff(std::uint32_t failures, std::chrono::
 }
 
 // How many idle resources to reap: those past the idle limit, down to the floor. `surplus` counts
-// idle ones beyond the high-water mark of concurrent leases over the last window: under rotation
-// through the queue no single resource looks old, yet that many were never needed.
+// the idle resources beyond the high-water mark of concurrent leases over the last window: the
+// queue rotates, so no single resource looks old, yet that many were never needed.
 struct Reap {
   std::uint32_t open = 0;
   std::uint32_t floor = 0;
   std::uint32_t aged = 0;     // idle for longer than the limit
-  std::uint32_t surplus = 0;  // idle and not needed since a whole window
+  std::uint32_t surplus = 0;  // idle and not needed for a whole window
 };
 constexpr std::uint32_t to_reap(const Reap& r) noexcept {
   const std::uint32_t above_floor = r.open > r.floor ? r.open - r.floor : 0;
   return std::min(std::max(r.aged, r.surplus), above_floor);
 }
 
-// How many idle resources may be looked at for longer at once, so that acquirers never see a pool
-// that is empty for no reason of theirs. `idle` includes them.
+// How many idle resources maintenance may check at once, so that acquirers never find the pool
+// empty because of checks. `idle` includes the resources that are being checked.
 constexpr std::uint32_t checked_at_once(std::uint32_t idle) noexcept {
   return std::max(idle / 4, 1U);
 }

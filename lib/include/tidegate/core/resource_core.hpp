@@ -20,8 +20,8 @@
 
 namespace tidegate::core {
 
-// Lives on the heap and ends itself when the owner and the last late lease have let go (unref).
-// The owner of a slot (I2) owns the resource in it.
+// Lives on the heap and deletes itself when the owner and the last late lease have given their
+// references back (unref). The owner of a slot (I2) owns the resource in it.
 template <class T, class Sync = StdSync>
 class ResourceCore final : private SlotOwner, private OpenerClient {
  public:
@@ -33,14 +33,14 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   ResourceCore& operator=(const ResourceCore&) = delete;
 
   SlotPool<Sync>& slots() noexcept { return slots_; }
-  // Gives the core up: it lives until the last late lease is back.
+  // Gives the owner's reference back; the core lives until the last late lease is back.
   void unref() noexcept { slots_.unref(); }
   const SlotPool<Sync>& slots() const noexcept { return slots_; }
   Openers& openers() noexcept { return openers_; }
   // Needs: the caller owns the slot, and it is not empty.
   T& resource(std::uint32_t slot) noexcept { return *resources_[slot]; }
 
-  // What the warm path reads of the pool itself, each once.
+  // What the warm path reads of the pool itself, each field once.
   struct Glance {
     Slot* slots;
     Tick now;
@@ -48,8 +48,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   };
   Glance glance() noexcept { return {&slots_.slot(0), slots_.tick(), slots_.generation()}; }
 
-  // Tier 1 of the check before hand-out, as far as the core knows it: right generation, not
-  // expired.
+  // The core's part of tier 1 of the check before hand-out: right generation, not expired.
   bool fresh(const Slot& slot, const Glance& seen) const noexcept {
     return slot.generation() == seen.generation && slot.expires() > seen.now;
   }
@@ -60,8 +59,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
                                                                   : Retired::lifetime;
   }
 
-  // The rest of an acquire, from what enter() gave: goes on until `check` (of a Found, giving
-  // Checked) has an end. Counts how the acquire ended.
+  // The rest of an acquire, after enter(): searches until `check` (takes a Found, gives a Checked)
+  // says use or fail, or the search fails. Counts how the acquire ended.
   template <class Check>
   Found acquire(Entered entered, Search& search, Check&& check) {
     if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
@@ -88,7 +87,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     count_retired(ticket.slot(), reason);
     slots_.replace(ticket);
   }
-  // For `check`, too: as a release or a discard, of a slot for which no lease has begun.
+  // For `check`, too: like a release or a discard, for a slot whose lease has not begun.
   void give_back_unleased(Ticket ticket) noexcept {
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.release(ticket);
@@ -98,25 +97,24 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.discard(ticket);
   }
 
-  // Fires when the owner announces its end, at the latest when it closes: for those who hold
-  // leases.
+  // Fires when the owner announces its end, at the latest when it closes; lease holders use it.
   std::stop_source& announced() noexcept { return announced_; }
-  // Fires when the owner closes: for what it runs on the threads of acquirers.
+  // Fires when the owner closes, for whatever the owner runs on the threads of acquirers.
   std::stop_source& closing() noexcept { return closing_; }
 
-  // The calling thread is the last user of the lease.
+  // Records the calling thread as the last user of the lease.
   void adopt(Ticket ticket) noexcept { slots_.slot(ticket.slot()).adopt(current_thread_id()); }
-  // The lease begins (I6): the record is there before the caller sees the resource.
+  // Begins the lease (I6): the record is there before the caller sees the resource.
   void begin_lease(Ticket ticket, Location site) noexcept {
     slots_.slot(ticket.slot()).begin_lease(current_thread_id(), site, slots_.tick());
   }
 
-  // It begins at this moment, not at the last tick: for who is told how long it took.
+  // Moves the lease's start from the last tick to now, for a user who is told the lease's duration.
   void begin_now(Ticket ticket) noexcept {
     slots_.slot(ticket.slot()).begin_at(Sync::now().time_since_epoch().count());
   }
 
-  // The ends of a lease. The record is gone before the slot is (I6).
+  // The ways to end a lease. Each erases the record before it gives the slot away (I6).
   void release(Ticket ticket) noexcept {
     if (maker_.unfit) {
       if (const std::optional<Retired> reason = maker_.unfit(resource(ticket.slot()))) {
@@ -125,7 +123,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     }
     give_back(ticket);
   }
-  // As release, for a resource that is known to be fit.
+  // Like release, for a resource that is known to be fit.
   void give_back(Ticket ticket) noexcept {
     const Glance seen = glance();
     Slot& slot = seen.slots[ticket.slot()];
@@ -144,7 +142,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.discard(ticket);
   }
-  // As give_back, but somebody has to look at it before it is idle (slots().take_to_check()).
+  // Like give_back, but maintenance checks the resource before it is idle (take_to_check()).
   void give_to_maintenance(Ticket ticket, Errand errand) noexcept {
     slots_.slot(ticket.slot()).end_lease(slots_.tick());
     slots_.slot(ticket.slot()).set_errand(errand);
@@ -159,30 +157,31 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     return resource;
   }
 
-  // Ends what a slot taken with take_to_retire() holds, and frees the slot.
+  // Ends the resource of a slot that take_to_retire() gave out, and frees the slot.
   void finish(std::uint32_t slot) noexcept {
     end_resource(slot);
     slots_.retired(slot);
   }
-  // Every resource that exists or is being made now is replaced as it comes back, and what has
-  // failed so far says nothing any more.
+  // Makes the pool replace every resource that exists or is being made now as it comes back, and
+  // forgets the failures so far, because they say nothing about the new generation.
   void begin_generation() noexcept {
     slots_.next_generation();
     slots_.clear_rejection();
     openers_.forget_failures();
   }
-  // The caller's slot, in `checking` or `retiring`, goes to ResourceMaker::hook_job on an opener.
+  // Gives the caller's slot, in `checking` or `retiring`, to ResourceMaker::hook_job on an opener.
   void want_hook_job(std::uint32_t slot) noexcept {
     slots_.want_hook_job(slot);
     openers_.want_hook_job();
   }
-  // Finds openers for hook jobs that retire() has left (ResourceMaker::ends_with_hook).
+  // Asks openers to take the hook jobs that retire() has listed (ResourceMaker::ends_with_hook).
   void start_hook_jobs() noexcept {
     for (std::uint32_t count = slots_.hook_jobs(); count > 0; --count) openers_.want_hook_job();
   }
-  // Calls f(const T&, const Slot&) if a resource is in the slot, whoever owns that; it stays there
-  // until f returns. f keeps to what of T is for any thread, and neither waits nor calls back: it
-  // stands in the way of openings, ends and hijacks. Any thread. Returns: f was called.
+  // Calls f(const T&, const Slot&) if the slot holds a resource, whoever owns the slot; the
+  // resource stays there until f returns. f uses only what any thread may use of T, and neither
+  // waits nor calls back: it holds up openings, ends and hijacks. Any thread. Returns: f was
+  // called.
   template <class F>
   bool visit(std::uint32_t slot, F&& f) const {
     const Lock lock(visit_mutex_);
@@ -203,7 +202,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Makes a resource on the calling thread and adds it; false when it fails, or no slot is empty.
   bool create_here(const std::stop_token& stop, Deadline deadline) noexcept {
     const auto slot = slots_.reserve_to_open();
-    // What is made after the fence is retired at once; a fence that comes now is told as well.
+    // A resource made after the fence is retired at once, so a closed pool means failure here, too.
     return slot && openers_.open_here(*slot, stop, deadline) && !slots_.closed();
   }
 
@@ -225,7 +224,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     return failed_[static_cast<std::size_t>(code)].load(std::memory_order_relaxed);
   }
   std::uint64_t waited() const noexcept { return waited_.load(std::memory_order_relaxed); }
-  // How long those waited, together.
+  // How long the acquires that waited() counts have waited, in total.
   std::chrono::nanoseconds waited_for() const noexcept {
     return std::chrono::steady_clock::duration(waited_for_.load(std::memory_order_relaxed));
   }
@@ -255,7 +254,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     T ended = take_out(slot);
     if (maker_.destroy) maker_.destroy(std::move(ended));
   }
-  // The one way out; destroying may block, and comes after it.
+  // The only way out of a slot. The caller destroys the resource afterwards, which may block.
   T take_out(std::uint32_t slot) noexcept {
     const Lock lock(visit_mutex_);
     T resource = std::move(*resources_[slot]);
@@ -282,8 +281,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::optional<std::uint32_t> take_to_open() noexcept override { return slots_.take_to_open(); }
   OpenFailure open(std::uint32_t slot, const std::stop_token& stop,
                    Deadline deadline) noexcept override {
-    // Before the creation: a reset that comes while it runs applies to what it makes, and to how it
-    // fails.
+    // Comes before the creation, so that a reset during the creation also applies to the resource
+    // made, or to the failure.
     slots_.slot(slot).begin_making(slots_.generation());
     std::optional<ErrorValue> failure;
     try {
@@ -293,7 +292,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
         return OpenFailure::aborted;
       }
       if (made.has_value()) {
-        // A clock, not the tick, which stands still while nothing is open: what was just made must
+        // Reads a clock, because the tick stands still while nothing is open: a new resource must
         // not look as if it had been idle for long.
         const Tick now = Sync::now().time_since_epoch().count();
         const Tick expires = maker_.expires ? maker_.expires(now) : kNeverExpires;
@@ -308,7 +307,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       failure = failure_at_hand();
     }
     if (!Openers::settle()) return OpenFailure::aborted;
-    // Aborted only if we asked for it: it is repeated without a backoff while somebody waits.
+    // Aborted only if we asked for it: the pool repeats an aborted opening without a backoff while
+    // somebody waits.
     const bool aborted = failure && failure->code() == Errc::canceled && stop.stop_requested();
     const OpenFailure how = !failure                            ? OpenFailure::none
                             : aborted                           ? OpenFailure::aborted
@@ -318,7 +318,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
     last_failure_ = std::move(failure);
     return how;
   }
-  // What is being handled, as an opening's failure.
+  // Turns the exception that is being handled into an opening's failure.
   ErrorValue failure_at_hand() const noexcept {
     try {
       try {
@@ -362,9 +362,9 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // Fixed after construction.
   const ErrorValue out_of_memory_ = ErrorValue::of(Error(Errc::unavailable, "out of memory"));
   ResourceMaker<T> maker_;
-  // Each owned by its slot's owner (I2, I5), who comes and goes under the visit mutex.
+  // Each resource belongs to its slot's owner (I2, I5), and comes and goes under the visit mutex.
   std::unique_ptr<std::optional<T>[]> resources_;
-  std::unique_ptr<Retired[]> why_;  // as these
+  std::unique_ptr<Retired[]> why_;  // each belongs to its slot's owner, too
   SlotPool<Sync> slots_;
   Openers openers_;
   std::stop_source announced_;
@@ -378,7 +378,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::atomic<std::uint64_t> discarded_{0};
   std::atomic<std::uint64_t> suspicions_{0};
 
-  // Resources come and go under it, never leases: openings, ends, hijacks, and who visits.
+  // Held by visit(), and while a resource comes or goes (opening, end, hijack); never for a lease.
   mutable Mutex<> visit_mutex_;
   mutable Mutex<> failure_mutex_;
   std::optional<ErrorValue> last_failure_ TIDEGATE_GUARDED_BY(failure_mutex_);

@@ -37,7 +37,7 @@ constexpr std::string_view to_string(Retired reason) noexcept {
   return kNames[static_cast<std::size_t>(reason)];
 }
 
-// What the check before hand-out has made of a slot.
+// What the check before hand-out says of a slot.
 enum class Checked : std::uint8_t {
   use,   // it may be handed out
   next,  // the slot has been moved on (replace, set_aside); the search goes on with the admission
@@ -50,31 +50,33 @@ struct ResourceMaker {
   std::function<Expected<T>(std::stop_token, Deadline)> create{};
   // When a resource made now expires on the coarse clock; unset: never.
   std::function<Tick(Tick now)> expires{};
-  // A slot stands in `retiring`, or wants a check: call take_to_retire() and finish(), and
+  // A slot is in `retiring`, or wants a check: the user calls take_to_retire() and finish(), and
   // take_to_check(), soon. Any thread, under the wait mutex: must not block, allocate or call back.
   std::function<void()> retire_wanted{};
-  // An opening found no thread to run on: call slots().grow() in a while, or those who wait for
-  // it do so in vain. Any thread that acquires, or maintenance; must not block.
+  // An opening found no thread to run on: the user calls slots().grow() after a while, or the
+  // waiters wait in vain. Any thread that acquires, or maintenance; must not block.
   std::function<void()> no_thread{};
-  // Ends a resource; may block. On the owner's thread (finish), or, when the pool is gone, on the
-  // thread that brings a late lease back. Unset: ~T.
+  // Ends a resource; may block. Runs on the owner's thread (finish), on an opener whose creation
+  // was given up, or, when the pool is gone, on the thread that brings a late lease back. Unset:
+  // ~T.
   std::function<void(T&&)> destroy{};
-  // Why a returned resource may not be handed out again; nothing: it may. Any releasing thread;
-  // field reads only. Unset: it may.
+  // Says why a returned resource may not be handed out again; nothing: it may. Any releasing
+  // thread; reads fields only. Unset: it may.
   std::function<std::optional<Retired>(T&)> unfit{};
-  // Does a resource that is to be ended get a hook job before? Whoever hears of it by retire_wanted
-  // calls start_hook_jobs(). Any thread, under the wait mutex: field reads only. Unset: none.
+  // Whether a resource gets a hook job before its end. After retire_wanted the user calls
+  // start_hook_jobs(). Any thread, under the wait mutex: reads fields only. Unset: no.
   std::function<bool(T&)> ends_with_hook{};
-  // What a slot in `checking` or `retiring` that was given to want_hook_job() needs; moves it on.
-  // On openers, and may block until the stop fires: then at once, without what it was to do.
+  // Does the hook job of a slot in `checking` or `retiring`, and moves the slot on. Runs on openers
+  // and may block until the stop fires; then it moves the slot on at once, without the job.
   std::function<void(std::uint32_t slot, const std::stop_token&)> hook_job{};
-  // What to say of a creation that is not waited for any more. What it makes all the same is given
-  // to `destroy`. On the thread that calls openers().give_up_overdue(), or an opener. Unset: that
-  // it has not returned.
+  // The error for a creation that nobody waits for any more. If the creation still makes a
+  // resource, `destroy` gets it. Runs on the thread that calls openers().give_up_overdue(), or on
+  // an opener. Unset: an error saying that the creation has not returned.
   std::function<ErrorValue(const Overdue&)> overdue{};
-  // A creation has failed, the next one may begin then. On openers.
+  // A creation has failed, and the next one may begin at `next_attempt`. Runs on openers, or on the
+  // thread that calls openers().give_up_overdue().
   std::function<void(std::chrono::steady_clock::time_point next_attempt)> backing_off{};
-  // The core has gone: everything the functions above refer to may go now, too. Last call.
+  // The core is gone, so everything that the functions above refer to may go now. The last call.
   std::function<void()> gone{};
 };
 

@@ -23,16 +23,16 @@ namespace tidegate::core {
 
 template <class T>
 struct ResourcePoolConfig {
-  // Makes one; runs on opener threads, must end soon after its stop fires.
+  // Makes a resource; runs on opener threads, must end soon after its stop fires.
   std::function<Expected<T>(std::stop_token, Deadline)> create{};
-  // Ends one; runs on the pool's maintenance thread (a late lease: on its own). Unset: ~T.
+  // Ends a resource; runs on the pool's maintenance thread, or on a late releaser's. Unset: ~T.
   std::function<void(T&&)> destroy{};
-  // May a returned one be handed out again? Runs on the releasing thread; must not throw. Unset:
-  // yes.
+  // Whether a returned resource may be handed out again. Runs on the releasing thread; must not
+  // throw. Unset: yes.
   std::function<bool(T&)> is_reusable{};
-  // An acquire, at that place, has waited for 100 ms (kSuspicious), all resources are leased, and
-  // its thread is the last user of each: it may be waiting for itself. Runs on that thread, which
-  // goes on waiting; must not throw.
+  // The acquire at this source location has waited for 100 ms (kSuspicious), all resources are
+  // leased, and its thread is the last user of each, so it may be waiting for itself. Runs on that
+  // thread, which goes on waiting; must not throw.
   std::function<void(Location)> self_deadlock_suspected{};
   std::uint32_t max_size = 4;                      // 1..65535
   std::uint32_t max_waiters = 0;                   // 0 = unlimited
@@ -48,9 +48,9 @@ struct ResourceStats {
   PoolCounts counts{};
   std::uint64_t acquired = 0;  // leases begun, of which `waited` had to wait
   std::uint64_t waited = 0;
-  std::chrono::nanoseconds waited_for{};  // those, together
-  std::uint64_t ended = 0;      // leases that are back, of which `discarded` and `hijacked` did not
-  std::uint64_t discarded = 0;  // return their resource
+  std::chrono::nanoseconds waited_for{};  // how long they waited in total
+  std::uint64_t ended = 0;      // leases that are over, `discarded` and `hijacked` included
+  std::uint64_t discarded = 0;  // leases whose resource was not fit to return
   std::uint64_t hijacked = 0;
   std::uint64_t created = 0;
   std::uint64_t create_failed = 0;
@@ -58,16 +58,15 @@ struct ResourceStats {
   std::array<std::uint64_t, kErrcCount> failed{};  // acquires without a lease, by Errc
 };
 
-// A pool of T with at most max_size of them. It throws nothing but what its constructor says: verbs
-// return an Errc or a lease. All of it may be used from any thread at any time, also while it
-// closes.
+// A pool of at most max_size resources of type T. It throws only what its constructor says: verbs
+// return an Errc or a lease. Any thread may use all of it at any time, also while it closes.
 template <class T, class Sync = StdSync>
 class ResourcePool {
   using Core = ResourceCore<T, Sync>;
 
  public:
   // A resource in use. Move-only; empty when default-constructed, moved from or released. May
-  // outlive the pool. To be used by one thread at a time.
+  // outlive the pool. One thread at a time may use it.
   class Lease {
    public:
     Lease() noexcept = default;
@@ -84,19 +83,19 @@ class ResourcePool {
     ~Lease() { release(); }
 
     explicit operator bool() const noexcept { return core_ != nullptr; }
-    // Need a lease that is not empty.
-    // Who uses the resource is its last user, wherever it was acquired (self_deadlock_suspected).
+    // Needs: a lease that is not empty. The thread that uses the resource becomes its last user,
+    // wherever the resource was acquired (self_deadlock_suspected).
     T& operator*() const noexcept {
       core_->adopt(ticket_);
       return core_->resource(ticket_.slot());
     }
     T* operator->() const noexcept { return &**this; }
 
-    // Back to the pool; does nothing on an empty lease.
+    // Gives the resource back to the pool; does nothing on an empty lease.
     void release() noexcept {
       if (Core* core = std::exchange(core_, nullptr)) core->release(ticket_);
     }
-    // Not fit for reuse: destroyed instead of returned.
+    // The resource is not fit for reuse: the pool destroys it.
     void discard() noexcept {
       if (Core* core = std::exchange(core_, nullptr)) core->discard(ticket_, Retired::broken);
     }
@@ -117,8 +116,8 @@ class ResourcePool {
     explicit operator bool() const noexcept { return !error; }
   };
 
-  // Makes nothing yet; starts one thread. Throws UsageError for a configuration without create, or
-  // with a number out of its range; std::system_error when there is no thread to be had.
+  // Makes no resource yet; starts one thread. Throws UsageError for a configuration without create,
+  // or with a number out of its range; std::system_error when no thread can be created.
   explicit ResourcePool(ResourcePoolConfig<T> config, Location where = Location::current())
       : suspected_((require_valid(config, where), std::move(config.self_deadlock_suspected))),
         core_(Core::make({.max_size = config.max_size,
@@ -152,9 +151,9 @@ class ResourcePool {
   // close() without waiting for leases: they may outlive the pool.
   ~ResourcePool() { close(Deadline::now()); }
 
-  // Takes an idle resource, or waits for whatever comes first, one that is released or made.
-  // A passed deadline: only if it needs no waiting. Everything the last holder did happens before.
-  // A wait for oneself is suspected, never refused: any thread may give a Lease back.
+  // Takes an idle resource, or waits for the first one that is released or made. With a passed
+  // deadline it never waits. Everything the last holder did happens before this returns. A thread
+  // that seems to wait for itself is suspected, never refused: any thread may give a Lease back.
   Acquired acquire(Deadline deadline = Deadline::never(), const std::stop_token& stop = {},
                    Location where = Location::current()) {
     if (stop.stop_requested()) [[unlikely]] {
@@ -173,16 +172,16 @@ class ResourcePool {
     } else {
       entered = core.slots().enter();
     }
-    // Comes back by value: an Acquired that is made in there would have to live in memory.
+    // Gets a Found by value, because an Acquired made in there would have to live in memory.
     const Found found = acquire_slowly(entered, deadline, stop, where);
     if (found.error) return {found.error, {}};
     return begin(found.ticket, where);
   }
-  // As acquire with a passed deadline; what it lacked is made in the background.
+  // Like acquire with a passed deadline; the pool makes what was missing in the background.
   Acquired try_acquire(Location where = Location::current()) {
     return acquire(Deadline::now(), {}, where);
   }
-  // Everything that is idle now.
+  // Leases everything that is idle now.
   std::vector<Lease> acquire_all_idle(Location where = Location::current()) {
     std::vector<Lease> leases;
     leases.reserve(core_->slots().limits().max_size);
@@ -207,13 +206,13 @@ class ResourcePool {
   bool create_resource(Deadline deadline = Deadline::never(), const std::stop_token& stop = {}) {
     return core_->create_here(stop, deadline);
   }
-  // Every resource that exists or is being made now is replaced as it comes back.
+  // Makes the pool replace every resource that exists or is being made now as it comes back.
   void reset() noexcept {
     core_->begin_generation();
     check_idle([](T&) { return true; });
   }
-  // Takes each resource that is idle aside for a look. It goes to whoever waits, or is idle again,
-  // when `is_fit(T&)` says so; else it is destroyed, as are those that a reset has called back.
+  // Checks each idle resource. If `is_fit(T&)` returns true, the resource goes to a waiter or is
+  // idle again; otherwise the pool destroys it, as it does with those that a reset has called back.
   // `is_fit` runs on the calling thread and must not throw.
   template <class F>
   void check_idle(F&& is_fit) noexcept {
@@ -227,8 +226,8 @@ class ResourcePool {
     slots.check_each_idle(check);
   }
   // Fences off new acquires, tells every waiter, ends what is idle, and waits for the leases until
-  // `drain`. True: all came back. False: those that are still out keep working, and what they hold
-  // is ended when they come back. Idempotent.
+  // `drain`. True: all leases came back. False: the leases that are still out keep working, and
+  // their resources are ended when they come back. Idempotent.
   bool close(Deadline drain = Deadline::never()) {
     core_->slots().close();
     core_->openers().stop();
@@ -244,9 +243,9 @@ class ResourcePool {
   }
 
   PoolCounts counts() const noexcept { return core_->slots().counts(); }
-  // The same without a lock, and without oldest_wait: for who watches a pool that may hang.
+  // The same without a lock and without oldest_wait, for watching a pool that may hang.
   PoolCounts places() const noexcept { return core_->slots().places(); }
-  // For audits of I1: are as many resources there as the pool's books have? True while it is open.
+  // For audits of I1: whether slot states and books agree. True at any moment while it is open.
   bool balances() const noexcept {
     const auto census = core_->slots().census();
     return census.by_state == census.by_books;
@@ -349,7 +348,7 @@ class ResourcePool {
 
   const std::function<void(Location)> suspected_;
   std::unique_ptr<Core, Unref> core_;
-  std::atomic<bool> lacks_thread_{false};  // an opening is to be asked for again
+  std::atomic<bool> lacks_thread_{false};  // keep() must ask for an opening again
   MaintenanceLoop maintenance_;
   std::once_flag closed_;
 };

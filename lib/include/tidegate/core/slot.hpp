@@ -19,13 +19,13 @@ namespace tidegate::core {
 using Tick = std::int64_t;
 inline constexpr Tick kNeverExpires = std::numeric_limits<Tick>::max();
 
-// What a slot in `checking` or `retiring` is there for. Whoever moves it there, or goes on with it,
-// says so; in any other state it means nothing.
+// Why a slot is in `checking` or `retiring`. Whoever moves the slot there, or goes on with it, sets
+// the errand; in any other state it means nothing.
 enum class Errand : std::uint8_t {
   none,           // retiring: to be ended; checking: maintenance looks at its age
   ping,           // the server is asked whether it is there
   reset,          // the session is cleaned of what a lease has left
-  after_release,  // the hook has it, or will
+  after_release,  // the hook has the slot, or will
   before_close,   // the same, on the way to its end
   termination,    // the connection is closed; its server process is awaited
 };
@@ -43,8 +43,8 @@ constexpr std::string_view to_string(Errand errand) noexcept {
 }
 
 // Only the slot's owner (lessee, opener, maintenance: I2) writes here; anybody may read. Hence
-// relaxed loads and stores, never a read-modify-write; what a new owner must see is carried by the
-// edge through which it got the slot ([dock], [idle-publish], [decide], the wait mutex).
+// relaxed loads and stores, never a read-modify-write. The edge by which a new owner got the slot
+// carries what that owner must see ([dock], [idle-publish], [decide], the wait mutex).
 class alignas(kCacheLine) Slot {
  public:
   struct Record {
@@ -61,17 +61,17 @@ class alignas(kCacheLine) Slot {
     holder_.store(thread, std::memory_order_relaxed);
     acquired_.store(acquired() + 1, std::memory_order_relaxed);
   }
-  // When that was, for who knows it better than the tick. Needs: the lease is the caller's.
+  // Corrects the lease's start, for a caller that read a clock. Needs: the lease is the caller's.
   void begin_at(Tick now) noexcept { since_.store(now, std::memory_order_relaxed); }
   void end_lease(Tick now) noexcept {
     holder_.store(0, std::memory_order_relaxed);
     since_.store(now, std::memory_order_relaxed);
   }
-  // The calling thread is the last user of the lease. What the record says of it is a guess: the
-  // lease may have been handed on since, to a thread that only gives it back.
+  // Records the calling thread as the last user of the lease. The record is a guess: the lease may
+  // have been handed on since, to a thread that only gives it back.
   void adopt(std::int32_t thread) noexcept { holder_.store(thread, std::memory_order_relaxed); }
-  // The lease lives in a call that the calling thread is in, and ends with that call, on this
-  // thread: nobody else can get at it. What the record says of it is certain.
+  // Records that the lease lives in a call of the calling thread, and ends with that call, on this
+  // thread. The record is certain, because no other thread can reach the lease.
   void adopt_for_call(std::int32_t thread) noexcept {
     holder_.store(-thread, std::memory_order_relaxed);
   }
@@ -81,8 +81,8 @@ class alignas(kCacheLine) Slot {
     const std::int32_t holder = holder_.load(std::memory_order_relaxed);
     return holder < 0 ? -holder : holder;
   }
-  // Asked by that thread, it stays true for as long as the thread does nothing else. Relaxed: it
-  // reads what it has written itself.
+  // When `thread` itself asks, the answer stays true for as long as it does nothing else. Relaxed:
+  // the thread reads what it has written itself.
   bool in_call_of(std::int32_t thread) const noexcept {
     return holder_.load(std::memory_order_relaxed) == -thread;
   }
@@ -95,7 +95,7 @@ class alignas(kCacheLine) Slot {
   void begin_making(std::uint32_t generation) noexcept {
     generation_.store(generation, std::memory_order_relaxed);
   }
-  // It has been made.
+  // The resource has been made.
   void born(Tick now, Tick expires) noexcept {
     set_errand(Errand::none);
     since_.store(now, std::memory_order_relaxed);
@@ -107,7 +107,7 @@ class alignas(kCacheLine) Slot {
   Errand errand() const noexcept { return errand_.load(std::memory_order_relaxed); }
   void set_errand(Errand errand) noexcept { errand_.store(errand, std::memory_order_relaxed); }
 
-  // Leases begun here (I7). One after the other, so all but the one that is out have ended.
+  // Leases begun here (I7). They follow one another, so all have ended but the one that is out.
   std::uint64_t acquired() const noexcept { return acquired_.load(std::memory_order_relaxed); }
   std::uint64_t ended() const noexcept {
     const std::uint64_t begun = acquired();
@@ -133,16 +133,16 @@ class alignas(kCacheLine) Slot {
     return std::bit_cast<Location>(words);
   }
 
-  // A lease writes nothing into the first word of the line, since that is where a gate's is in its
-  // own. A processor tells loads and stores apart by where in a page they are, before it knows the
-  // page: the read-modify-write of the gate right after the store of the record takes 1.2 to 2
-  // times as long where both have the same place in their pages, as one line in 64 has with that of
-  // a gate. See LineLayout.
+  // A lease writes nothing into the first word of the line, because a gate's word is the first word
+  // of its own line. A processor first tells loads and stores apart by their offset in the page. If
+  // the record and the gate's word had the same offset, as one slot line in 64 has with a gate's
+  // line, the gate's read-modify-write right after the store of the record would take 1.2 to 2
+  // times as long. See LineLayout.
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<Errand> errand_{Errand::none};
-  // Not left to the compiler: LineLayout looks at each byte, and padding keeps what was there.
+  // A member, not compiler padding: LineLayout looks at each byte, and padding keeps old bytes.
   [[maybe_unused]] std::array<std::uint8_t, 3> rest_of_that_word_{};
-  std::atomic<std::int32_t> holder_{0};  // negative: of the thread whose call the lease lives in
+  std::atomic<std::int32_t> holder_{0};  // negative: the lease lives in a call of that thread
   std::atomic<Tick> since_{0};
   std::atomic<Tick> expires_{kNeverExpires};
   std::atomic<std::uint64_t> acquired_{0};

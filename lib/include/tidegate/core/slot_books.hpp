@@ -1,5 +1,5 @@
-// SlotBooks: which list a slot is on, how many are being opened or ended, and every move of a slot
-// that takes the wait mutex.
+// SlotBooks: which list a slot is on, how many slots are being opened or ended, and every move of a
+// slot that takes the wait mutex.
 #pragma once
 
 #include <array>
@@ -13,12 +13,12 @@
 
 namespace tidegate::core {
 
-// The rows of the table in docs/core.md that say "wait mutex", one function each. Moves only: whom
-// a slot goes to, who is woken and who is told is SlotPool's. What moves without the mutex (claims,
-// docks, set_aside) goes by SlotStates alone, and is on no list.
+// Each function is a row of the table in docs/core.md that says "wait mutex". The functions only
+// move slots; SlotPool decides who gets a slot, who is woken and who is told. Moves without the
+// mutex (claims, docks, set_aside) go through SlotStates alone, and their slots are on no list.
 //
-// A slot is on one list at most (I2), and on the list of its state. Asserted at both ends of every
-// move, so a move that the table does not know aborts.
+// A slot is on one list at most (I2), and on the list of its state. Both ends of every move assert
+// that, so a move that the table does not know aborts.
 //
 // Needs, for every function but the constructor: the wait mutex.
 template <class Sync>
@@ -164,7 +164,7 @@ class SlotBooks {
     on_[slot] = List::none;
     return slot;
   }
-  // What holds of a slot that leaves its state: nobody else is to find it on a list.
+  // Runs when a slot leaves its state: the slot must be on no list where others could find it.
   void leave(std::uint32_t slot, SlotState from) noexcept {
     TIDEGATE_ASSERT(I2, on_[slot] == List::none);
     if (from == SlotState::opening) --opening_;

@@ -41,47 +41,48 @@ struct Found {
   bool waited = false;
 };
 
-// What an acquire that looks for a slot is willing to do. One object lives through all the turns of
-// one acquire, so that a granted slot which fails its check does not cost the place in the queue.
+// What an acquire may do while it looks for a slot. One Search lives through all the turns of an
+// acquire, so that a granted slot that fails its check does not cost the place in the queue.
 struct Search {
   Deadline deadline{};
   std::stop_token stop{};
-  bool may_not_wait = false;  // it would be a deadlock: ends with would_deadlock
-  // Called without a lock by a wait that has lasted for kSuspicious, when every slot is leased and
-  // the waiting thread is the last user of each: nobody else may be there to end it. At most once
-  // a turn. Null: nobody wants to know.
+  bool may_not_wait = false;  // waiting would be a deadlock: the acquire ends with would_deadlock
+  // A wait that has lasted for kSuspicious calls this, without a lock, when every slot is leased
+  // and the waiting thread is the last user of each, because then nobody else may be there to end
+  // the wait. At most once a turn. Null: nobody wants to know.
   void (*suspect)(Search&) noexcept = nullptr;
-  bool resumed = false;                           // was granted a slot before, and gave it up
+  bool resumed = false;                           // was granted a slot before, and gave the slot up
   std::chrono::steady_clock::time_point since{};  // when it began to wait; epoch = not yet
   std::uint64_t failures_before = 0;              // openings that had failed by then
   std::uint64_t openings_before = 0;              // openings that had succeeded by then
 };
 
-// So long a wait that looks as if it were one for oneself is none that a worker ends soon.
+// A wait that looks like one for oneself is suspected after this time, when no worker is likely to
+// end it soon.
 inline constexpr std::chrono::milliseconds kSuspicious{100};
 
 // How an opening failed, as far as waiters care (the owner keeps the text).
 enum class OpenFailure : std::uint8_t {
   none,
   unavailable,  // try again; waiters go on waiting
-  no_thread,    // as unavailable, but asked for again only by the next grow()
+  no_thread,    // like unavailable, but only the next grow() asks again
   rejected,     // hopeless for now: fails waiters at once while nothing is open
-  aborted,      // given up: the pool closes, or whoever wanted it here does not any more
+  aborted,      // given up: the pool closes, or the caller that wanted it has stopped
 };
 
-// What the protocol asks of its owner. Called with no lock held, unless it says otherwise.
+// What the protocol asks of its owner. Called with no lock held, unless a function says otherwise.
 class SlotOwner {
  public:
-  // `count` more slots stand in `opening`: see that take_to_open() is called. Any acquiring or
-  // maintaining thread; must not block.
+  // `count` more slots are in `opening`: the owner sees to it that take_to_open() is called. Any
+  // acquiring or maintaining thread; must not block.
   virtual void on_open_wanted(std::uint32_t count) noexcept = 0;
-  // A slot stands in `retiring`, or in `checking` for somebody to look at: see that
+  // A slot is in `retiring`, or waits in `checking` for a check: the owner sees to it that
   // take_to_retire() and take_to_check() are called. Any thread, also one that releases, under the
-  // wait mutex (so that none comes after orphan_leases()): must neither block, nor allocate, nor
+  // wait mutex (so that no call comes after orphan_leases()): must neither block, nor allocate, nor
   // call back.
   virtual void on_retire_wanted() noexcept = 0;
-  // `slot` has come into `retiring`: is a hook job due before its end? It comes out of
-  // take_hook_job() then, and not yet out of take_to_retire(). Under the wait mutex, as above.
+  // Whether `slot`, now in `retiring`, needs a hook job before its end. If so, take_hook_job()
+  // gives it out, and take_to_retire() does not yet. Under the wait mutex, as above.
   virtual bool ends_with_hook(std::uint32_t) noexcept { return false; }
   // The pool is gone and the lease of `slot` came back late: destroy its resource here and now.
   virtual void finish_orphan(std::uint32_t slot) noexcept = 0;
@@ -92,7 +93,7 @@ class SlotOwner {
   ~SlotOwner() = default;
 };
 
-// The gates, the idle queue, the slot states and the waiters, joined as docs/core.md tells.
+// Joins the gates, the idle queue, the slot states and the waiters, as docs/core.md tells.
 //
 // Invariants kept here: I1 counts, I2 place, I3 wake, I4 fence, I8 outcome. Lock-free: enter(),
 // release() and look() while no strict waiter sleeps. The wait mutex guards the waiters, the books
@@ -127,15 +128,15 @@ class SlotPool {
     ticket = Ticket(slot, gate);
     return true;
   }
-  // Steps 2 to 4, for one who was admitted at `gate`: takes an idle slot, or waits for whatever
-  // comes first, a slot or a finished opening. Promises: on an error the admission is given back.
-  // Ends with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
+  // Steps 2 to 4, for a caller admitted at `gate`: takes an idle slot, or waits for whatever comes
+  // first, a slot or a finished opening. Promises: on an error the admission is given back. Ends
+  // with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
   Found find(std::uint32_t gate, Search& search) noexcept;
-  // The first look of find(): a slot from the queue or a dock, or closed. None: nothing was there
-  // at a first look, and the admission stays.
+  // The first look of find(): takes a slot from the queue or a dock, or ends with closed. None: the
+  // look found nothing, and the admission stays.
   std::optional<Found> try_find(std::uint32_t gate) noexcept;
-  // As find(), but never waits and asks for nothing: a slot that is idle or docked now, or none
-  // (then the admission is given back).
+  // Like find(), but never waits and asks for no opening: takes a slot that is idle or docked now,
+  // or none (then the admission is given back).
   std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;
 
   // Gives the slot back. Never blocks on more than the wait mutex (and that only when somebody
@@ -146,20 +147,20 @@ class SlotPool {
   }
   // The resource is not fit for reuse: the slot goes to `retiring`.
   void discard(Ticket ticket) noexcept;
-  // As discard, but the admission stays: the caller goes on to find().
+  // Like discard, but the admission stays: the caller goes on to find().
   void replace(Ticket ticket) noexcept;
   // The resource needs a longer look: out -> checking, for maintenance to put back or retire. The
-  // admission stays, as with replace(). want_check() comes next.
+  // admission stays, as with replace(). The caller calls want_check() next.
   void set_aside(Ticket ticket) noexcept {
     states_.move(ticket.slot(), SlotState::out, SlotState::checking);
   }
-  // The resource needs a longer look before anybody may have it: as release(), but out -> checking,
-  // for take_to_check(). The slot is retired at once when the pool is closed.
+  // Like release(), but the resource needs a longer look before anybody may have it: out ->
+  // checking, for take_to_check(). On a closed pool the slot is retired at once.
   void give_to_maintenance(Ticket ticket) noexcept;
-  // After a check that may have taken a while, for a slot with which no lease has begun yet. False:
-  // the pool has been closed meanwhile, and slot and admission are gone (I4).
+  // Called after a check that may have taken a while, for a slot whose lease has not begun yet.
+  // False: the pool has been closed meanwhile, and slot and admission are gone (I4).
   bool still_open(Ticket ticket) noexcept;
-  // Only the admission ends: the slot has been moved on by replace() or set_aside().
+  // Ends only the admission: replace() or set_aside() has moved the slot on already.
   void give_up(std::uint32_t gate) noexcept { leave(gate); }
   // The resource is gone with its holder: the slot is `empty` at once.
   void forget(Ticket ticket) noexcept;
@@ -169,44 +170,46 @@ class SlotPool {
   // The next slot in `opening` that nobody works on yet. Whoever takes it ends it with opened() or
   // open_failed().
   std::optional<std::uint32_t> take_to_open() noexcept;
-  // The resource is there: to the oldest waiter, or idle; retired when the pool is closed (I4).
+  // The resource is made: the slot goes to the oldest waiter, or becomes idle. On a closed pool the
+  // slot is retired (I4).
   void opened(std::uint32_t slot) noexcept;
-  // It is not: the slot is empty again, and another opening is asked for if somebody still waits.
-  // `next_attempt`: when the other side is asked again. Until then acquires that need a new
-  // resource are refused at once if it rejected us; if it was unavailable, a deadline that passes
-  // is its fault. A rejection of something begun in an older generation is neither: nobody is told.
+  // The opening failed: the slot is empty again, and the pool asks for another opening if somebody
+  // still waits. `next_attempt`: when the other side is asked again. Until then, if the other side
+  // rejected us, acquires that need a new resource are refused at once; if it was unavailable, it
+  // gets the blame for a deadline that passes. A rejection of an older generation's opening does
+  // neither, and nobody is told of it.
   void open_failed(std::uint32_t slot, OpenFailure why,
                    std::chrono::steady_clock::time_point next_attempt = {}) noexcept;
-  // An empty slot to open on the calling thread, to be ended like one that was taken.
+  // Takes an empty slot for the calling thread to open; it ends like one from take_to_open().
   std::optional<std::uint32_t> reserve_to_open() noexcept;
-  // A standing order: openings are asked for, max_opening at once, until `floor` resources exist,
-  // and whenever one of them has gone; each that ends asks for the next. One that fails does not:
-  // call this again when the next attempt may begin.
+  // A standing order: the pool asks for openings, max_opening at once, until `floor` resources
+  // exist, and whenever one of them has gone. Each opening that ends asks for the next. One that
+  // fails does not: call this again when the next attempt may begin.
   void grow_to(std::uint32_t floor) noexcept;
-  // Asks for what is lacking now, for those who wait and up to the floor. To be called at each tick
-  // while more wait than are being opened: what was about to come back may not have come.
+  // Asks for the openings that waiters and the floor lack now. Call it at each tick while more
+  // acquires wait than are being opened, because what was about to come back may not have come.
   void grow() noexcept;
-  // From here on openings are only for those who wait.
+  // From here on openings are made for waiters only.
   void end_floor() noexcept;
   // Forgets a rejection (the configuration on the server's side may have changed); after
-  // next_generation() also those that are on their way.
+  // next_generation() also the rejections that are on their way.
   void clear_rejection() noexcept;
 
   // ---- maintenance ---------------------------------------------------------------------------
 
   // idle -> checking; false when it is not idle.
   bool try_check(std::uint32_t slot) noexcept { return states_.claim(slot, SlotState::checking); }
-  // Takes a docked slot out of `gate`, as checking.
+  // Takes the docked slot of `gate`: out -> checking.
   std::optional<std::uint32_t> try_check_docked(std::uint32_t gate) noexcept;
-  // Puts back what is docked: a slot may be docked for hours, and its state does not say that it is
-  // idle.
+  // Puts docked slots back, because a slot may be docked for hours, and its state does not say that
+  // it is idle.
   void empty_docks() noexcept {
     for (std::uint32_t g = 0; g < gate_count(); ++g) {
       if (const auto slot = try_check_docked(g)) put_back(*slot);
     }
   }
-  // Takes every idle slot in hand for a moment, one at a time: look(slot) puts it back or retires
-  // it.
+  // Moves every idle slot to `checking` for a moment, one at a time: look(slot) puts the slot back
+  // or retires it.
   template <class Look>
   void check_each_idle(Look&& look) noexcept {
     empty_docks();
@@ -214,15 +217,15 @@ class SlotPool {
       if (try_check(slot)) look(slot);
     }
   }
-  // A slot in `checking` is to be looked at: it comes out of take_to_check(), in no order.
+  // Lists a slot in `checking` for a look: take_to_check() gives it out, in no order.
   void want_check(std::uint32_t slot) noexcept;
-  // The next of them that nobody works on yet.
+  // The next of these slots that nobody works on yet.
   std::optional<std::uint32_t> take_to_check() noexcept;
-  // A slot in `checking` or `retiring` needs a hand that may block: it comes out of
-  // take_hook_job().
+  // Lists a slot in `checking` or `retiring` for a hook job, which may block: take_hook_job() gives
+  // it out.
   void want_hook_job(std::uint32_t slot) noexcept;
   std::optional<std::uint32_t> take_hook_job() noexcept;
-  // How many have not been taken yet.
+  // How many hook jobs have not been taken yet.
   std::uint32_t hook_jobs() const noexcept;
   // checking -> the oldest waiter, or idle.
   void put_back(std::uint32_t slot) noexcept;
@@ -230,15 +233,15 @@ class SlotPool {
   void retire_checked(std::uint32_t slot) noexcept;
   // The next slot in `retiring` that nobody works on yet.
   std::optional<std::uint32_t> take_to_retire() noexcept;
-  // The hook job of a slot in `retiring` is done: on to take_to_retire().
+  // The hook job of a slot in `retiring` is done: take_to_retire() gives the slot out next.
   void end_hooked(std::uint32_t slot) noexcept;
-  // Its resource is destroyed: retiring -> empty, and on to whoever waits for capacity.
+  // The slot's resource is destroyed: retiring -> empty, and waiters may get an opening for it.
   void retired(std::uint32_t slot) noexcept;
 
   // ---- close ---------------------------------------------------------------------------------
 
-  // The fence: from its return no lease begins (I4), every waiter has been told, and what was idle
-  // stands in `retiring`. Idempotent; any thread.
+  // The fence: once it has returned no lease begins (I4), every waiter has been told, and what was
+  // idle is in `retiring`. Idempotent; any thread.
   struct Fenced {
     std::uint32_t waiters = 0;  // told closed
     std::uint32_t idle = 0;     // now in `retiring`
@@ -251,15 +254,15 @@ class SlotPool {
   bool await_drained(Deadline deadline) noexcept {
     return await_drained([deadline] { return deadline; }, 0);
   }
-  // The same with a deadline that others may move: `until` is asked again after poke_drain(), under
-  // the drain mutex, and must not throw. Content with `allowed` admissions that stay.
+  // The same with a deadline that others may move: the wait calls `until` again after poke_drain(),
+  // under the drain mutex; `until` must not throw. The wait accepts `allowed` admissions that stay.
   bool await_drained(const std::function<Deadline()>& until, std::uint32_t allowed) noexcept;
   void poke_drain() noexcept { drain_.poke(); }
   bool drained(std::uint32_t allowed = 0) const noexcept { return drain_.drained(allowed); }
   // Gives up on the leases that are still out: each of them keeps the core alive until it is back.
-  // Returns how many admissions that were. Needs: closed; at most once.
+  // Returns how many admissions those were. Needs: closed; at most once.
   std::uint32_t orphan_leases() noexcept;
-  // The owner lets go; the last reference calls free_core().
+  // Gives the owner's reference back; the last reference calls free_core().
   void unref() noexcept { unref(1); }
   // Keeps the core alive for a thread that close leaves behind.
   void ref() noexcept { drain_.ref(); }
@@ -271,15 +274,15 @@ class SlotPool {
   Slot& slot(std::uint32_t index) noexcept { return slots_[index]; }
   const Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
   SlotState state(std::uint32_t index) const noexcept { return states_.get(index); }
-  // Counts of this moment, exact when nobody moves: without a lock; and with the wait mutex also
-  // for how long the oldest waiter waits.
+  // Counts of this moment, exact when no slot moves. places() takes no lock; counts() takes the
+  // wait mutex, and also says for how long the oldest waiter has waited.
   PoolCounts places() const noexcept;
   PoolCounts counts() const noexcept;
-  // Gate words, slots, waiters and openings as text, a line each. Takes no lock: it can be had of a
-  // pool that hangs. The parts are a moment apart.
+  // Gate words, slots, waiters and openings as text, a line each. Takes no lock, so it also works
+  // on a pool that hangs. The parts are a moment apart.
   std::string describe() const;
-  // For audits of I1: the slots that hold a resource (idle, out, checking), as their states say and
-  // as the books of the wait mutex do. The same at any moment while the pool is open.
+  // For audits of I1: the slots that hold a resource (idle, out, checking), counted by their states
+  // and by the books of the wait mutex. Both agree at any moment while the pool is open.
   struct Census {
     std::uint32_t by_state = 0;
     std::uint32_t by_books = 0;
@@ -287,8 +290,8 @@ class SlotPool {
   Census census() const noexcept;
   // Slots in `retiring`.
   std::uint32_t retiring() const noexcept;
-  // The other side has rejected us since there were `failures_before` failures, or so shortly
-  // before that it is not asked again yet.
+  // Whether the other side has rejected us since there were `failures_before` failures, or so
+  // shortly before that the pool does not ask it again yet.
   bool rejected_since(std::uint64_t failures_before) const noexcept;
   std::uint64_t openings() const noexcept { return openings_.load(std::memory_order_relaxed); }
   std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
@@ -298,11 +301,11 @@ class SlotPool {
     return peak_waiting_.load(std::memory_order_relaxed);
   }
 
-  // The coarse clock. Written by maintenance, and by who finds that it has stood still; relaxed: it
-  // is a time, and carries nothing.
+  // The coarse clock. Maintenance writes it, and so does a thread that finds that it has stood
+  // still; relaxed: it is a time, and carries nothing.
   Tick tick() const noexcept { return tick_.load(std::memory_order_relaxed); }
   void set_tick(Tick now) noexcept { tick_.store(now, std::memory_order_relaxed); }
-  // For whoever sees before maintenance does that it has stood still: `seen` is what it stood at.
+  // For a thread that finds before maintenance that the tick has stood still at `seen`.
   void set_tick_from(Tick seen, Tick now) noexcept {
     tick_.compare_exchange_strong(seen, now, std::memory_order_relaxed);
   }
@@ -313,7 +316,7 @@ class SlotPool {
  private:
   using Node = WaitNode<Sync>;
 
-  // How many are in the list, and of which kind: two atomics, so no need of the mutex.
+  // How many waiters are in the list, and how many are strict: two atomics, so no mutex is needed.
   std::uint32_t waiting() const noexcept TIDEGATE_UNCHECKED { return waiters_.size(); }
   std::uint32_t strict() const noexcept TIDEGATE_UNCHECKED { return waiters_.strict(); }
 
@@ -377,7 +380,7 @@ class SlotPool {
   alignas(kCacheLine) mutable Mutex<typename Sync::Mutex> mutex_;
   WaitList<Sync> waiters_ TIDEGATE_GUARDED_BY(mutex_);
   bool armed_ TIDEGATE_GUARDED_BY(mutex_) = false;   // `waiting` is set on all gates
-  bool closed_ TIDEGATE_GUARDED_BY(mutex_) = false;  // close() has been here
+  bool closed_ TIDEGATE_GUARDED_BY(mutex_) = false;  // set by close()
   bool orphaned_ TIDEGATE_GUARDED_BY(mutex_) = false;
   SlotBooks<Sync> books_ TIDEGATE_GUARDED_BY(mutex_);
   std::uint32_t floor_ TIDEGATE_GUARDED_BY(mutex_) = 0;

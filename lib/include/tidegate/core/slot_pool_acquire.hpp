@@ -11,7 +11,7 @@
 
 namespace tidegate::core {
 
-// Step 2, cheap part: the queue, then the docks of all gates, its own first.
+// Step 2, cheap part: the queue, then the docks of all gates, the acquirer's own gate first.
 template <class Sync>
 bool SlotPool<Sync>::look(std::uint32_t gate, std::uint32_t& slot) noexcept {
   // Stale entries are used up here, one each, so the loop is bounded by the queue's length.
@@ -59,8 +59,7 @@ Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited
   return {std::nullopt, {slot, gate}, waited};
 }
 
-// Step 6: the same once more, for what has come after it: a ping or a hook goes on while the pool
-// closes.
+// Step 6: looks at the gate again, because the pool may have closed during a ping or a hook.
 template <class Sync>
 bool SlotPool<Sync>::still_open(Ticket ticket) noexcept {
   if (!gate_word::closed(gates_[ticket.gate()].load())) return true;
@@ -97,7 +96,7 @@ std::optional<Ticket> SlotPool<Sync>::find_idle(std::uint32_t gate) noexcept {
 template <class Sync>
 Found SlotPool<Sync>::find(std::uint32_t gate, Search& search) noexcept {
   std::uint32_t slot = 0;
-  // One that gave its grant back keeps its place: it looks from the head of the list, below.
+  // An acquire that gave its grant back keeps its place: it looks from the head of the list, below.
   if (!search.resumed && (look(gate, slot) || scan(slot))) return settle(gate, slot, false);
   if (search.stop.stop_requested()) return leave_with(gate, Errc::canceled);
   TIDEGATE_TEST_POINT("acquire.before_wait");
@@ -125,7 +124,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     return leave_with(gate, Errc::would_deadlock);
   }
   if (search.deadline.passed()) {
-    // Not willing to wait; but what it lacked is asked for, so that a later try finds it.
+    // The caller does not wait, but asks for an opening, so that a later try finds a slot.
     std::uint32_t slot = 0;
     const bool found = take_any_dock(gate, slot) || scan(slot);
     const std::uint32_t openings = found ? 0 : plan_openings(For::waiters, 1);
@@ -143,7 +142,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
   }
   std::uint32_t word = kUndecided;
   {
-    // Its destructor waits for a callback that is running: the node outlives every decider.
+    // The destructor waits for a running callback, so the node outlives every decider.
     const std::stop_callback on_stop(search.stop, [&node]() noexcept {
       if (node.parker.decide(wait_word::kCanceled)) node.parker.wake();
     });
@@ -163,7 +162,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
   }
 }
 
-// What refuses an acquire before it waits.
+// The error that refuses an acquire before it waits, if any.
 template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   if (closed_) return Errc::closed;
@@ -178,12 +177,12 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
   return std::nullopt;
 }
 
-// Sleeps until the node's word is decided, by others or by us; the wait mutex is free then, and the
-// node out of the list.
+// Sleeps until the node's word is decided, by others or by us. On return the wait mutex is free,
+// and the node is out of the list.
 //
 // Why no wake-up is lost (I3). The waiter sets `waiting` on every gate, then reads all docks and
 // states; a releaser writes its slot's place, then does its read-modify-write on its gate. Both
-// are on the same word, so one comes first:
+// operate on the same word, so one comes first:
 //     waiter first:   the releaser sees `waiting` and takes the wait mutex: it finds the node
 //     releaser first: the waiter's read-modify-write synchronises with it: the scan finds the slot
 // Walked by SlotPoolRace.AReleaseBetweenArmingAndScanningIsHandedOver, and
@@ -198,7 +197,7 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
                               .somebody_strict = waiters_.strict() > 0,
                               .oldest_wait = now - waiters_.oldest()->since};
   if (!search.resumed && policy::grants_window(window)) {
-    // In the list, but not strict: releases pass by on the warm path unless somebody else insists.
+    // The node is listed, but not strict: releases dock past it unless another waiter is strict.
     mutex_.unlock();
     TIDEGATE_TEST_POINT("wait.in_window");
     const Deadline window_end(now + limits_.barge_window);
@@ -207,7 +206,7 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
     mutex_.lock();
   }
 
-  // Strict from here. Marked before the mutex is let go, or a release between would pass us by.
+  // Strict from here. Marked before the mutex is unlocked, or a release in between would miss us.
   waiters_.mark_strict(node);
   if (!node.linked) {  // granted, closed or rejected while we took the mutex
     mutex_.unlock();
@@ -232,8 +231,8 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
   return decide_and_unlink(node, word == kUndecided ? wait_word::kTimedOut : word);
 }
 
-// The thread that sleeps gets no lease meanwhile: what does not look like a wait for itself when it
-// begins never will.
+// A sleeping thread gets no lease, so a wait that does not look like one for itself at the
+// beginning never will.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::park_in_doubt(Node& node, Search& search) noexcept {
   const Deadline look(Sync::now() + kSuspicious);
@@ -245,8 +244,8 @@ std::uint32_t SlotPool<Sync>::park_in_doubt(Node& node, Search& search) noexcept
   return node.parker.park(search.deadline);
 }
 
-// Ends a node's wait as `word` unless somebody was faster; a grant that won stays won. Whoever
-// decided timed-out or canceled left the node in the list; all others took it out before.
+// Ends a node's wait as `word` unless somebody was faster; a grant that won stays won. A decision
+// of timed-out or canceled leaves the node in the list; every other decider took it out before.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::decide_and_unlink(Node& node, std::uint32_t word) noexcept {
   if (word == wait_word::kTimedOut && !node.parker.decide(word)) word = node.parker.value();
@@ -257,14 +256,14 @@ std::uint32_t SlotPool<Sync>::decide_and_unlink(Node& node, std::uint32_t word) 
   return word;
 }
 
-// From here every release comes to the wait mutex.
+// From here every release takes the wait mutex.
 template <class Sync>
 void SlotPool<Sync>::arm() noexcept {
   for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kWaiting);
   armed_ = true;
 }
 
-// Needs: no strict waiter left. Cleared outside the wait mutex, this could undo a newcomer's arm().
+// Needs: no strict waiter left. Clearing outside the wait mutex could undo a newcomer's arm().
 template <class Sync>
 void SlotPool<Sync>::disarm() noexcept {
   if (!armed_) return;
@@ -293,16 +292,16 @@ bool SlotPool<Sync>::all_leased(Is&& is) const noexcept {
   return true;
 }
 
-// The verdict, and the one thing that is certain: every lease ends with a call that this very
-// thread is in, and those calls wait for this one. A Lease of the user is another matter, wherever
-// it was acquired or used last: any thread that can reach it may end it.
+// The verdict. A deadlock is certain only if every lease ends with a call that this very thread is
+// in, because those calls wait for this one. A user's Lease proves nothing, wherever it was
+// acquired or used last: any thread that can reach it may end it.
 template <class Sync>
 bool SlotPool<Sync>::waits_for_its_own_calls() const noexcept {
   const std::int32_t thread = current_thread_id();
   return all_leased([thread](const Slot& slot) { return slot.in_call_of(thread); });
 }
 
-// The suspicion: nobody but this thread is known to use any of them. Somebody may all the same.
+// The suspicion: no other thread is known to use any of the leases. One may all the same.
 template <class Sync>
 bool SlotPool<Sync>::seems_to_wait_for_itself() const noexcept {
   const std::int32_t thread = current_thread_id();

@@ -30,9 +30,10 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
   return fenced;
 }
 
-// After the fence nothing becomes idle for good: a release that makes its slot idle meets `closed`
-// and claims it back. What the sweep finds it retires; it is repeated when all leases are back. One
-// closer at a time, or one could return while another has a slot in hand that it has yet to retire.
+// After the fence no slot becomes idle for good: a release that makes its slot idle sees `closed`
+// and claims it back. The sweep retires every slot that it finds, and runs again when all leases
+// are back. One closer at a time, or one could return while another has a slot in hand that it has
+// yet to retire.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::sweep() noexcept {
   const Lock lock(sweep_mutex_);

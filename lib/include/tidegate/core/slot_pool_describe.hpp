@@ -1,4 +1,4 @@
-// SlotPool's bodies: what it looks like inside, as numbers and as text for people.
+// SlotPool's bodies: what the pool looks like inside, as numbers and as text for people.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +53,8 @@ PoolCounts SlotPool<Sync>::counts() const noexcept {
   return counts;
 }
 
-// Under the wait mutex no slot comes into or out of these three states, and each is looked at once.
+// Under the wait mutex no slot enters or leaves this group of three states, and places() looks at
+// each slot once.
 template <class Sync>
 typename SlotPool<Sync>::Census SlotPool<Sync>::census() const noexcept {
   const Lock lock(mutex_);

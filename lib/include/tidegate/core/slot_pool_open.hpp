@@ -16,16 +16,16 @@ std::uint32_t SlotPool<Sync>::plan_openings(For whom, std::uint32_t more_demand)
                         .opening = books_.opening(),
                         .empty = books_.empty(),
                         .max_opening = limits_.max_opening};
-  // What comes back is looked for only where it spares something.
+  // Counts what is about to come back only where that can spare an opening.
   if (growth.waiting > 0 && policy::to_open(growth) > 0) growth.coming_back = coming_back();
   const std::uint32_t count = policy::to_open(growth);
   for (std::uint32_t i = 0; i < count; ++i) books_.want_opening();
   return count;
 }
 
-// A thread that acquires and releases by itself, with a hook or a reset after each lease, would
-// find its own connection in `checking`, and open as many as there is room for. Whoever is counted
-// on here and does not come is made up for by the owner's next grow().
+// Without this, a lone thread that acquires and releases, with a hook or a reset after each lease,
+// would find its own connection in `checking`, and open as many as there is room for. If a
+// connection that is counted here does not come back, the owner's next grow() makes up for it.
 template <class Sync>
 std::uint32_t SlotPool<Sync>::coming_back() const noexcept {
   const Tick oldest = tick() - policy::kComesBackWithin.count();
@@ -54,8 +54,8 @@ void SlotPool<Sync>::opened(std::uint32_t slot) noexcept {
   make_available(slot, SlotState::opening);
 }
 
-// The slot is capacity again, and a waiter may be on its way into the list. Whoever takes the wait
-// mutex last asks for the next opening (I3):
+// The slot is capacity again, and a waiter may be on its way into the list. The one that takes the
+// wait mutex last asks for the next opening (I3):
 //     opener                          waiter
 //                                     looks: everything is being made
 //     slot := empty; finds nobody
@@ -69,10 +69,10 @@ template <class Sync>
 void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
                                  std::chrono::steady_clock::time_point next_attempt) noexcept {
   Lock lock(mutex_);
-  // A verdict on what was tried before a reset() says nothing of now. The new generation comes
-  // before clear_rejection(), and that before whoever waits with the reset behind him: of a
-  // rejection that clear_rejection() did not find here, we see that it is outdated.
-  // It is as if that attempt had been given up, but it counts.
+  // A rejection of what was tried before a reset() says nothing about now. reset() begins the new
+  // generation before clear_rejection(), and returns after both. So if clear_rejection() comes too
+  // early for a rejection, we see here that the rejection is outdated. We treat it as if the
+  // attempt had been given up, but count the failure.
   const bool outdated = slots_[slot].generation() != generation();
   if (why != OpenFailure::aborted) failures_.fetch_add(1, std::memory_order_relaxed);
   if (why == OpenFailure::rejected && outdated) why = OpenFailure::aborted;
@@ -85,8 +85,8 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
   if (why == OpenFailure::rejected && books_.open() == 0) {
     while (Node* node = waiters_.decide_oldest(wait_word::kRejected)) node->parker.wake();
   } else if (!closed_ && why != OpenFailure::no_thread) {
-    // What the floor lacks is asked for again when the next attempt may begin, by the owner: only
-    // who waits is a reason to stand in line for it.
+    // The owner asks again for what the floor lacks when the next attempt may begin. Until then
+    // only waiters are a reason to stand in line for that attempt.
     openings = plan_openings(why == OpenFailure::aborted ? For::all : For::waiters);
   }
   lock.unlock();

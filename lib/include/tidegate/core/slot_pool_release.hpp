@@ -29,17 +29,17 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
       disarm();
     }
     if (gate.try_leave_and_dock(ticket.slot())) return;
-    if (!gate_word::has_dock(gate.load())) continue;  // a flag, or the dock came free meanwhile
+    if (!gate_word::has_dock(gate.load())) continue;  // a flag was set, or the dock came free
 
-    // The dock is taken: idle first, then leave; a waiter or closer that has set its flag since we
-    // looked is met by the CAS, and the slot claimed back for it:
+    // The dock is taken, so make the slot idle first, then leave. If a waiter or closer has set its
+    // flag since we looked, the CAS sees the flag, and we claim the slot back for it:
     //     releaser                        waiter (or closer)
     //     sees the dock taken
     //                                     waiting on all gates; scan finds nothing; parks
     //     state := idle
     //     CAS leave: sees `waiting`
     //     claims the slot back, grants it
-    // If the claim fails, somebody has it, which is as good. Walked by
+    // If the claim fails, somebody else has the slot, which is as good. Walked by
     // SlotPoolRace.AReleaseThatMadeItsSlotIdleTakesItBackForAWaiter and ...ForTheCloser.
     TIDEGATE_TEST_POINT("release.before_idle");
     if (states_.make_idle(ticket.slot(), SlotState::out)) enqueue(ticket.slot(), ticket.gate());
@@ -49,9 +49,9 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
   }
 }
 
-// `slot` is out and ours: it goes to the oldest waiter that still wants one, which is to be woken
-// when the mutex is free; nullptr: there is none. The grant is published under the mutex, so a
-// waking waiter is in no list any more.
+// Gives our `slot`, which is out, to the oldest waiter that still wants one. Returns that waiter's
+// node, to be woken after the mutex is unlocked; nullptr: there is none. The grant is published
+// under the mutex, so a waiter that wakes is in no list any more.
 template <class Sync>
 typename SlotPool<Sync>::Node* SlotPool<Sync>::grant(std::uint32_t slot) noexcept {
   return waiters_.decide_oldest(wait_word::grant(slot));
@@ -62,8 +62,8 @@ void SlotPool<Sync>::enqueue(std::uint32_t slot, std::uint32_t hint) noexcept {
   if (!queue_.try_enqueue(slot, hint)) states_.enqueue_failed(slot);
 }
 
-// The one way by which a slot comes free other than release(): under the wait mutex, so that a
-// waiter either finds the slot in its scan or is found here. The closer takes it, too, between the
+// The only way besides release() by which a slot comes free. It takes the wait mutex, so a waiter
+// either finds the slot in its scan or is found here. The closer takes that mutex, too, between the
 // fence and its sweep, so what finishes just after the fence is either swept or retired here (I4):
 //     opener (or maintenance)         closer
 //     has made a resource
@@ -116,7 +116,7 @@ void SlotPool<Sync>::retire(std::uint32_t slot, SlotState from) noexcept {
   owner_.on_retire_wanted();
 }
 
-// `slot` is retiring, and nobody is there any more to take it: its end is on the calling thread.
+// Nobody is there any more to take the retiring `slot`, so the calling thread ends it.
 template <class Sync>
 void SlotPool<Sync>::end_orphan(std::uint32_t slot) noexcept {
   owner_.finish_orphan(slot);
@@ -124,7 +124,7 @@ void SlotPool<Sync>::end_orphan(std::uint32_t slot) noexcept {
   books_.end_retiring(slot);
 }
 
-// As retire(), for no other reason than that the pool is closed.
+// Like retire(), when the only reason is that the pool is closed.
 template <class Sync>
 void SlotPool<Sync>::shut_down(std::uint32_t slot, SlotState from) noexcept {
   shut_down_.fetch_add(1, std::memory_order_relaxed);
@@ -166,8 +166,8 @@ void SlotPool<Sync>::forget(Ticket ticket) noexcept {
   leave(ticket.gate());
 }
 
-// The one decrement outside the warm path (and release's own CAS). On a closed gate the closer may
-// be waiting for just this: pin the core, leave, look, and let go of the core as the last touch.
+// The only decrement besides the warm path's and release's own CAS. On a closed gate the closer may
+// be waiting for just this: pin the core, leave, look, and unpin the core as the last touch.
 template <class Sync>
 void SlotPool<Sync>::leave(std::uint32_t gate) noexcept {
   if (gates_[gate].try_leave(gate_word::kClosed)) return;

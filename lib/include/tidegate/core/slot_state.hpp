@@ -32,10 +32,10 @@ constexpr std::string_view to_string(SlotState state) noexcept {
   return "?";
 }
 
-// The truth about places (I2): a slot's byte names its one place, and whoever moves it there owns
-// it. Docked slots keep `out`, so that the warm path writes no shared line but the gate's. Beside
-// the state, a `queued` bit says that the idle queue holds an entry for the slot (at most one,
-// ever); the entry may outlive the slot's idleness, and then whoever dequeues it drops it.
+// The truth about places (I2): a slot's byte names its one place, and whoever moves the slot there
+// owns it. Docked slots keep `out`, so that the warm path writes no shared line but the gate's.
+// Beside the state, a `queued` bit says that the idle queue holds an entry for the slot (never more
+// than one). The entry may stay when the slot is idle no more; whoever dequeues it then drops it.
 //
 // [idle-publish] make_idle releases; claims acquire. Carries: the slot's resource and record.
 template <class Sync>
@@ -49,12 +49,12 @@ class SlotStates {
     return state_of(cells_[slot].load(std::memory_order_acquire));
   }
 
-  // Does the idle queue hold an entry for it? For diagnostics.
+  // Whether the idle queue holds an entry for the slot. For diagnostics.
   bool queued(std::uint32_t slot) const noexcept {
     return (cells_[slot].load(std::memory_order_relaxed) & kQueued) != 0;
   }
 
-  // idle -> `to`, keeping the queue's entry. False: somebody else was faster, or it is not idle.
+  // idle -> `to`, keeping the queue's entry. False: somebody else was faster, or it was not idle.
   bool claim(std::uint32_t slot, SlotState to) noexcept {
     std::uint8_t cell = cells_[slot].load(std::memory_order_relaxed);  // relaxed: the CAS decides
     while (state_of(cell) == SlotState::idle) {
@@ -67,7 +67,7 @@ class SlotStates {
     return false;
   }
 
-  // For the holder of the slot's queue entry, which is hereby used up: idle -> out, else false.
+  // For the thread that dequeued the slot's entry: uses the entry up; idle -> out, else false.
   bool claim_dequeued(std::uint32_t slot) noexcept {
     std::uint8_t cell = cells_[slot].load(std::memory_order_relaxed);  // relaxed: the CAS decides
     for (;;) {
@@ -98,7 +98,7 @@ class SlotStates {
     }
   }
 
-  // The queue had no room: the slot stays idle, for the scan to find.
+  // The queue had no room: the slot stays idle, and the scan finds it.
   void enqueue_failed(std::uint32_t slot) noexcept {
     cells_[slot].fetch_and(static_cast<std::uint8_t>(~kQueued), std::memory_order_acq_rel);
   }

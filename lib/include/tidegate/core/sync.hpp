@@ -37,13 +37,13 @@ inline std::int32_t current_thread_id() noexcept {
   return id;
 }
 
-// The same without asking: 0 until current_thread_id() was called on this thread. For the warm
-// path, which then needs no call, hence no frame.
+// Like current_thread_id(), but never asks the kernel: 0 until this thread has called that
+// function. For the warm path, which thus needs no call and no frame.
 inline std::int32_t known_thread_id() noexcept { return detail::cached_thread_id; }
 
-// The processor this thread runs on at the moment: a hint, never a promise. Reads what the kernel
-// keeps up to date for each thread (rseq) where glibc has registered it; else a number of the
-// thread.
+// The processor this thread runs on at the moment: a hint, never a promise. Reads the number that
+// the kernel keeps up to date for each thread (rseq) where glibc has registered it; elsewhere a
+// number of the thread.
 inline unsigned current_cpu() noexcept {
 #if defined(TIDEGATE_HAS_RSEQ)
   const auto* area = reinterpret_cast<const struct rseq*>(
@@ -58,8 +58,8 @@ inline unsigned current_cpu() noexcept {
 #endif
 }
 
-// The real thing. Models and deterministic tests bring a Sync of their own, so that they run the
-// code itself and not a copy of it.
+// The Sync of production. Models and deterministic tests bring a Sync of their own, so that they
+// run the core's own code and not a copy of it.
 struct StdSync {
   template <class T>
   using Atomic = std::atomic<T>;
@@ -72,7 +72,7 @@ struct StdSync {
   }
   // Spreads threads over gates.
   static unsigned cpu() noexcept { return current_cpu(); }
-  // How often a closer looks, and then yields, before it parks.
+  // How often a closer looks, and how often it then yields, before it parks.
   static constexpr int kSpins = 64;
   static constexpr int kYields = 16;
   // Between two looks of a short spin.
@@ -83,7 +83,7 @@ struct StdSync {
   }
 };
 
-// As StdSync, but portable: parks on a condition variable.
+// Like StdSync, but portable: parks on a condition variable.
 struct CondvarSync : StdSync {
   using Parker = CondvarParker;
 };

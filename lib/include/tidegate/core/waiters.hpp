@@ -22,8 +22,8 @@ constexpr bool granted(std::uint32_t word) noexcept { return (word & kGrant) != 
 constexpr std::uint32_t slot(std::uint32_t word) noexcept { return word & ~kGrant; }
 }  // namespace wait_word
 
-// One waiter. The owner creates it, pushes it, parks, and leaves only after its word is decided and
-// it is out of the list.
+// One waiter. The owner creates the node, pushes it, parks, and leaves only after the word is
+// decided and the node is out of the list.
 template <class Sync>
 struct WaitNode {
   typename Sync::Parker parker{};
@@ -43,13 +43,13 @@ class WaitList {
   using Node = WaitNode<Sync>;
 
   bool empty() const noexcept { return head_ == nullptr; }
-  // These two by any thread; exact under the wait mutex.
+  // Any thread may call these two; they are exact under the wait mutex.
   std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
   std::uint32_t strict() const noexcept { return strict_.load(std::memory_order_relaxed); }
   Node* oldest() const noexcept { return head_; }
 
   void push_back(Node& node) noexcept { link(node, tail_, nullptr); }
-  // For one that was granted a slot which failed its check: its place in the queue is kept.
+  // For a waiter whose granted slot failed its check: the waiter keeps its place in the queue.
   void push_front(Node& node) noexcept { link(node, nullptr, head_); }
 
   void mark_strict(Node& node) noexcept {
@@ -68,8 +68,8 @@ class WaitList {
     if (node.strict) change(strict_, -1);
   }
 
-  // Takes nodes out, oldest first, until one accepts `word`; null when none does. The ones that
-  // refuse have decided for themselves (timed out, canceled) and are on their way out.
+  // Takes nodes out, oldest first, until one accepts `word`; null when none does. Nodes that refuse
+  // have decided for themselves (timed out, canceled) and are on their way out.
   Node* decide_oldest(std::uint32_t word) noexcept {
     while (Node* node = head_) {
       unlink(*node);

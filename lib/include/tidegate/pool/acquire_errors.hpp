@@ -1,4 +1,4 @@
-// An acquire that gave up: its time was over, it was stopped, or too many wait already.
+// Errors of an acquire that gave up: its time was over, it was stopped, or too many wait already.
 #pragma once
 
 #include <chrono>
@@ -21,28 +21,28 @@ namespace tidegate {
 struct AcquireReport {
   std::string pool{};
   PoolCounts counts{};
-  // The time it had; zero = only if it needs no waiting, unset = for ever.
+  // How long the acquire was allowed to wait; zero = not at all, unset = for ever.
   std::optional<std::chrono::nanoseconds> allowed{};
   bool allowed_by_config = false;  // `allowed` is the pool's acquire_timeout
   std::chrono::nanoseconds waited{};
-  std::uint32_t silent = 0;  // idle connections that it found, and that did not answer a ping soon
-  std::optional<LeaseHolder> longest{};  // the lease that is out for the longest time
-  // All leases, the oldest first, when the thread that wants one has acquired or last used each of
-  // them; else none.
+  std::uint32_t silent = 0;  // idle connections it found that did not answer a ping soon
+  std::optional<LeaseHolder> longest{};  // the lease that has been out longest
+  // All leases, the oldest first, if the acquiring thread has acquired or last used every one of
+  // them; otherwise empty.
   std::vector<LeaseHolder> own{};
-  std::string last_connect{};  // why the pool does not grow, when connects fail: one line
+  std::string last_connect{};  // if connects fail: why the pool does not grow, in one line
 };
 
-// The deadline passed while every connection was leased, being opened, checked or closed. The
-// counts are those of the moment after it: what() says what they show, whatever that is. Copies
+// The deadline passed while every connection was leased, being opened, checked or closed. counts()
+// is taken just after the deadline, and what() describes those counts, whatever they show. Copies
 // share the report, so copying does not throw.
 class TIDEGATE_API AcquireTimeout : public Error {
  public:
   enum class Cause {
-    exhausted,        // all are leased, or were until a moment ago
+    exhausted,        // all connections are leased, or were until a moment ago
     connecting_slow,  // connects are under way, or wait to try again, and did not finish in time
-    checking,         // free ones are being checked or cleaned
-    retiring,         // some are being closed, and the server has not ended them yet
+    checking,         // free connections are being checked or cleaned
+    retiring,         // some connections are being closed, and the server has not ended them yet
     not_growing,      // there is room for more, and no connect is under way
   };
   AcquireTimeout(AcquireReport report, Cause cause, Location where = {});

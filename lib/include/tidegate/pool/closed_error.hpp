@@ -13,11 +13,11 @@
 
 namespace tidegate {
 
-// Who holds a lease, as errors and close reports say it. Plain data.
+// Who holds a lease, as errors and close reports show it. Plain data.
 struct LeaseHolder {
-  Location where{};      // its acquire
-  std::string thread{};  // name; empty when it has none
-  long thread_id = 0;    // the kernel's
+  Location where{};      // the acquire that began the lease
+  std::string thread{};  // empty when the thread has no name
+  long thread_id = 0;    // the kernel's thread id
   std::chrono::nanoseconds held{};
   int backend_pid = 0;    // 0 = unknown
   std::string session{};  // "in transaction", "busy", ...; empty = nothing to say
@@ -28,8 +28,8 @@ struct LeaseHolder {
 TIDEGATE_API std::string describe_holders(const std::vector<LeaseHolder>& oldest,
                                           std::uint32_t more = 0);
 
-// What is known of a closed pool. Plain data; `holders` is made once per phase and shared, because
-// a close may be told to a thousand waiters.
+// What an error tells about a closed pool. Plain data; `holders` is made once per phase and shared,
+// because a close may have to tell a thousand waiters.
 struct ClosedReport {
   std::string pool{};
   CloseRecord closer{};
@@ -37,11 +37,11 @@ struct ClosedReport {
   std::uint32_t outstanding = 0;               // leases still out
   std::uint32_t max_size = 0;
   std::shared_ptr<const std::string> holders{};  // describe_holders() of the oldest; may be null
-  // Users that were attached when it was closed: "jobs (src/main.cpp:12)"; may be null.
+  // Users that were attached when the pool was closed: "jobs (src/main.cpp:12)"; may be null.
   std::shared_ptr<const std::vector<std::string>> attached{};
 };
 
-// The pool is closed, or closing. what() says who closed it, when and why, and who still holds it.
+// The pool is closed, or closing. what() says who closed it, when and why, and who holds a lease.
 // Copies share the report, so copying does not throw.
 class TIDEGATE_API PoolClosed : public Error {
  public:

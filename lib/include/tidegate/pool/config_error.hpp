@@ -16,7 +16,7 @@ namespace tidegate {
 class TIDEGATE_API ConfigError : public Error {
  public:
   struct Problem {
-    std::string field{};  // of PoolConfig: "max_size"; empty for a key that is unknown
+    std::string field{};  // the member of PoolConfig: "max_size"; empty for an unknown key
     std::string key{};    // as a connection string spells it: "pool_max_conns"; may be empty
     std::string value{};  // what was given, "***" where it may be secret; empty = not shown
     std::string text{};   // what is wrong and what is allowed

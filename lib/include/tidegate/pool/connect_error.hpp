@@ -22,8 +22,8 @@ struct AddressFailure {
 
 // What is known of the connects that failed since the last one that succeeded. Plain data.
 struct ConnectReport {
-  // Where the last one failed. `hook`: in before_connect or after_connect, which threw or left the
-  // connection unusable. `process`: here, for want of memory, say.
+  // Where the last connect failed. `hook`: before_connect or after_connect threw or left the
+  // connection unusable. `process`: in this process, for want of memory, for example.
   enum class Where { server, hook, process };
   std::string pool{};
   Where failed_in = Where::server;
@@ -35,13 +35,13 @@ struct ConnectReport {
   std::chrono::steady_clock::time_point at{};         // when this report was made
   std::optional<std::chrono::nanoseconds> next_in{};  // until the next attempt, if one is planned
   std::vector<AddressFailure> addresses{};            // of the last attempt
-  // The acquire that is told: how long it might wait and did. Unset: it had no deadline.
+  // For the acquire that gets this error: how long it might wait, and did. Unset: no deadline.
   std::optional<std::chrono::nanoseconds> allowed{};
   std::chrono::nanoseconds waited{};
 };
 
 // Code `unavailable` (unreachable: refused, timeout, starting up, DNS; or a hook failed) or
-// `rejected` (password, database, TLS, an option that libpq or the server will not have, ...).
+// `rejected` (password, database, TLS, an option that libpq or the server does not accept, ...).
 // Copies share the report, so copying does not throw.
 class TIDEGATE_API ConnectError : public Error {
  public:

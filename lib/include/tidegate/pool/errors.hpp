@@ -16,8 +16,9 @@
 
 namespace tidegate {
 
-// A hook said fail, or threw. What it threw or passed is nested (std::rethrow_if_nested); without
-// that, whatever the constructing thread is handling, as std::nested_exception does.
+// A hook said fail, or threw. The exception that the hook threw or passed is nested
+// (std::rethrow_if_nested); without one, the exception that the constructing thread is handling is
+// nested, as std::nested_exception does.
 class TIDEGATE_API HookError : public Error, public std::nested_exception {
  public:
   HookError(const std::string& pool, const std::string& hook, std::exception_ptr cause,
@@ -39,11 +40,11 @@ class TIDEGATE_API HookError : public Error, public std::nested_exception {
 class TIDEGATE_API WouldDeadlock : public Error {
  public:
   enum class Situation {
-    acquire,               // it would wait, and every lease is in a call that it is in
-    acquire_in_hook,       // it would wait in a hook, while the pool waits for the hook
-    nested_acquire,        // it holds a lease, and PoolConfig::nested_acquire says fail
-    close_with_lease,      // it closes, in a call that has a lease which close would wait for
-    close_on_pool_thread,  // it closes from a hook or from a thread of the pool
+    acquire,               // the thread would wait, and it is inside calls that have every lease
+    acquire_in_hook,       // the thread would wait in a hook, while the pool waits for the hook
+    nested_acquire,        // the thread holds a lease, and PoolConfig::nested_acquire says fail
+    close_with_lease,      // the thread closes in a call whose lease close would wait for
+    close_on_pool_thread,  // the thread closes from a hook, or is a thread of the pool
   };
   // `held`: the calling thread's leases, the oldest first.
   WouldDeadlock(const std::string& pool, Situation situation, const std::vector<LeaseHolder>& held,

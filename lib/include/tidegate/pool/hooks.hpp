@@ -16,7 +16,7 @@ namespace tidegate {
 
 class Connection;
 
-// What a connect is told: libpq's keywords with their values, as the conninfo has them.
+// The parameters of one connect: libpq's keywords with their values, as in the conninfo.
 class TIDEGATE_API ConnectParams {
  public:
   using Entries = std::vector<std::pair<std::string, std::string>>;
@@ -24,9 +24,9 @@ class TIDEGATE_API ConnectParams {
   ConnectParams() = default;
   explicit ConnectParams(Entries entries) noexcept : entries_(std::move(entries)) {}
 
-  // Empty when it is not given; libpq's own defaults are not known here.
+  // Returns an empty text for a keyword that is not given; libpq's own defaults are not known here.
   std::string_view get(std::string_view keyword) const noexcept;
-  // An empty value is one that is not given.
+  // An empty value means that the keyword is not given.
   void set(std::string_view keyword, std::string value);
   const Entries& entries() const noexcept { return entries_; }
 
@@ -34,16 +34,16 @@ class TIDEGATE_API ConnectParams {
   Entries entries_{};
 };
 
-// What prepare says of the connection that an acquire is about to hand out.
+// The verdict of prepare on the connection that an acquire is about to hand out.
 class TIDEGATE_API Verdict {
  public:
   enum class Kind {
     use,
-    retry,             // close it and take the next; the place in the queue is kept
-    keep_and_fail,     // back into the pool as if released; the acquire throws HookError
-    discard_and_fail,  // closed; the acquire throws HookError
+    retry,             // close it, take the next one; the acquire keeps its place in the queue
+    keep_and_fail,     // put the connection back as if released; the acquire throws HookError
+    discard_and_fail,  // close the connection; the acquire throws HookError
   };
-  // Nested in the HookError, or its text.
+  // The exception to nest in the HookError, or the text of the HookError.
   using Reason = std::variant<std::string, std::exception_ptr>;
 
   static Verdict use() noexcept { return Verdict(Kind::use, {}); }
@@ -71,27 +71,29 @@ class TIDEGATE_API Verdict {
   Reason reason_;
 };
 
-// Called outside every lock, each by several threads at once; a throw never costs a slot. A query
-// in a hook that has no deadline of its own ends at the bound given here, or when the pool stops. A
-// hook may acquire from its own pool only what needs no waiting, and must not close it:
-// WouldDeadlock.
+// The pool calls hooks outside every lock, and each by several threads at once; a throw never costs
+// a slot. A query in a hook without a deadline of its own ends at the bound given here, or when the
+// pool stops. A hook gets WouldDeadlock if it closes its own pool, or acquires from it and the
+// acquire would have to wait.
 struct Hooks {
-  // Connector, before each connect; `params` is a copy (a rotated password, a token that expires).
-  // A throw: the connect has failed as unavailable and is retried; ConnectError names the hook.
+  // On a connecting thread, before each connect; `params` is a copy (a rotated password, a token
+  // that expires). If it throws, the connect fails as unavailable and is retried; ConnectError
+  // names the hook.
   std::function<void(ConnectParams& params)> before_connect{};
-  // Connector, before anybody sees the connection; within pool_connect_timeout. A throw: as above.
+  // On a connecting thread, before anybody sees the connection; within pool_connect_timeout. If it
+  // throws: as above.
   std::function<void(Connection&)> after_connect{};
-  // Acquirer, before each hand-out; within the acquire's deadline and stop. A throw:
-  // discard_and_fail.
+  // On the acquiring thread, before each hand-out; within the acquire's deadline and stop. If the
+  // hook throws: discard_and_fail.
   std::function<Verdict(Connection&)> prepare{};
-  // Acquirer, instead of pool_ping_after; must not block. A throw: yes.
+  // On the acquiring thread, instead of pool_ping_after; must not block. If it throws: yes.
   std::function<bool(const Connection&, std::chrono::nanoseconds idle)> should_ping{};
-  // Connector, after each release, before anybody else gets the connection; within
-  // pool_ping_timeout. False or a throw: the connection is closed.
+  // On a connecting thread, after each release, before anybody else gets the connection; within
+  // pool_ping_timeout. If it returns false or throws, the connection is closed.
   std::function<bool(Connection&)> after_release{};
-  // Connector, before a connection that works is closed; within pool_ping_timeout. A throw is
-  // reported to the observer. Not for those that were hijacked, or come back after the pool is
-  // gone.
+  // On a connecting thread, before a working connection is closed; within pool_ping_timeout. The
+  // observer is told of a throw. Not called for a connection that was hijacked, or that comes back
+  // after the pool is gone.
   std::function<void(Connection&)> before_close{};
 };
 

@@ -10,8 +10,8 @@
 
 namespace tidegate {
 
-// A Transaction that owns its lease: made by Pool::begin(). Its end rolls back, unless it is over,
-// and gives the connection back; commit() and rollback() give it back at once.
+// A Transaction that owns its lease, made by Pool::begin(). Its destructor rolls back, unless the
+// transaction is over, and gives the connection back; commit() and rollback() give it back at once.
 class TIDEGATE_API PooledTransaction : public Transaction {
  public:
   PooledTransaction() noexcept = default;  // over

@@ -22,16 +22,16 @@ namespace tidegate {
 class TIDEGATE_API PoolRegistry {
  public:
   PoolRegistry();
-  // Lets go of its pools; each ends with the last one who has it.
+  // Gives up its pools; each ends with the last owner of its shared_ptr.
   ~PoolRegistry();
   PoolRegistry(const PoolRegistry&) = delete;
   PoolRegistry& operator=(const PoolRegistry&) = delete;
 
-  // The one of this process; a child after fork() has its own.
+  // The registry of this process; a child after fork() has its own.
   static PoolRegistry& global();
 
-  // The pool `name`, made now if there is none or it was closed; all who ask at once get the same.
-  // Without a name of its own the configuration gets this one.
+  // The pool `name`. Makes it if there is none or it was closed; all concurrent callers get the
+  // same pool. A configuration without a name gets this one.
   // Throws: ConfigError when the pool is open with another configuration (each field that differs,
   //         and where it was opened; hooks and observers only as set or not set), and as Pool's
   //         constructor.
@@ -40,8 +40,8 @@ class TIDEGATE_API PoolRegistry {
   // The open pool `name`.
   // Throws: UsageError when there is none (it says which ones there are), or it was closed.
   std::shared_ptr<Pool> get(std::string_view name, Location where = Location::current()) const;
-  // Closes all pools, the last one made first, and forgets them. A pool that cannot be closed here
-  // (WouldDeadlock) stays, and its error is thrown when the others are closed.
+  // Closes all pools, the last one made first, and forgets them. A pool that this thread cannot
+  // close (WouldDeadlock) stays; its error is thrown after the others are closed.
   // Throws: WouldDeadlock, UsageError as Pool::close().
   std::vector<std::pair<std::string, CloseReport>> close_all(const CloseOptions& options = {},
                                                              Location where = Location::current());

@@ -13,8 +13,9 @@ namespace detail {
 class AttachedUsers;
 }
 
-// Made by Pool::attach(); its end detaches. Move-only; empty when default-constructed, moved from
-// or detached. May outlive the pool: it refers to nobody then, and its end does nothing.
+// Made by Pool::attach(); the destructor detaches. Move-only; empty when default-constructed, moved
+// from or detached. A token may outlive the pool: it then refers to nothing, and its destructor
+// does nothing.
 class TIDEGATE_API UserToken {
  public:
   UserToken() noexcept = default;

@@ -8,8 +8,9 @@
 namespace tidegate {
 
 struct Activity {
-  // When nothing is under way; of the moment before when something is. `unknown`, and nothing else
-  // is told, from native_handle() to the end of the lease.
+  // The state of the transaction; while a statement is under way, the state before that statement.
+  // From native_handle() to the end of the lease it is `unknown`, and the other members tell
+  // nothing.
   TransactionStatus transaction = TransactionStatus::unknown;
   bool busy = false;
   // The beginning of the statement under way, or of the last one of this lease: 120 bytes at most.

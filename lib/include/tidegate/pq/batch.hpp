@@ -26,16 +26,17 @@ struct BatchStore;
 
 // Built with add(), run with run() of a Connection, Transaction or Pool, as often as wanted.
 //
-// PostgreSQL runs a batch as one transaction, unless statements in it say otherwise or it runs
-// inside one: when a statement fails, the later ones are not run, and nothing takes effect.
-// It is none yet for the first statement, and before PostgreSQL 18 for none: outside a transaction
-// LOCK TABLE and DECLARE CURSOR fail in it (25P01) unless BEGIN comes before them in the batch.
+// PostgreSQL runs a batch as one transaction, unless statements in the batch say otherwise or the
+// batch runs inside a transaction: when a statement fails, the later ones are not run, and nothing
+// takes effect. The first statement does not count as inside a transaction yet, and before
+// PostgreSQL 18 no statement does: outside a transaction LOCK TABLE and DECLARE CURSOR fail in a
+// batch (25P01) unless BEGIN comes before them in it.
 class TIDEGATE_API Batch {
  public:
-  // Copies the text and the values. The same text several times in a row is parsed once, where it
-  // cannot change what it means itself (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES).
+  // Copies the text and the values. The same text several times in a row is parsed once, if running
+  // it cannot change what the text means (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES).
   // Throws: UsageError for what cannot be sent (COPY, a NUL, more than 65535 parameters); the batch
-  //         is then as it was.
+  //         is unchanged then.
   template <Bindable... Args>
   Batch& add(Sql sql, const Args&... args) {
     Params& params = start(sql);
@@ -51,7 +52,7 @@ class TIDEGATE_API Batch {
   friend class pq::BatchRun;
   struct Statement {
     std::size_t text = 0;   // where it starts in texts_
-    std::size_t first = 0;  // of its values in params_
+    std::size_t first = 0;  // the index of its first value in params_
     Location where{};
   };
   Params& start(const Sql& sql);
@@ -60,26 +61,26 @@ class TIDEGATE_API Batch {
   std::vector<Statement> statements_{};
   std::string texts_{};  // each with its NUL
   Params params_{};
-  std::size_t values_ = 0;  // of params_, those of statements_; more are of one that was refused
+  std::size_t values_ = 0;  // how many of params_ belong to statements_; the rest: to a refused one
 };
 
-// What the statements of a batch gave, in their order. An SQL error does not make run() throw: it
-// is kept here and thrown when the result of its statement is asked for, or by raise(). ok(i) says
-// that statement i did not fail; that it has taken effect only failed() == nullopt says.
+// The results of a batch's statements, in their order. An SQL error does not make run() throw: it
+// is kept here, and thrown by raise() or when the result of its statement is asked for. ok(i) says
+// that statement i did not fail; only failed() == nullopt says that it has taken effect.
 class TIDEGATE_API BatchResults {
  public:
   std::size_t size() const noexcept { return items_.size(); }
   bool empty() const noexcept { return items_.empty(); }
 
-  // Its rows. Throws: its QueryError when it failed, or was aborted because an earlier one had;
-  // UsageError when there is no such statement.
+  // The statement's rows. Throws: its QueryError when it failed, or was aborted because an earlier
+  // statement failed; UsageError when there is no such statement.
   const Rows& operator[](std::size_t statement) const;
   bool ok(std::size_t statement) const { return error(statement) == nullptr; }
   // Null when it did not fail. Valid as long as the results. Throws: UsageError as above.
   const QueryError* error(std::size_t statement) const;
-  // The first that failed. One that could not be committed at the end counts as the last one's.
+  // The first statement that failed. A failed commit at the end counts as the last statement's.
   std::optional<std::size_t> failed() const noexcept { return failed_; }
-  // Throws the error of the first that failed, if any did.
+  // Throws the error of the first statement that failed, if any did.
   void raise() const;
 
  private:
@@ -90,7 +91,7 @@ class TIDEGATE_API BatchResults {
   };
   const Item& item(std::size_t statement) const;
 
-  std::shared_ptr<pq::BatchStore> store_{};  // of what the items refer to
+  std::shared_ptr<pq::BatchStore> store_{};  // owns what the items refer to
   std::vector<Item> items_{};
   std::optional<std::size_t> failed_{};
 };

@@ -20,8 +20,8 @@
 
 namespace tidegate::pq {
 
-// What a connect is about to do. Nothing can interrupt it in the first three, however long it is in
-// there: a resolver that does not answer, a computation that the server asks for, Kerberos.
+// What a connect is about to do. Nothing can interrupt the first three steps, however long they
+// take: a resolver that does not answer, a computation that the server asks for, Kerberos.
 enum class ConnectStep {
   look_up,  // of a host name: getaddrinfo()
   start,    // PQconnectStartParams()
@@ -30,34 +30,35 @@ enum class ConnectStep {
 };
 
 struct ConnectOptions {
-  // libpq's keywords with their values; an empty value is one that is not given. PG* environment,
+  // libpq's keywords with their values; an empty value counts as not given. PG* environment,
   // service file and libpq's defaults fill in the rest.
   std::vector<std::pair<std::string, std::string>> params{};
-  // Prepared statements that the connection keeps; 0: none, statements are unnamed. Unset: 256, and
-  // none where a pooler is in between (Connection::through_pooler()).
+  // How many prepared statements the connection keeps; 0: none, statements are unnamed. Unset: 256,
+  // or none behind a pooler (Connection::through_pooler()).
   std::optional<std::uint32_t> statement_cache{};
   // How long a prepared statement is trusted to have the parameter types that its text would have
-  // if it were prepared now. Others may change them without an error (timestamp to timestamptz);
-  // after that time it goes without a name once, and is prepared anew at the use after that. Not
-  // for parameters that are texts or bytes, which mean the same in every column.
+  // if it were prepared now. Others may change these types without an error (timestamp to
+  // timestamptz). After that time the statement goes without a name once, and the next use prepares
+  // it anew. Not for parameters that are texts or bytes: these mean the same in every column.
   std::chrono::seconds statement_trust{10};
-  // Whose cancel requests the connection's are counted and limited with; null: a group of its own.
+  // The group that counts and limits the connection's cancel requests; null: a group of its own.
   std::shared_ptr<CancelGroup> cancels{};
-  // How long the server may take to answer a cancel before the connection is given up. Behind a
-  // pooler, in whose queue no cancel finds a statement, it is given up 150 ms after the first
-  // request if the pooler has taken that and nothing has come of it.
+  // How long the server may take to answer a cancel before the connection is given up. No cancel
+  // finds a statement in a pooler's queue: behind a pooler the connection is given up 150 ms after
+  // the first request if the pooler has taken the request and nothing has come of it.
   std::chrono::milliseconds drain_bound{1000};
-  // Gets the notices from the login on, until Connection::set_notice_handler() names another, or
-  // the pool has it: the server may warn of a password that expires. Unset: they are dropped.
+  // Gets the notices from the login on until Connection::set_notice_handler() sets another, or a
+  // pool has the connection: the server may warn of a password that expires. Unset: notices are
+  // dropped.
   NoticeHandler on_notice{};
-  // Told before each step, on the connecting thread, for diagnostics; must not throw.
+  // Called before each step, on the connecting thread, for diagnostics; must not throw.
   std::function<void(ConnectStep)> on_step{};
 };
 
 enum class ConnectFault {
-  unreachable,  // later it may work: refused, no answer, starting up, too many clients, DNS
-  rejected,     // it will not work until somebody changes something: password, database, TLS,
-                // an option that libpq or the server will not have
+  unreachable,  // may work later: refused, no answer, starting up, too many clients, DNS
+  rejected,     // will not work until somebody changes something: password, database, TLS, an
+                // option that libpq or the server refuses
   aborted,      // the stop_token was triggered
 };
 
@@ -72,7 +73,7 @@ struct FailedAttempt {
 };
 
 struct ConnectFailure {
-  FailedAttempt cause{};  // the one that decided
+  FailedAttempt cause{};  // the attempt that decided
   std::vector<FailedAttempt>
       attempts{};  // all of them, in the order tried; none when aborted first
 };
@@ -80,20 +81,20 @@ struct ConnectFailure {
 // Either a connection or a failure.
 struct ConnectOutcome {
   Connection connection{};
-  // A duplicate of its socket: shows the server's EOF after the connection is closed, and can be
-  // shut down while another thread uses the connection.
+  // A duplicate of the connection's socket: shows the server's EOF after the connection is closed,
+  // and can be shut down while another thread uses the connection.
   FileDescriptor duplicate{};
   std::optional<ConnectFailure> failure{};
-  // Attempts that were given up in the middle of the handshake: the server may have begun a process
-  // for each, and hears later that nobody wants it.
+  // Attempts that were given up in the middle of the handshake: the server may have started a
+  // process for each of them, and learns only later that nobody wants it.
   std::uint32_t given_up = 0;
 
   explicit operator bool() const noexcept { return !failure.has_value(); }
 };
 
 // Tries the hosts and their addresses one after the other, each for an equal share of the time that
-// is left (and at most libpq's connect_timeout), until one works or rejects; like libpq, except
-// that an address that does not answer costs its share only.
+// is left (and at most libpq's connect_timeout), until one works or rejects. This is like libpq,
+// except that an address that does not answer costs only its share.
 // Needs:    any thread. Blocks while libpq or the resolver has the thread (ConnectStep), which
 //           nothing can interrupt; everything else ends at once when `stop` is triggered, and at
 //           the deadline.

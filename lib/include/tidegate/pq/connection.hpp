@@ -41,11 +41,11 @@ struct CopyTarget;
 
 // Move-only; default-constructed and moved-from: closed. For one thread at a time.
 //
-// What a verb calls - the callbacks of each() and copy_out(), copy_in()'s range, a Convert<T> of
-// yours, a notice handler - must not use the connection: verbs refuse that with a UsageError,
-// ping() returns false. If such a call closes the connection, or ends its lease, that takes place
-// when the verb is over, which goes no further then and throws a UsageError; behind a notice
-// handler it goes on to its end, or throws ConnectionLost where that has closed the connection.
+// Code that a verb calls (the callbacks of each() and copy_out(), copy_in()'s range, your
+// Convert<T>, a notice handler) must not use the connection: verbs refuse that with a UsageError,
+// ping() returns false. If such code closes the connection or ends its lease, that takes place when
+// the verb is over; the verb stops early and throws a UsageError. Only if a notice handler did so,
+// the verb goes on to its end, or throws ConnectionLost if that closed the connection.
 //
 // Every throwing verb throws
 //   UsageError      the connection is closed, another verb is under way, a command started through
@@ -53,14 +53,14 @@ struct CopyTarget;
 //   QueryError      the server reported an error; the connection stays usable
 //   QueryTimeout    the deadline of ExecOptions passed and the statement was canceled: the server
 //                   has said so, or has said nothing for a second and the connection is given up.
-//                   One that had succeeded before the cancel arrived has succeeded. A deadline that
-//                   has passed already: nothing was sent
+//                   A statement that succeeded before the cancel arrived has succeeded. If the
+//                   deadline had passed before the call, nothing was sent
 //   QueryCanceled   the same for the stop_token of ExecOptions, and for cancel()
-//   Forked          this process is a child, after fork(), of the one that opened it. There
-//   is_open()
-//                   is false, the verbs that do not throw do nothing, and its end sends nothing
-//   ConnectionLost  the connection is broken; whether the statement took effect is not known.
-//                   It was already broken before the call if the message says so: nothing was sent.
+//   Forked          this process is a fork() child of the one that opened the connection. In the
+//                   child is_open() is false, the verbs that do not throw do nothing, and the
+//                   destructor sends nothing
+//   ConnectionLost  the connection is broken; whether the statement took effect is not known. If
+//                   the message says that it was already broken before the call, nothing was sent.
 class TIDEGATE_API Connection {
  public:
   Connection() noexcept = default;
@@ -104,9 +104,9 @@ class TIDEGATE_API Connection {
     return std::get<0>(query_row<T>(options, sql, args...));
   }
   // each(sql, args..., per_row): calls per_row(Row) for every row as it comes, in bounded memory.
-  // The Row is valid during the call, which must not use the connection. Ends early when per_row
-  // throws, which is passed on, or returns false: the rest is canceled, and the connection stays
-  // usable.
+  // The Row is valid during the call, and per_row must not use the connection. Ends early when
+  // per_row returns false, or throws (the exception is passed on): the rest is canceled, and the
+  // connection stays usable.
   template <class... Args>
   void each(Sql sql, Args&&... args) {
     each(ExecOptions{}, sql, args...);
@@ -127,15 +127,15 @@ class TIDEGATE_API Connection {
   void exec_script(Sql sql) { exec_script(ExecOptions{}, sql); }
   void exec_script(const ExecOptions& options, Sql sql);
 
-  // Opens a transaction (transaction.hpp, where the templates are, too). When the server refuses
-  // that, the connection stays usable. Throws: UsageError when one is open already.
+  // Opens a transaction (transaction.hpp, which also has the templates). When the server refuses,
+  // the connection stays usable. Throws: UsageError when a transaction is open already.
   Transaction begin(const TxOptions& options = {}, Location where = Location::current());
-  // Calls f(Transaction&), commits, and returns what f returned; rolls back when f throws, which is
-  // then what this throws. f may end the transaction by itself.
+  // Calls f(Transaction&), commits, and returns what f returned. When f throws, rolls back and
+  // passes the exception on. f may end the transaction itself.
   template <class F>
   auto transact(F&& f, const TxOptions& options = {}, Location where = Location::current());
-  // The same; after a serialization failure or a deadlock (40001, 40P01) f is called again in a new
-  // transaction, up to `attempts` times in all and until options.by, with a moment in between. A
+  // The same, but after a serialization failure or a deadlock (40001, 40P01) f is called again in a
+  // new transaction, up to `attempts` times in all and until options.by, with a pause in between. A
   // COMMIT whose answer was lost is not retried. Throws the last error.
   template <class F>
   auto transact_retry(F&& f, const TxOptions& options = {}, int attempts = 5,
@@ -147,59 +147,60 @@ class TIDEGATE_API Connection {
 
   // COPY, streaming in bounded memory (copy.hpp, where the templates are).
   // Writes the tuples of a range to a table; returns how many. All or none: when the range throws,
-  // or a value cannot be sent, the COPY is aborted and that exception goes on.
+  // or a value cannot be sent, the COPY is aborted and the exception is passed on.
   template <class Range>
   std::uint64_t copy_in(const CopyTarget& target, Range&& rows, const ExecOptions& options = {},
                         Location where = Location::current());
-  // Runs COPY (query) TO STDOUT and calls per_row(Row) for each row, which is valid until it
-  // returns. It ends early when per_row throws, or returns false.
+  // Runs COPY (query) TO STDOUT and calls per_row(Row) for each row. The Row is valid until per_row
+  // returns. Ends early when per_row throws, or returns false.
   template <class F>
   void copy_out(Sql query, F&& per_row, const ExecOptions& options = {});
 
   // Makes the statement one of the connection's prepared statements, as its first use would.
   void prepare(Sql sql);
 
-  // Notifications of the channels that were listened to (LISTEN): those that have come, or else the
-  // first to come before the deadline and the stop; none when none does. For a connection that is
-  // held: the pool drops what comes for idle ones.
-  // Behind a pooler that says that each transaction has another session (PgBouncer from 1.26 on)
-  // this is a UsageError, as LISTEN is, since none would ever come; SET, session-level advisory
-  // locks, temporary tables and PREPARE, which are lost with their transaction, are told of by a
-  // notice (set_notice_handler()).
+  // Notifications of the channels that the session listens to (LISTEN): those that have come, or
+  // else the first to come before the deadline and the stop; none when none comes. For a connection
+  // that is held: the pool drops notifications of idle ones.
+  // Behind a pooler that says that each transaction gets another session (PgBouncer from 1.26 on)
+  // this throws a UsageError, as LISTEN does, since no notification would ever come. SET,
+  // session-level advisory locks, temporary tables and PREPARE are lost with their transaction
+  // there; a notice warns of each (set_notice_handler()).
   std::vector<Notification> notifications(Deadline deadline, const std::stop_token& stop = {},
                                           Location where = Location::current());
 
   // One empty round trip, or as much of it as fits before the deadline and the stop.
   // Promises: true when the server has answered. After false with is_open() the answer is still to
   //           come: the next ping() goes on waiting for it, every other verb waits for it first;
-  //           who uses native_handle() has to wait for it.
+  //           code that uses native_handle() has to wait for it.
   bool ping(Deadline deadline, const std::stop_token& stop = {}) noexcept;
 
   // Asks the server to cancel the statement under way, which then throws QueryCanceled unless it
-  // has succeeded first. Any thread, also while another one waits for that statement; the
-  // connection must not be closed or moved meanwhile. Does not wait.
-  // Returns: false when no statement is under way (nothing is sent then), or no thread to be had.
+  // succeeds first. Any thread, also while another one waits for that statement; nobody may close
+  // or move the connection meanwhile. Does not wait.
+  // Returns: false when no statement is under way (nothing is sent then), or no thread could be
+  // had.
   bool cancel() const noexcept;
-  // What it is doing. Any thread; the connection must not be closed or moved meanwhile.
+  // What the connection is doing. Any thread; nobody may close or move the connection meanwhile.
   Activity activity() const;
 
   // Not closed, and not known to be broken.
   bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
   TransactionStatus transaction_status() const noexcept;
   int backend_pid() const noexcept;  // 0 when closed
-  // What has answered the connect is a pooler: it gave out a number that no process has. (One in a
-  // thousand that it makes up by chance looks like one.)
+  // A pooler has answered the connect: the process number it gave out is one that no process has.
+  // (One in a thousand of the numbers that poolers make up looks like a real one by chance.)
   bool through_pooler() const noexcept;
-  // What the server reports of itself ("server_version", "TimeZone"); nullopt when it does not.
+  // What the server reports of itself ("server_version", "TimeZone"); nullopt if it does not.
   std::optional<std::string> parameter_status(const std::string& name) const;
-  // From here on notices go to `handler`; without one they are dropped. A handler that is set
-  // during a lease ends with it, and the one from before the lease is back. Throws: UsageError in a
+  // From here on notices go to `handler`; with an empty one they are dropped. A handler that is set
+  // during a lease ends with the lease, and the one from before is back. Throws: UsageError in a
   // notice handler.
   void set_notice_handler(NoticeHandler handler);
-  // libpq's handle, in blocking mode, for existing libpq code; null when closed. It stays the
-  // connection's. What was done with it is looked at when the lease ends.
+  // libpq's handle, in blocking mode, for existing libpq code; null when closed. The connection
+  // still owns it. The end of the lease checks what was done with it.
   pg_conn* native_handle() noexcept;
-  // Ends the session, without waiting for the server's part of it. Does I/O. Inside a verb: see
+  // Ends the session, without waiting for the server to end its side. Does I/O. Inside a verb: see
   // above.
   void close() noexcept;
 

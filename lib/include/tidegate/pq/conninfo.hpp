@@ -12,13 +12,13 @@ namespace tidegate::pq {
 // One connection option as libpq names it ("host", "sslmode", ...).
 struct ConninfoOption {
   std::string keyword{};
-  std::string value{};  // empty: not set (libpq treats an empty value so, too)
+  std::string value{};  // empty: not set (libpq also treats an empty value so)
   bool secret = false;  // libpq's dispchar is '*': never to be shown
 };
 
 // Every option this libpq knows, each with its default for this process: built in, PG* environment,
 // service file.
-// Promises: a service file that cannot be read costs its defaults only, not the list.
+// Promises: a service file that cannot be read costs only its defaults, not the list.
 // Throws:   std::bad_alloc.
 TIDEGATE_API std::vector<ConninfoOption> conninfo_defaults();
 

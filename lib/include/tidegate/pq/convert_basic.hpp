@@ -6,8 +6,8 @@
 namespace tidegate {
 
 namespace pq {
-// Readers of the server's text and binary forms. Throw QueryError when it is not of that form or
-// out of range.
+// Readers of the server's text and binary forms. Throw QueryError when the value is not of that
+// form or is out of range.
 TIDEGATE_API std::string read_text(const Field& in);
 TIDEGATE_API std::string_view view_text(const Field& in);
 TIDEGATE_API bool read_bool(const Field& in);
@@ -19,7 +19,7 @@ TIDEGATE_API std::vector<std::byte> read_bytes(const Field& in);
 TIDEGATE_API Uuid read_uuid(const Field& in);
 TIDEGATE_API void write_uuid(const Uuid& value, Params& out);
 
-// The compilers do not agree on how to call them.
+// Compilers do not agree on the names of the integer types.
 template <Integer T>
 constexpr std::string_view integer_name() noexcept {
   if constexpr (std::same_as<T, short>) return "short";

@@ -5,7 +5,7 @@
 
 namespace tidegate {
 
-// NULL and nullopt.
+// NULL is nullopt.
 template <class T>
   requires pq::Encodable<T> || pq::Decodable<T>
 struct Convert<std::optional<T>> {
@@ -24,7 +24,7 @@ struct Convert<std::optional<T>> {
   }
 };
 
-// A one-dimensional array. Read, its lower bound is dropped; elements that may be NULL need
+// A one-dimensional array. Reading drops its lower bound; elements that may be NULL need
 // std::vector<std::optional<T>>.
 template <class T>
   requires pq::Encodable<T> || pq::Decodable<T>

@@ -10,7 +10,7 @@ namespace tidegate {
 namespace pq {
 using Micros = std::chrono::microseconds;
 
-// Throw QueryError when the value is not of that form (infinity, a DateStyle other than ISO).
+// Throw QueryError when the value has another form (infinity, a DateStyle other than ISO).
 TIDEGATE_API std::chrono::sys_time<Micros> read_timestamptz(const Field& in);
 TIDEGATE_API std::chrono::local_time<Micros> read_timestamp(const Field& in);
 TIDEGATE_API std::chrono::year_month_day read_date(const Field& in);
@@ -18,7 +18,7 @@ TIDEGATE_API void write_timestamptz(std::chrono::sys_time<Micros> value, Params&
 TIDEGATE_API void write_timestamp(std::chrono::local_time<Micros> value, Params& out);
 TIDEGATE_API void write_date(std::chrono::year_month_day value, Params& out);
 
-// `value` in the (not coarser) unit To; refused where it does not fit.
+// Converts `value` to the unit To, which is not coarser; refused where it does not fit.
 template <class To>
 To checked_cast(Micros value, const Field& in) {
   static_assert(std::ratio_divide<std::micro, typename To::period>::den == 1,
@@ -34,7 +34,7 @@ To checked_cast(Micros value, const Field& in) {
 }
 }  // namespace pq
 
-// timestamptz. Sent in microseconds, a finer part is cut off (towards the past).
+// timestamptz. Sent in microseconds; a finer part is cut off (towards the past).
 template <class D>
 struct Convert<std::chrono::sys_time<D>> {
   static std::string_view name() { return "std::chrono::sys_time"; }

@@ -80,7 +80,7 @@ consteval bool check_bindable() {
                 "tidegate: ExecOptions are not a query parameter; they come before the statement");
   static_assert(!std::same_as<T, TxOptions>,
                 "tidegate: TxOptions are not a query parameter; begin() and transact() take them");
-  // Softly: overload resolution tries the statement that follows ExecOptions as a parameter.
+  // No static_assert: overload resolution also tries the Sql after ExecOptions as a parameter.
   if constexpr (std::same_as<T, Sql>) return false;
   static_assert(std::same_as<T, Deadline> || std::same_as<T, Location> ||
                     std::same_as<T, ExecOptions> || std::same_as<T, TxOptions> ||
@@ -108,15 +108,15 @@ consteval bool check_owning() {
 
 }  // namespace pq
 
-// What may be a parameter. A type that may not ends the compilation with a message that says why.
+// What may be a parameter. Any other type ends the compilation with a message that says why.
 template <class T>
 concept Bindable = pq::check_bindable<std::remove_cv_t<T>>();
 
-// What may be read from a row; the same.
+// What may be read from a row; other types end the compilation in the same way.
 template <class T>
 concept Readable = pq::check_readable<T>();
 
-// What may be returned when the rows are gone; the same.
+// What may be returned when the rows are gone; other types end the compilation in the same way.
 template <class T>
 concept OwningReadable = pq::check_owning<T>() && pq::check_readable<T>();
 

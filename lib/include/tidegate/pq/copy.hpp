@@ -26,36 +26,36 @@ struct pg_result;  // libpq's PGresult
 
 namespace tidegate {
 
-// Where copy_in() writes to. The names are taken as they are: upper and lower case matter, and a
-// dot is part of a name.
+// Where copy_in() writes to. Names are taken literally: upper and lower case matter, and a dot is
+// part of a name.
 struct CopyTarget {
   std::string table{};
-  std::vector<std::string> columns{};  // of the tuples, in their order; empty: all of the table's
-  std::string schema{};                // empty: by search_path
+  std::vector<std::string> columns{};  // one for each tuple element; empty: all of the table's
+  std::string schema{};                // empty: found by search_path
 };
 
 namespace pq {
 
 struct ClearResult;
 
-// The machinery of copy_in(). Its end aborts the COPY, unless it was finished.
+// The machinery of copy_in(). Its destructor aborts the COPY, unless it was finished.
 class TIDEGATE_API CopyIn {
  public:
-  // Begins the COPY of rows of that many values.
+  // Begins a COPY whose rows have `values` values each.
   CopyIn(Session& session, const CopyTarget& target, std::size_t values, const ExecOptions& options,
          Location where);
   CopyIn(const CopyIn&) = delete;
   CopyIn& operator=(const CopyIn&) = delete;
   ~CopyIn();
 
-  // Gives the values of the next row to fill.
+  // Returns the values of the next row, which the caller fills.
   Params& start_row() noexcept {
     row_.begin_line(lines_ + 1, where_);
     return row_;
   }
-  // False when the server has refused the COPY or a limit was reached; finish() tells then.
+  // False when the server has refused the COPY or a limit was reached; finish() then reports it.
   bool end_row();
-  // Throws what the server reported. Returns the rows copied.
+  // Throws what the server reported. Returns how many rows were copied.
   std::uint64_t finish();
 
  private:
@@ -63,7 +63,7 @@ class TIDEGATE_API CopyIn {
   void abort() noexcept;
   std::unique_ptr<pg_result, ClearResult> end(const char* refusal);
 
-  Verb verb_;  // the first, so that it ends last
+  Verb verb_;  // first, so that it ends last
   Session& session_;
   Location where_;
   Params row_{};
@@ -73,7 +73,7 @@ class TIDEGATE_API CopyIn {
   bool over_ = false;  // refused by the server, or out of time
 };
 
-// The machinery of copy_out(). Its end throws away what was not read.
+// The machinery of copy_out(). Its destructor throws away what was not read.
 class TIDEGATE_API CopyOut {
  public:
   CopyOut(Session& session, const Sql& query, const ExecOptions& options);

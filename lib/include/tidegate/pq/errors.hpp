@@ -1,4 +1,4 @@
-// What a query can end with besides rows.
+// The errors that a query can end with.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace tidegate {
 
-// What is known about a failed query. From the server's report, or, with an empty sqlstate, from
+// What is known about a failed query, from the server's report or, with an empty sqlstate, from
 // this library (a NULL where a value was asked for, a lost connection). Plain data.
 struct QueryReport {
   std::string severity{};  // "ERROR", "FATAL", "PANIC"; never translated
@@ -51,10 +51,11 @@ class TIDEGATE_API QueryError : public Error {
   const std::string& constraint() const noexcept { return report_->constraint; }
   const std::string& statement() const noexcept { return report_->statement; }
   const QueryReport& report() const noexcept { return *report_; }
-  // The statement was sent, or a part of it, and its answer did not come, or was not waited for to
-  // its end: it may have taken effect, and may be run still. Who takes it for "not done" books
-  // twice. False: the answer came (with a sqlstate it says that it failed), or it was not sent.
-  // Inside a transaction whose COMMIT was not sent the server rolls it back in either case.
+  // The statement, or a part of it, was sent, but its answer did not come, or was not awaited to
+  // its end: the statement may have taken effect, and may still run. Code that takes it for "not
+  // done" books twice. False: the answer came (a sqlstate says that the statement failed), or the
+  // statement was not sent. If a transaction's COMMIT was not sent, the server rolls back either
+  // way.
   bool outcome_unknown() const noexcept { return report_->outcome_unknown; }
 
  protected:
@@ -64,9 +65,9 @@ class TIDEGATE_API QueryError : public Error {
   std::shared_ptr<const QueryReport> report_;
 };
 
-// The query's deadline passed. With outcome_unknown() the server did not answer to its cancel
-// within drain_bound, and the connection is given up; else it was canceled, and with an empty
-// sqlstate it was not run. Code: timeout.
+// The query's deadline passed. With outcome_unknown() the server did not answer its cancel within
+// drain_bound, and the connection is given up. Else the query was canceled or, with an empty
+// sqlstate, not run. Code: timeout.
 class TIDEGATE_API QueryTimeout : public QueryError {
  public:
   explicit QueryTimeout(QueryReport report, Location where = {});
@@ -80,8 +81,8 @@ class TIDEGATE_API QueryCanceled : public QueryError {
   ~QueryCanceled() override;
 };
 
-// The connection broke, or the server ended the session; outcome_unknown() unless it was broken
-// before anything was sent. The connection is not usable any more. Code: connection_lost.
+// The connection broke, or the server ended the session; outcome_unknown() unless the connection
+// was broken before anything was sent. It is not usable any more. Code: connection_lost.
 class TIDEGATE_API ConnectionLost : public QueryError {
  public:
   explicit ConnectionLost(QueryReport report, Location where = {});

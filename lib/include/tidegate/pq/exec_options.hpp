@@ -8,26 +8,27 @@
 
 namespace tidegate {
 
-// How results come over the wire. What Row::get<T>() gives is the same, but that a binary date or
-// time is no text, and a bytea or rounded number in binary form is text as the library spells it.
+// How results come over the wire. Row::get<T>() gives the same either way, except that a binary
+// date or time cannot be read as text, and a binary bytea or rounded number has the library's
+// spelling.
 enum class ResultFormat : std::uint8_t {
-  automatic,  // text: every type reads it, and a small value costs no more; but binary where the
-              // statement is prepared, a column is a bytea, whose text is twice as long, and none
-              // is of a type of which get<T>() would give something else
+  automatic,  // text, which every type reads and which costs no more for a small value; but binary
+              // where the statement is prepared, a column is a bytea, whose text is twice as long,
+              // and get<T>() would give the same for every column
   text,
-  binary,  // where the statement is prepared and every column's type is one the library reads in
-           // binary form (api: all but arrays); else text
+  binary,  // binary where the statement is prepared and the library reads the type of every column
+           // in binary form (api: all but arrays); else text
 };
 
 struct ExecOptions {
-  // The statement is canceled on the server then: QueryTimeout.
+  // At this time the statement is canceled on the server: QueryTimeout.
   Deadline by{};
-  // The same when it is triggered: QueryCanceled.
+  // When this is triggered the statement is canceled, too: QueryCanceled.
   std::stop_token stop{};
-  // Through the connection's cache of prepared statements; false: an unnamed statement, which means
-  // what its text means at that moment. One of the cache is prepared anew when the session itself
-  // has changed what texts mean, when it fails because others have, and where they may have without
-  // an error after some seconds (pq::ConnectOptions::statement_trust).
+  // True: uses the connection's cache of prepared statements. False: an unnamed statement, which
+  // means what its text means at that moment. A cached statement is prepared anew when the session
+  // itself has changed what texts mean, when it fails because others have, and after some seconds
+  // where others may have without an error (pq::ConnectOptions::statement_trust).
   bool prepared = true;
   ResultFormat format = ResultFormat::automatic;
 };

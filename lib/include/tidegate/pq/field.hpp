@@ -23,7 +23,7 @@ std::string_view view_text(const Field& in);
 template <class T>
 inline constexpr bool accepts_null = requires { requires Convert<T>::accepts_null; };
 
-// How error texts call T: what its Convert says, else what the compiler says.
+// What error texts call T: the name that its Convert gives, else the compiler's name.
 template <class T>
 std::string cpp_name() {
   if constexpr (requires { std::string(Convert<T>::name()); }) {
@@ -41,15 +41,15 @@ std::string cpp_name() {
 class TIDEGATE_API Field {
  public:
   bool is_null() const noexcept { return null_; }
-  // The server's text for it or, when binary(), its binary form; empty when NULL. To have the text
-  // in either case: as<std::string>().
+  // The server's text for the value or, when binary(), its binary form; empty when NULL.
+  // as<std::string>() gives the text in either case.
   std::string_view text() const noexcept { return text_; }
   bool binary() const noexcept { return binary_; }
   // The OID of its PostgreSQL type; 0 for an element of an array of a type not built in.
   std::uint32_t type() const noexcept { return type_; }
 
-  // The same value by another type's conversion, to build a conversion on.
-  // Throws: QueryError when it is NULL and T takes none, or when it does not convert.
+  // Reads the value with another type's conversion, so that a conversion can build on it.
+  // Throws: QueryError when the value is NULL and T takes none, or when it does not convert.
   template <class T>
   T as() const {
     if constexpr (!pq::accepts_null<T>) {

@@ -17,8 +17,8 @@ struct Notice {
   std::string_view hint{};
 };
 
-// Called on the thread that uses the connection, in the middle of a call on it: it must not use the
-// connection. What it throws is dropped.
+// Called on the thread that uses the connection, in the middle of a call on it: a handler must not
+// use the connection. Its exceptions are dropped.
 using NoticeHandler = std::function<void(const Notice&)>;
 
 // NOTIFY channel, 'payload', by the server process `pid`.

@@ -11,7 +11,7 @@
 namespace tidegate::pq {
 
 // libpq takes four arrays; a fifth says where each copied value lies. Every connection keeps them
-// from call to call, and five vectors would be five heap blocks and their headers for that.
+// from call to call, so they share one block: five vectors would be five heap blocks with headers.
 class TIDEGATE_API ParamArrays {
  public:
   struct One {
@@ -48,10 +48,10 @@ class TIDEGATE_API ParamArrays {
     formats()[size_] = one.format;
     ++size_;
   }
-  // Needs: no more than there are.
+  // Needs: `size` is not larger than the present size.
   void shorten(std::size_t size) noexcept { size_ = static_cast<std::uint32_t>(size); }
 
-  // The widest first, so that each is aligned. Valid until the next add().
+  // The widest array comes first, so that each is aligned. Valid until the next add().
   const char** values() const noexcept { return array<const char*>(0); }
   std::size_t* entries() const noexcept { return array<std::size_t>(sizeof(const char*)); }
   std::uint32_t* types() const noexcept { return array<std::uint32_t>(kWide); }
@@ -62,7 +62,7 @@ class TIDEGATE_API ParamArrays {
   static constexpr std::size_t kWide = sizeof(const char*) + sizeof(std::size_t);
   static constexpr std::size_t kEach = kWide + sizeof(std::uint32_t) + 2 * sizeof(int);
 
-  // `before`: bytes of each parameter in the arrays in front of it.
+  // `before`: bytes of each parameter in the arrays in front of this one.
   template <class T>
   T* array(std::size_t before) const noexcept {
     return reinterpret_cast<T*>(block_.get() + before * capacity_);

@@ -14,31 +14,31 @@
 namespace tidegate {
 
 // Written by Convert<T>::encode, which adds exactly one value. A value goes as text whose type the
-// server infers, bytes go as binary bytea. Where the statement has been described, a value whose
+// server infers; bytes go as binary bytea. Where the statement has been described, a value whose
 // C++ type is exactly that of the parameter goes in binary form; elements of arrays always go as
-// text. The storage is reused from call to call. Throws: UsageError naming the parameter ($1, ...)
-// when a text holds a NUL or a value is larger
+// text. The storage is reused from call to call.
+// Throws: UsageError naming the parameter ($1, ...) when a text holds a NUL or a value is larger
 //         than PostgreSQL takes (1 GiB); nothing has been sent then.
 class TIDEGATE_API Params {
  public:
   void null();
   // Copies `value`.
   void text(std::string_view value);
-  // Does not copy: text[size] is the NUL, and all of it lives until the statement was sent.
+  // Does not copy: text[size] must be NUL, and the text must live until the statement was sent.
   void text_in_place(const char* text, std::size_t size);
-  // Does not copy: lives until the statement was sent.
+  // Does not copy: the bytes must live until the statement was sent.
   void bytes(std::span<const std::byte> value);
   void boolean(bool value);
-  // `size`: of the C++ type, 2, 4 or 8 bytes.
+  // `size` of the C++ type: 2, 4 or 8 bytes.
   void integer(long long value, std::size_t size = sizeof(long long));
   void integer(unsigned long long value);
   void floating(float value);
   void floating(double value);
-  // Adds `value`, the server's binary form of a `type` (an OID), where the parameter is known to be
-  // of exactly that type. False: nothing was added, text has to do.
+  // Adds `value`, the server's binary form of a `type` (an OID), if the parameter is known to be of
+  // exactly that type. False: nothing was added, and the caller adds text.
   bool binary(std::uint32_t type, std::span<const std::byte> value);
 
-  // What is added in between are the elements of one array.
+  // Values added between these two calls are the elements of one array.
   void begin_array();
   void end_array();
 
@@ -49,9 +49,9 @@ class TIDEGATE_API Params {
   template <class T>
   void bind(const T& value);
 
-  // For the connection. clear() starts the parameters of a call at `where` and gives back the
-  // memory of an unusually large one; expect() says what the server expects, valid until the end;
-  // seal() ends them, and only then the arrays are valid.
+  // For the connection. clear() starts the parameters of a call at `where` and gives back an
+  // unusually large block; expect() says what types the server expects, valid until the end; seal()
+  // ends the parameters, and only then are the arrays valid.
   void clear(Location where) noexcept;
   void expect(std::span<const std::uint32_t> types) noexcept { expected_ = types; }
   void seal() noexcept;
@@ -64,13 +64,12 @@ class TIDEGATE_API Params {
     return bytes;
   }
 
-  // For a batch: the parameters of one more statement, behind the first `keep` values; what a
-  // statement that was refused left behind them is dropped. From here on every value is copied.
+  // For a batch: starts the parameters of one more statement behind the first `keep` values, and
+  // drops what a refused statement left behind them. From here on every value is copied.
   void begin_another(std::size_t keep, Location where) noexcept;
-  // For COPY: the values of that line, counted from 1.
+  // For COPY: starts the values of that line, counted from 1.
   void begin_line(std::uint64_t line, Location where) noexcept;
-  // What libpq gets for a value, also while they are not sealed; null for NULL. Valid until more
-  // is added.
+  // What libpq gets for a value, also before seal(); null for NULL. Valid until more is added.
   const char* value(std::size_t i) const noexcept {
     const std::size_t entry = arrays_.entries()[i];
     return entry == kElsewhere ? arrays_.values()[i] : text_.data() + entry;
@@ -82,7 +81,7 @@ class TIDEGATE_API Params {
 
  private:
   static constexpr std::size_t kElsewhere = static_cast<std::size_t>(-1);
-  enum class Format : int { text = 0, binary = 1 };  // as libpq has them
+  enum class Format : int { text = 0, binary = 1 };  // libpq's numbers
 
   void add(const char* data, std::size_t offset, std::size_t size, std::uint32_t type, Format);
   void add_element(std::string_view value);
@@ -90,11 +89,11 @@ class TIDEGATE_API Params {
   void check_bound(std::size_t before) const;
   std::string name_of(std::size_t value) const;
 
-  // The entry of a value says where in text_ it starts, or kElsewhere: there is a pointer to it.
+  // A value's entry says where in text_ it starts; kElsewhere: the value has a pointer instead.
   pq::ParamArrays arrays_{};
   std::string text_{};  // the copied values, each with its NUL
 
-  std::uint32_t first_ = 0;  // of the statement under way
+  std::uint32_t first_ = 0;  // the first value of the statement under way
   bool copy_all_ = false;    // the arguments may be gone when the statement is sent
   bool in_array_ = false;
   bool first_element_ = false;

@@ -22,7 +22,7 @@ class CopyOut;
 // A view: valid as long as the Rows it comes from, also when those are moved.
 class TIDEGATE_API Row {
  public:
-  Row() noexcept = default;  // of nothing; only to be assigned to
+  Row() noexcept = default;  // no row; only to be assigned to
 
   std::size_t index() const noexcept { return row_; }
   std::size_t columns() const noexcept;

@@ -63,7 +63,7 @@ class TIDEGATE_API Rows {
   std::unique_ptr<pq::Result> result_;
 };
 
-// The rows as a range of tuples, each read when the iteration comes to it.
+// The rows as a range of tuples; each row is read when the iteration reaches it.
 template <class... Ts>
 class TypedRows {
  public:

@@ -11,8 +11,8 @@ namespace tidegate::pq {
 
 struct SharedSession;
 
-// Copyable; default-constructed: of no session. Any thread, whatever the session's own does
-// meanwhile, also while it closes or moves the Connection: of a session that has ended it tells the
+// Copyable; default-constructed: of no session. Any thread, whatever the session's own thread does,
+// also while that one closes or moves the Connection. After the session has ended, this tells the
 // last statement and `unknown`, and cancels nothing. Takes no lock that a statement takes.
 class TIDEGATE_API SessionMonitor {
  public:
@@ -20,11 +20,11 @@ class TIDEGATE_API SessionMonitor {
   explicit SessionMonitor(std::shared_ptr<SharedSession> session) noexcept;  // for the session
 
   Activity activity() const;
-  // The server process that was connected to; 0: of no session.
+  // The server process that the session connected to; 0: of no session.
   int backend_pid() const noexcept;
   // See Connection::cancel().
   bool cancel() const noexcept;
-  // What requests were sent for its statements, and came of them; also when it has ended.
+  // Counts the cancel requests for its statements and their outcomes; also after it has ended.
   CancelTally cancels() const noexcept;
 
  private:

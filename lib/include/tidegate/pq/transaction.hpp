@@ -22,13 +22,13 @@ namespace pq {
 struct OpenTransaction;
 }
 
-// Made by begin(): of a Connection or a Pool a transaction, of a Transaction a savepoint in it.
-// Move-only. For one thread at a time, the one that uses the connection.
+// Made by begin(): begin() of a Connection or a Pool makes a transaction, begin() of a Transaction
+// a savepoint in it. Move-only. For one thread at a time, the one that uses the connection.
 //
-// Its end rolls back, unless it is over already; it never commits and never throws. Over:
-// committed, rolled back, moved from; the transaction around it is over; or the connection is out
-// of reach because its lease has ended or it was closed. It never keeps a lease: what is left open
-// when the lease ends is rolled back by the pool.
+// The destructor rolls back, unless the transaction is over; it never commits and never throws.
+// Over means: committed, rolled back, moved from; the transaction around it is over; or the
+// connection is out of reach because its lease has ended or it was closed. A Transaction never
+// keeps a lease: the pool rolls back what is left open when the lease ends.
 class TIDEGATE_API Transaction {
  public:
   Transaction() noexcept = default;  // over
@@ -41,8 +41,8 @@ class TIDEGATE_API Transaction {
   // Throws: UsageError when the transaction is over.
   Connection& connection() const { return connection({}); }
 
-  // Connection's verbs. A statement that fails makes the server refuse everything up to the
-  // rollback; a savepoint confines that.
+  // Connection's verbs. After a statement fails, the server refuses everything up to the rollback;
+  // a savepoint confines that.
   template <Bindable... Args>
   Rows exec(Sql sql, const Args&... args) {
     return connection(sql.where()).exec(sql, args...);
@@ -98,10 +98,10 @@ class TIDEGATE_API Transaction {
   Transaction begin(Location where = Location::current());
 
   // Throws: QueryError when the server refused (over: rolled back), or answered with ROLLBACK
-  //         because a statement had failed; ConnectionLost when the answer was lost: whether it was
-  //         committed is not known then; UsageError when it is over, or a statement inside has
-  //         ended it. Only its end shows that: after a statement `rollback and chain`, or
-  //         `rollback` and `begin`, this commits what came behind it, without an error.
+  //         because a statement had failed; ConnectionLost when the answer was lost: nobody knows
+  //         then whether it was committed; UsageError when it is over, or a statement inside has
+  //         ended it. This sees only whether a transaction is open: after `rollback and chain`, or
+  //         `rollback` and `begin`, it commits what came after that, without an error.
   void commit(Location where = Location::current());
   // Does nothing when a statement inside has ended the transaction already.
   // Throws: ConnectionLost (over: the server rolls back); UsageError when it is over.
@@ -124,7 +124,7 @@ class TIDEGATE_API Transaction {
   void over() noexcept;
 
   Shared shared_{};
-  std::uint64_t serial_ = 0;  // which of the open ones it is
+  std::uint64_t serial_ = 0;  // which of the open serials is its own
 };
 
 namespace pq {
@@ -145,7 +145,7 @@ class TIDEGATE_API Retries {
   Deadline by_;
 };
 
-// Calls `attempt` until it returns, or throws what is not to be retried.
+// Calls `attempt` until it returns, or throws an error that is not retried.
 template <class Attempt>
 auto with_retries(Attempt&& attempt, Deadline by, int attempts, Location where) {
   for (Retries retries(attempts, by, where);;) {
@@ -162,7 +162,7 @@ auto with_retries(Attempt&& attempt, Deadline by, int attempts, Location where) 
 template <class F>
 auto Connection::transact(F&& f, const TxOptions& options, Location where) {
   Transaction transaction = begin(options, where);
-  // f may have ended it by itself.
+  // f may have ended the transaction itself.
   const auto commit = [&] {
     if (transaction.open()) transaction.commit(where);
   };

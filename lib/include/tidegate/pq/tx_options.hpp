@@ -18,12 +18,12 @@ enum class Isolation : std::uint8_t {
 
 struct TxOptions {
   Isolation isolation = Isolation::server_default;
-  // Unset: what the server does by itself (default_transaction_read_only).
+  // Unset: the server's default (default_transaction_read_only).
   std::optional<bool> read_only{};
   // A serializable, read-only transaction that waits for a snapshot which cannot fail.
   bool deferrable = false;
-  // BEGIN, every statement inside and COMMIT end then at the latest. A ROLLBACK may still take a
-  // second after it.
+  // BEGIN, every statement inside and COMMIT end at this time at the latest. A ROLLBACK may take a
+  // second longer.
   Deadline by{};
 };
 

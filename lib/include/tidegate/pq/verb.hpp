@@ -9,11 +9,10 @@ namespace tidegate::pq {
 
 class Session;
 
-// On the stack of the call, from its first step to behind its last. Meanwhile code of the user may
-// run (a row's callback, copy_in()'s range, a Convert<T>, a notice handler) and end the lease or
-// the connection: then that takes place when the verb is over, so that neither libpq nor the verb
-// goes on with what has been freed, and nobody else gets a session that is in the middle of a
-// command.
+// On the stack of the call, from its first step until after its last. Meanwhile code of the user
+// may run (a row's callback, copy_in()'s range, a Convert<T>, a notice handler) and end the lease
+// or the connection. That takes place only when the verb is over, so that neither libpq nor the
+// verb goes on with freed memory, and nobody else gets a session in the middle of a command.
 class TIDEGATE_API Verb {
  public:
   using End = void (*)(void* what, std::uint64_t which) noexcept;
@@ -26,7 +25,7 @@ class TIDEGATE_API Verb {
 
   Session& session() const noexcept { return session_; }
 
-  // The lease or the connection is to end with it: the rest of its work is of use to nobody.
+  // The lease or the connection ends with this verb, so nobody needs the rest of its work.
   bool ends_all() const noexcept { return end_ != nullptr || closes_; }
 
   void end_lease(End end, void* what, std::uint64_t which) noexcept {

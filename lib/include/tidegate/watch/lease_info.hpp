@@ -1,4 +1,4 @@
-// LeaseInfo: one lease that is out, as a person wants to know it.
+// LeaseInfo: one lease that is out, described for a person.
 #pragma once
 
 #include <chrono>
@@ -11,24 +11,24 @@
 
 namespace tidegate {
 
-// Plain data, of the moment it was asked for; does not refer to the pool.
+// Plain data, taken at the moment of the call; does not refer to the pool.
 struct LeaseInfo {
-  Location site{};                                // its acquire
-  long thread_id = 0;                             // of the holder: who acquired it or used it last
-  std::string thread_name{};                      // empty when it has none, or is gone
-  std::chrono::steady_clock::time_point since{};  // to within 10 ms, as `held`
+  Location site{};                                // the acquire that began the lease
+  long thread_id = 0;                             // of the holder, which acquired or used it last
+  std::string thread_name{};                      // empty when the thread has no name, or is gone
+  std::chrono::steady_clock::time_point since{};  // to within 10 ms, like `held`
   std::chrono::nanoseconds held{};
   int backend_pid = 0;
-  // From native_handle() on nobody knows what is done with the connection: the status and the
-  // statement are "unknown", and it does not look busy. The status is the one before the statement
-  // under way while it is busy.
+  // After native_handle() nobody knows what the user does with the connection: the status and the
+  // statement are "unknown", and `busy` is false. While a statement is under way, the status is the
+  // one before that statement.
   TransactionStatus transaction = TransactionStatus::unknown;
   bool busy = false;  // a statement is under way
-  // That one, or the last one of this lease: its first 120 bytes, never parameters. Empty: none.
+  // The statement under way or the lease's last: its first 120 bytes, no parameters. Empty: none.
   std::string statement{};
-  Stack acquired_by{};  // of the acquire, with PoolConfig::capture_stack
+  Stack acquired_by{};  // the stack of the acquire, with PoolConfig::capture_stack
 
-  // acquired_by with its names looked up; empty without capture_stack.
+  // The text of acquired_by, with names looked up; empty without capture_stack.
   std::string stack() const { return acquired_by.to_string(); }
 };
 

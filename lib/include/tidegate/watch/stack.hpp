@@ -16,7 +16,7 @@ class TIDEGATE_API Stack {
   static constexpr std::size_t kMostFrames = 32;
 
   Stack() noexcept = default;
-  // Of the calling thread, from the caller outwards. The first one of a process may allocate.
+  // The calling thread's stack, from the caller outwards. A process's first call may allocate.
   static Stack current() noexcept;
 
   bool empty() const noexcept { return size_ == 0; }

@@ -9,8 +9,8 @@
 
 namespace tidegate {
 
-// A sum over the slots, taken without stopping anybody. Gauges add up to at most `max` at any time;
-// the books balance when the pool is at rest:
+// A sum over the slots, taken without stopping any thread. Gauges add up to at most `max` at any
+// time; the books balance when the pool is at rest:
 //   acquired() = released + discarded + hijacked + leased
 //   attempts() = acquired() + everything else in `outcomes`
 struct Stats {
@@ -21,8 +21,8 @@ struct Stats {
   std::uint32_t connecting = 0;
   std::uint32_t checking = 0;  // being pinged or cleaned, or in an after_release hook
   std::uint32_t retiring = 0;  // being closed
-  // What those in `checking` and `retiring` are there for, begun or not; the others are looked at
-  // for their age, or are being ended.
+  // What the connections in `checking` and `retiring` are there for, begun or not. The pool looks
+  // at the age of the rest, or ends them.
   std::uint32_t pinging = 0;
   std::uint32_t resetting = 0;
   std::uint32_t in_hooks = 0;  // after_release, before_close
@@ -46,7 +46,7 @@ struct Stats {
     std::uint64_t closed = 0;
     std::uint64_t would_deadlock = 0;
   } outcomes{};
-  // How long the acquires that got their connection after a wait have waited, together.
+  // The total wait of those acquires that got their connection after a wait.
   std::chrono::nanoseconds waited_for{};
   std::uint64_t released = 0;   // leases that gave their connection back
   std::uint64_t discarded = 0;  // leases whose connection was retired instead
@@ -54,27 +54,27 @@ struct Stats {
 
   std::uint64_t created = 0;
   std::uint64_t create_errors = 0;
-  // Connections destroyed, by why.
+  // Connections destroyed, by reason.
   struct Destroyed {
     std::uint64_t lifetime = 0;
     std::uint64_t idle = 0;
     std::uint64_t broken = 0;
     std::uint64_t ping = 0;
-    std::uint64_t hook = 0;        // a hook wanted it
+    std::uint64_t hook = 0;        // a hook asked for it
     std::uint64_t reset = 0;       // dirty, and could not be cleaned
-    std::uint64_t dirty = 0;       // as PoolConfig::reset = destroy has it
-    std::uint64_t generation = 0;  // the pool was reset, or its server is a primary no more
+    std::uint64_t dirty = 0;       // dirty, with PoolConfig::reset = destroy
+    std::uint64_t generation = 0;  // the pool was reset, or its server is no primary any more
     std::uint64_t shutdown = 0;
   } destroyed{};
-  // Server processes that are beyond `max`, if they live: one had not ended a second after its
-  // connection was closed, or a connect was given up in the middle of the handshake.
+  // Server processes that exceed `max` if they still live: a process that had not ended a second
+  // after its connection was closed, or a connect that was given up in the middle of the handshake.
   std::uint64_t backends_abandoned = 0;
-  // Threads in connects that were given up and have not returned: each is in one call that nothing
-  // can interrupt. At most max_connecting or 4, whichever is more; no connect is begun while there
-  // are as many.
+  // Threads that have not returned from a connect that was given up: each is in one call that
+  // nothing can interrupt. At most max_connecting or 4, whichever is more: while there are that
+  // many, the pool begins no connect.
   std::uint32_t connects_stuck = 0;
   std::uint64_t pings = 0;
-  // Cancel requests: those sent, and of them the ones not known to have arrived; those for which no
+  // Cancel requests: those sent; those sent but not known to have arrived; those for which no
   // server could be reached; and those, sent or not, whose end somebody waited for in vain.
   struct Cancels {
     std::uint64_t sent = 0;
@@ -87,7 +87,7 @@ struct Stats {
     std::uint64_t clean = 0;
     std::uint64_t failed = 0;
   } resets{};
-  // How often the pool was reset because its server was a primary no more.
+  // How often the pool was reset because its server was no primary any more.
   std::uint64_t role_changes = 0;
 
   // Leases that were out for longer than leak_threshold, and those of them that have ended since.

@@ -1,4 +1,4 @@
-// AttachedUsers: the components that say they use a pool, by their tokens.
+// AttachedUsers: the components that say, by their tokens, that they use a pool.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@
 
 namespace tidegate::detail {
 
-// Shared by the pool and its tokens, which may outlive it. Any thread.
+// The pool and its tokens share it; the tokens may outlive the pool. Any thread.
 class AttachedUsers : public std::enable_shared_from_this<AttachedUsers> {
  public:
   UserToken attach(std::string_view name, Location where);
   // Does nothing in a child after fork(), where the mutex may be locked for ever.
   void detach(std::uint64_t id) noexcept;
-  // "http-server (src/main.cpp:12)" for each, in the order in which they came.
+  // "http-server (src/main.cpp:12)" for each user, in the order in which they attached.
   std::vector<std::string> names() const;
 
  private:

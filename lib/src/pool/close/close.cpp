@@ -1,4 +1,4 @@
-// Who may close the pool, and on what thread that is done.
+// Who may close the pool, and which thread does it.
 #include <cerrno>
 #include <exception>
 #include <new>
@@ -51,20 +51,20 @@ CloseReport PoolImpl::close(const CloseOptions& options, Location where) {
 
 void PoolImpl::request_close(const char* reason, Location where) noexcept {
   if (inherited()) return;
-  const int error = errno;  // of the code that a signal has interrupted
+  const int error = errno;  // the errno of the code that a signal has interrupted
   if (closing_.request(reason, where)) maintenance_.want_close();
   errno = error;
 }
 
-// On the maintenance thread, which is needed for the close itself. Without a thread the fence is
-// all, until somebody calls close().
+// Runs on the maintenance thread, which the close itself needs. If there is no other thread for the
+// close, only the fence is set, until somebody calls close().
 void PoolImpl::start_closer() noexcept {
   try {
     closer_ = core::start_thread("tidegate-close", [this] {
       try {
         closing_.run_requested(weak_from_this());
       } catch (...) {  // out of memory for the report
-        // The fence is set; the next close(), or the end of the pool, does what is left.
+        // The fence is set; the next close(), or the end of the pool, does the rest.
       }
     });
   } catch (const std::exception&) {  // no thread, or no memory for one
@@ -73,7 +73,7 @@ void PoolImpl::start_closer() noexcept {
 }
 
 void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
-  if (impl->inherited()) {  // its threads are the parent's, and its connections, too
+  if (impl->inherited()) {  // its threads and its connections are the parent's
     [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
     return;
   }
@@ -86,12 +86,12 @@ void PoolImpl::end(std::shared_ptr<PoolImpl> impl) noexcept {
   };
   const Location here = Location::current();
   if (!InHook::of(*impl) && !impl->closing_.runs_here()) return close(impl, here);
-  // This thread is waited for by the close: another one does it, and is the last to hold the pool.
+  // The close waits for this thread, so another thread does it, and is the last to hold the pool.
   impl->request_close("pool destroyed in a hook or on a thread of the pool", here);
   try {
     core::start_thread("tidegate-close", [impl, close, here] { close(impl, here); }).detach();
   } catch (const std::exception&) {
-    // No thread: the fence is set. What is left of the pool stays, rather than to wait for itself.
+    // No thread: the fence is set. The rest of the pool stays, because it must not wait for itself.
     [[maybe_unused]] auto* const left = new (std::nothrow) std::shared_ptr<PoolImpl>(impl);
   }
 }

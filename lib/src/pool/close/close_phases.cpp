@@ -19,14 +19,14 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kHoldersShown = 3;
-// Statements that begin after the cancel phase has are found at the next look.
+// A statement that begins during the cancel phase is found at the next look.
 constexpr auto kLookEvery = 50ms;
-// Beyond the last phase: for threads that are on their way out but for the processor.
+// Time beyond the last phase, for threads that would have ended if they had got the processor.
 constexpr auto kGrace = 30ms;
 
 }  // namespace
 
-// The errors' view of the phase, the observer's, and how long it may take.
+// Sets the phase that errors show and how long it may take, and tells the observer of it.
 void Closing::enter(std::string_view phase, std::chrono::milliseconds Plan::* bound) {
   const std::vector<LeaseInfo> leases = leases_of(parts_.core);
   {
@@ -38,7 +38,7 @@ void Closing::enter(std::string_view phase, std::chrono::milliseconds Plan::* bo
         holders_of({leases.begin(), leases.begin() + shown}),
         static_cast<std::uint32_t>(leases.size()) - static_cast<std::uint32_t>(shown)));
     closed_ = std::move(closed);
-    // With the phase, in one step: who shortens it sees both or neither.
+    // In one step with the phase: a caller that shortens the phase sees both or neither.
     const Deadline end = Deadline(Clock::now()) + plan_.*bound;
     until_.store(end.at().time_since_epoch().count(), std::memory_order_relaxed);
   }
@@ -50,7 +50,7 @@ bool Closing::skips(std::chrono::milliseconds Plan::* bound) const {
   return (plan_.*bound).count() == 0;
 }
 
-// Nobody has to be told when a connection goes, so that any thread may end it.
+// True: nobody has to be told when a connection goes, so any thread may end it.
 bool Closing::tells_nobody() const noexcept {
   return !parts_.config.observer && !parts_.config.hooks.before_close;
 }
@@ -59,8 +59,8 @@ bool Closing::takes_the_last() const noexcept {
   return takes_the_last_.load(std::memory_order_relaxed) && parts_.core.slots().drained(1);
 }
 
-// Until the leases are back: true; or the phase is over: false. Calls look() now and then. Who
-// joins may have leases that are not waited for from then on.
+// Returns true when the leases are back, false when the phase is over. Calls look() now and then. A
+// caller that joins may have leases; from then on this does not wait for them.
 bool Closing::await(std::chrono::milliseconds look_every, const std::function<void()>& look) {
   takes_the_last_.store(tells_nobody(), std::memory_order_relaxed);
   Deadline next_look = Deadline(Clock::now()) + look_every;
@@ -117,7 +117,7 @@ bool Closing::drain() {
   return parts_.core.slots().drained(own_.load(std::memory_order_relaxed));
 }
 
-// What the destructor's thread has used last, and nobody has given back in all that time.
+// Stops waiting for what the destructor's thread used last: nobody gave it back in all that time.
 void Closing::end_of_patience() noexcept {
   const Lock lock(mutex_);
   drain_over_ = true;
@@ -125,8 +125,8 @@ void Closing::end_of_patience() noexcept {
   if (thread != 0) leave_out(thread, Known::last_user);
 }
 
-// Some leases were acquired, or used last, by this very thread, which waits: nobody else may be
-// there to give them back.
+// This thread waits, and it acquired or last used some of the leases itself: perhaps no other
+// thread is there to give them back.
 void Closing::tell_if_suspicious() const noexcept {
   tell(parts_.config.observer, [&](Observer& o) {
     const auto own = leases_held_by(parts_.core, core::current_thread_id(), Known::last_user);
@@ -141,9 +141,9 @@ void Closing::note_own() noexcept {
                     [self](const auto& left) { return left.lease.thread_id == self; }));
 }
 
-// Which leases were left over by drain; and those that have begun since: a thread that had its
-// connection before the fence may be slow to write its name on it. After the fence no slot is
-// leased twice, so one that has been noted has nothing new.
+// Notes the leases that drain left over, and those that have begun since: a thread that got its
+// connection before the fence may be slow to write the record. After the fence no slot is leased
+// twice, so a slot that has been noted has nothing new.
 void Closing::note_left() {
   const auto& slots = parts_.core.slots();
   noted_.resize(parts_.config.max_size);
@@ -173,7 +173,7 @@ void Closing::note_ended(const char* phase) {
   }
 }
 
-// Whether the server has canceled the statement, or how far the requests have come.
+// Notes whether the server has canceled the statement, or how far the requests have come.
 void Closing::note_canceled() {
   for (std::size_t i = 0; i < left_.size(); ++i) {
     if (!left_[i].asked_to_cancel) continue;
@@ -181,7 +181,7 @@ void Closing::note_canceled() {
     const pq::CancelTally now = left_[i].session.cancels();
     auto& remaining = result_.remaining[i];
     remaining.canceled = now.canceled != before.canceled;
-    // Its effect may be seen before the end of the request's own connection.
+    // The effect of a request may be seen before the end of the request's own connection.
     const bool answered = remaining.canceled || now.answered != before.answered;
     remaining.cancel_request = answered                    ? "answered"
                                : now.reset != before.reset ? "sent, outcome unknown"
@@ -190,7 +190,7 @@ void Closing::note_canceled() {
   }
 }
 
-// visit(Remaining&, const PooledConnection&, Left&) for each that is still out.
+// Calls visit(Remaining&, const PooledConnection&, Left&) for each lease that is still out.
 template <class Visit>
 void Closing::for_each_left(Visit&& visit) {
   for (std::size_t i = 0; i < left_.size(); ++i) {
@@ -231,8 +231,8 @@ bool Closing::cancel() {
   return drained;
 }
 
-// Ends both directions of the socket, by the duplicate that the slot owns: the user's thread, or
-// libpq on it, finds the connection lost. Nothing of libpq is touched here.
+// Ends both directions of the socket, through the duplicate that the slot owns: the user's thread,
+// or libpq on it, finds the connection lost. This touches nothing of libpq.
 bool Closing::force() {
   if (skips(&Plan::force)) {
     result_.outcome = Outcome::orphaned;
@@ -256,10 +256,10 @@ bool Closing::force() {
   return drained;
 }
 
-// The short way, for a last lease that is waited for: this thread is awake, the maintenance thread
-// is not, and the server process that ends needs a processor, too. Carries out the terminations
-// that are due; true when nothing is left to be done, so that maintenance, which only has to end,
-// is not waited for.
+// The short way, when close waits for a last lease: this thread is awake, the maintenance thread is
+// not, and the server process that ends needs a processor, too. Carries out the terminations that
+// are due. True: nothing is left to do, so maintenance only has to end, and close does not wait for
+// it.
 bool Closing::end_by_itself(Deadline deadline) {
   auto& core = parts_.core;
   takes_the_last_.store(false, std::memory_order_relaxed);
@@ -270,9 +270,9 @@ bool Closing::end_by_itself(Deadline deadline) {
   return true;
 }
 
-// What is not a lease: connections that terminate, hooks, connects that are being aborted. They
-// have as long as the leases had. A thread that does not end by then is left behind, with all that
-// it may touch.
+// Ends everything that is not a lease: connections that terminate, hooks, connects that are being
+// aborted. They have as long as the leases had. A thread that does not end by then is left behind,
+// with everything that it may touch.
 void Closing::end_rest(const std::weak_ptr<void>& keep) {
   auto& core = parts_.core;
   Deadline end = until();
@@ -290,7 +290,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     result_.leases_orphaned = orphan_leases();
     if (result_.leases_orphaned > 0) {
       result_.outcome = Outcome::orphaned;
-    } else {  // the last one came back just now
+    } else {  // the last lease came back just now
       const bool forced = result_.force.count() > 0;
       note_ended(forced ? "force" : "cancel");
       result_.outcome = forced                       ? Outcome::drained_after_force
@@ -303,7 +303,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
   const bool maintenance_ended = end_by_itself(end) || parts_.maintenance.stop(end, give_up);
   const bool openers_ended = core.openers().stop(give_up);
   const auto now = Clock::now();
-  // Counted into the phase in which the leases came back.
+  // This time counts into the phase in which the leases came back.
   (result_.force.count() > 0    ? result_.force
    : result_.cancel.count() > 0 ? result_.cancel
                                 : result_.drain) += now - began;
@@ -324,7 +324,7 @@ void Closing::end_rest(const std::weak_ptr<void>& keep) {
     core.openers().detach(keep.lock());
   }
   if (maintenance_ended && openers_ended) {
-    // A connect that was too far to be aborted has ended after maintenance did.
+    // A connect that was too far along to be aborted has ended after maintenance did.
     while (const auto slot = core.slots().take_to_retire()) core.finish(*slot);
   }
   const bool orphaned = result_.outcome == Outcome::orphaned;

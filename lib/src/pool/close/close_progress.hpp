@@ -1,4 +1,4 @@
-// When a close that waits for leases says how it goes.
+// Says when a close that waits for leases reports its progress.
 #pragma once
 
 #include <chrono>
@@ -7,8 +7,8 @@ namespace tidegate::detail {
 
 class CloseProgress {
  public:
-  // Is it time to say so, `spent` after the close began? After 1 s, 5 s, and then every 10 s; once
-  // for each of these.
+  // Is it time for a report, `spent` after the close began? It is after 1 s, 5 s, and then every 10
+  // s; once for each of these.
   bool due(std::chrono::nanoseconds spent) noexcept {
     if (spent < next_) return false;
     using std::chrono::seconds;

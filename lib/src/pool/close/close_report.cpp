@@ -18,7 +18,7 @@ using detail::one_line;
 using Remaining = CloseReport::Remaining;
 using StuckThread = CloseReport::StuckThread;
 
-// What became of it, and why it was not better.
+// What became of the lease, and why it did not end better.
 std::string fate(const Remaining& remaining) {
   if (!remaining.ended_in.empty()) return "ended in " + remaining.ended_in;
   std::string text = "still out";
@@ -44,7 +44,7 @@ std::string why_not_canceled(const Remaining& remaining) {
   return idle ? ", no statement to cancel" : "";
 }
 
-// How long before the close it was announced.
+// How long before the close the shutdown was announced.
 std::chrono::nanoseconds notice(const CloseReport& report) {
   return report.closer.when - report.announced->when;
 }

@@ -40,7 +40,7 @@ CloseRecord Closing::record_of(std::string reason, Location where) const {
   return record;
 }
 
-// False: the record is somebody else's.
+// False: another caller wrote the record.
 bool Closing::publish(std::string reason, Location where) {
   if (closed_) return false;
   const bool requested = request_.load(std::memory_order_acquire) == Request::written;
@@ -64,13 +64,13 @@ bool Closing::publish(std::string reason, Location where) {
 
 std::shared_ptr<const ClosedReport> Closing::closed() {
   const Lock lock(mutex_);
-  publish({}, {});  // requested, and nobody has come to do it yet
+  publish({}, {});  // requested, and no thread has come to do it yet
   return closed_;
 }
 
 // ---- deadlines -------------------------------------------------------------------------------
 
-// What is set may make a phase shorter, never longer.
+// Options that are set may make a phase shorter, never longer.
 void Closing::shorten(const CloseOptions& options) {
   const auto shorter = [](std::chrono::milliseconds& bound, const auto& asked) {
     if (asked) bound = std::min(bound, *asked);
@@ -88,15 +88,15 @@ void Closing::shorten(const CloseOptions& options) {
   shorter(plan_.force, options.force);
 }
 
-// The leases of that thread, as far as they are its own, are not waited for.
+// Close does not wait for the leases of that thread, as far as they are its own.
 void Closing::leave_out(std::int32_t thread, Known known) noexcept {
   last_.store(thread, std::memory_order_relaxed);
   own_known_.store(known, std::memory_order_relaxed);
   own_.store(count_leases(parts_.core, thread, known), std::memory_order_relaxed);
 }
 
-// One of the `own` that are not waited for has come back, or another thread uses it: what is still
-// out may be somebody else's.
+// True: one of the `own` leases that are not waited for has come back, or another thread uses it,
+// so a lease that is still out may be somebody else's.
 bool Closing::has_less_to_leave_out(std::uint32_t own) noexcept {
   if (own == 0) return false;
   const Lock lock(mutex_);
@@ -151,7 +151,7 @@ CloseReport Closing::run_requested(const std::weak_ptr<void>& keep) {
   return run({}, request_where_, keep, Caller::pool);
 }
 
-// Until finish() has a report, others may take over.
+// Until finish() has a report, other callers may take over.
 class Closing::Turn {
  public:
   explicit Turn(Closing& closing) noexcept : closing_(closing) {}
@@ -197,7 +197,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
              .force = options.force.value_or(parts_.config.close_force)};
   }
   const Turn turn(*this);
-  result_ = {};  // of a run that failed
+  result_ = {};  // drop the result of a run that failed
   left_.clear();
   noted_.clear();
   {
@@ -213,7 +213,7 @@ CloseReport Closing::run(const CloseOptions& options, Location where,
   return finish();
 }
 
-// At most once, whoever comes.
+// Orphans the leases at most once, whoever calls it.
 std::uint32_t Closing::orphan_leases() noexcept {
   if (!orphaned_) orphaned_ = parts_.core.slots().orphan_leases();
   return *orphaned_;
@@ -234,7 +234,7 @@ void Closing::end_without_report(const std::shared_ptr<void>& keep) noexcept {
 CloseReport Closing::finish() {
   Lock lock(mutex_);
   const bool orphaned = result_.outcome == Outcome::orphaned;
-  // A new object: errors made so far share the old one.
+  // A new object, because errors made so far share the old one.
   auto ended = std::make_shared<ClosedReport>(*closed_);
   ended->closer.phase = orphaned ? "orphaned" : "done";
   if (!orphaned) ended->holders = nullptr;
@@ -242,11 +242,11 @@ CloseReport Closing::finish() {
   result_.closer.phase = closed_->closer.phase;
   result_.later_callers = std::move(later_);
   result_.total = Clock::now() - began_;
-  // It stays as it is from here on.
+  // The report does not change from here on.
   const CloseReport& report = report_.emplace(std::move(result_));
   ended_.notify_all();
   lock.unlock();
-  // Told before it is copied, which takes memory: nobody else will.
+  // The observer is told before the report is copied, which takes memory: nobody else will tell it.
   tell(parts_.config.observer, [&report](Observer& o) { o.closed(report); });
   return report;
 }

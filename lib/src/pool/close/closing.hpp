@@ -1,4 +1,4 @@
-// Closing: the end of a pool, from the first who asks for it to the report that all get.
+// Closing: the end of a pool, from the first caller to the report that every caller gets.
 #pragma once
 
 #include <atomic>
@@ -27,16 +27,16 @@ namespace tidegate::detail {
 class AttachedUsers;
 class Maintenance;
 
-// Whoever calls run() first does the work, phase by phase, on its own thread; those who come while
-// it does may shorten a phase, and wait for the same report.
+// The first caller of run() does the work, phase by phase, on its own thread. Callers that come
+// meanwhile may shorten a phase, and wait for the same report.
 //
 //   open -> fence -> drain -> cancel -> force -> done | orphaned
 //
-// The record of the first caller, or of request(), is there before the fence is set: whoever meets
-// the fence finds it.
+// The record of the first caller, or of request(), is written before the fence is set, so every
+// thread that meets the fence finds the record.
 class Closing {
  public:
-  // What it closes; all of it outlives this.
+  // What a Closing closes; all of it outlives the Closing.
   struct Parts {
     const PoolConfig& config;
     const std::string& name;
@@ -47,48 +47,48 @@ class Closing {
   };
   explicit Closing(Parts parts) : parts_(parts) {}
 
-  // Leaves the record and sets the fence; run() is to follow. Async-signal-safe. `reason` is kept
-  // as a pointer. False: somebody was here before.
+  // Writes the record and sets the fence; run() must follow. Async-signal-safe. Keeps `reason` as a
+  // pointer. False: somebody else came first.
   bool request(const char* reason, Location where) noexcept;
 
-  // The calling thread is closing the pool, and calls from inside that: run() would wait for
-  // itself.
+  // True: the calling thread is closing the pool, and this call comes from inside that, so run()
+  // would wait for itself.
   bool runs_here() const;
 
-  // The first time: true. What the leases are told is not said here.
+  // True the first time. This does not tell the leases.
   bool announce(std::string_view reason, Location where);
 
-  // Needs: no phase is negative, and no call that the calling thread is in has a lease. `keep`:
-  // what threads that are stuck refer to, for them to hold from then on.
+  // Needs: no phase is negative, and no call that the calling thread is in has a lease. `keep`: the
+  // object that stuck threads refer to, and hold from then on.
   CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep);
 
-  // For the destructor, which cannot be refused. Leases in calls that its thread is in are not
-  // waited for: that is certain to be in vain. Those of which it is the last user have until drain
-  // is over, since others may have them by now; then they are left as they are.
+  // For the destructor, which cannot be refused. It does not wait for leases in calls that its
+  // thread is in, because that is surely in vain. It waits until the end of drain for leases that
+  // its thread used last, because others may have them by now; then it leaves them as they are.
   CloseReport run_last(const CloseOptions& options, Location where,
                        const std::weak_ptr<void>& keep);
 
-  // What request() left to be done, on a thread of the pool.
+  // Does what request() left to be done, on a thread of the pool.
   CloseReport run_requested(const std::weak_ptr<void>& keep);
 
-  // Both throw std::bad_alloc. The close has got somewhere then; the next caller goes on with it.
-  // Or this, which needs no memory and comes last: what is out ends by itself, and threads that are
-  // stuck hold `keep`.
+  // Both throw std::bad_alloc; the close is then partly done, and the next caller goes on with it.
+  // Or this ends it, which needs no memory and comes last: leases that are out end by themselves,
+  // and stuck threads hold `keep`.
   void end_without_report(const std::shared_ptr<void>& keep) noexcept;
 
-  // A connection is to be retired, and that of the last lease: the closing thread, which this lease
-  // is about to wake, terminates it by itself. For the thread that retires it, which is still
-  // admitted; if it was not the last, maintenance finds the connection at its next tick.
+  // True: the connection to be retired may be that of the last lease; the closing thread, which
+  // this lease is about to wake, then terminates it by itself. Called by the thread that retires it
+  // and is still admitted; if the lease was not the last, maintenance finds it at its next tick.
   bool takes_the_last() const noexcept;
 
-  // What errors say. Never null once the fence is set.
+  // What errors tell of the close. Never null once the fence is set.
   std::shared_ptr<const ClosedReport> closed();
 
  private:
   using Clock = std::chrono::steady_clock;
   using Outcome = CloseReport::Outcome;
 
-  // How long the phases may still take: those to come, and until when the one under way.
+  // How long each phase may still take; for the phase under way, until_ counts.
   struct Plan {
     std::chrono::milliseconds drain{};
     std::chrono::milliseconds cancel{};
@@ -96,7 +96,7 @@ class Closing {
   };
 
   enum class Caller : std::uint8_t { user, pool, destructor };
-  // One run under way; ends when that does, whatever happened.
+  // One run under way; it ends with the run, whatever happened.
   class Turn;
   CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep,
                   Caller caller);
@@ -132,7 +132,7 @@ class Closing {
 
   const Parts parts_;
 
-  // request(): written once, by who changes the state to `written`.
+  // Written once, by the request() that changes the state to `written`.
   enum class Request : int { none, writing, written };
   std::atomic<Request> request_{Request::none};
   const char* request_reason_ = nullptr;
@@ -141,10 +141,10 @@ class Closing {
   std::int32_t request_thread_ = 0;
 
   std::atomic<bool> hurry_{false};
-  // Until when the phase under way may take; steady ns. Relaxed: poke_drain() carries it.
+  // When the phase under way has to end; steady ns. Relaxed: poke_drain() carries it.
   std::atomic<Clock::rep> until_{0};
   std::atomic<bool> draining_{false};
-  std::atomic<bool> takes_the_last_{false};  // relaxed: without it maintenance is only woken
+  std::atomic<bool> takes_the_last_{false};  // relaxed: a miss only wakes maintenance
 
   mutable Mutex<> mutex_;
   std::condition_variable ended_;
@@ -157,13 +157,13 @@ class Closing {
   std::optional<CloseRecord> announced_ TIDEGATE_GUARDED_BY(mutex_){};
   bool drain_over_ TIDEGATE_GUARDED_BY(mutex_) = false;  // of the run under way
 
-  // The destructor's thread; how many leases of it are not waited for, and which. Relaxed:
+  // The destructor's thread, how many of its leases are not waited for, and which. Relaxed:
   // poke_drain() carries them.
   std::atomic<std::int32_t> last_{0};
   std::atomic<std::uint32_t> own_{0};
   std::atomic<Known> own_known_{Known::in_call};
 
-  // Of the thread that runs it.
+  // Used only by the thread that runs the close.
   Clock::time_point began_{};
   Location where_{};
   std::optional<std::uint32_t> orphaned_{};  // how many leases, once they were given up

@@ -21,7 +21,7 @@ using detail::ConninfoSplit;
 using detail::Problems;
 using Problem = ConfigError::Problem;
 
-// Reads one pool_* part into `config`. `show`: its key may be named.
+// Reads one pool_* part into `config`. `show`: an error may name the part's key.
 void read_part(const ConninfoPart& part, bool show, std::set<std::string_view>& seen,
                PoolConfig& config, Problems& problems) {
   const auto* key = detail::find_config_key(part.key);
@@ -44,7 +44,7 @@ void read_part(const ConninfoPart& part, bool show, std::set<std::string_view>& 
   problems.push_back(std::move(problem));
 }
 
-// Value of an option in a list, or empty.
+// The value of an option in a list, or empty.
 std::string value_of(const std::vector<pq::ConninfoOption>& options, std::string_view keyword) {
   for (const auto& option : options) {
     if (option.keyword == keyword) return option.value;
@@ -57,11 +57,11 @@ bool holds_pool_keys(const ConninfoSplit& split) {
                      [](const ConninfoPart& part) { return detail::is_pool_key(part.key); });
 }
 
-// A whole connection string may stand there by mistake: libpq takes it for a name.
+// A whole connection string may be there by mistake: libpq takes it for a name.
 bool is_odd_database(std::string_view name) { return detail::may_hold_keyword("dbname", name); }
 
-// The parts of the conninfo with its secrets hidden, in `split` as well; all of it when it is
-// faulty.
+// Returns the parts of the conninfo with secrets hidden, and hides them in `split` as well. Hides
+// all of a faulty conninfo.
 std::vector<std::string> mask(ConninfoSplit& split) {
   const auto known = pq::conninfo_defaults();
   Problems problems;
@@ -143,7 +143,7 @@ PoolConfig PoolConfig::parse(std::string_view conninfo, Location where) {
   const std::size_t pool_problems = problems.size();
   detail::check_conninfo(split, known, problems);
   if (problems.size() != pool_problems || split.doubtful) {
-    // The string cannot be read for sure, so any value may be a piece of a password.
+    // The string cannot be read with certainty, so any value may be a piece of a password.
     for (auto& problem : problems) {
       if (!problem.value.empty()) problem.value = detail::kHidden;
     }
@@ -186,7 +186,7 @@ std::string PoolConfig::effective_name() const {
   const auto environment = pq::conninfo_defaults();
   const auto set = [&](const char* keyword) { return value_of(*given, keyword); };
   const std::string service = set("service");
-  // A service file named in the string goes before the environment, but only libpq reads it.
+  // A service file named in the string overrides the environment, but only libpq reads it.
   const auto or_default = [&](const char* keyword) {
     return service.empty() ? first_of({set(keyword), value_of(environment, keyword)})
                            : set(keyword);

@@ -62,8 +62,8 @@ std::string needs_libpq(int version) {
   return "needs libpq " + std::to_string(version) + " or newer; this is " + pq::libpq_version();
 }
 
-// The rule that one value of a libpq option breaks, or null. Only what would otherwise put a piece
-// of a misplaced password into the pool's name, or is surely wrong; the rest is libpq's to judge.
+// The rule that one value of a libpq option breaks, or null. Rejects only what is surely wrong, or
+// would put a piece of a misplaced password into the pool's name; libpq judges the rest.
 const char* broken_rule(std::string_view keyword, std::string_view value) {
   if (keyword == "host" || keyword == "hostaddr") {
     for (std::size_t i = 1; i < value.size(); ++i) {
@@ -125,7 +125,7 @@ const ConfigKey& key_of(std::string_view field) {
                        [field](const ConfigKey& key) { return key.field == field; });
 }
 
-// "low must not be more than high", where neither has a problem of its own.
+// Says "low must not be more than high" if neither has a problem of its own.
 template <class T>
 void check_order(std::string_view low_field, const T& low, std::string_view high_field,
                  const T& high, const PoolConfig& config, Problems& problems) {
@@ -145,7 +145,7 @@ void check_order(std::string_view low_field, const T& low, std::string_view high
 bool is_pool_key(std::string_view key) noexcept { return key.starts_with(kKeyPrefix); }
 
 bool may_hold_keyword(std::string_view key, std::string_view value) noexcept {
-  // The one keyword in whose values a '=' is at home: settings of the server.
+  // Only this keyword may have a '=' in its values: settings of the server.
   return value.find(key == "options" ? "password=" : "=") != value.npos;
 }
 

@@ -47,8 +47,8 @@ void compare_conninfo(const PoolConfig& wanted, const PoolConfig& existing,
   }
 }
 
-// Of code only this can be compared: is it there? A hook that is added to Hooks and not here does
-// not compile.
+// Of code, only its presence can be compared. A hook that is added to Hooks and not here does not
+// compile.
 using Code = std::array<std::pair<std::string_view, bool>, 7>;
 Code code_of(const PoolConfig& config) {
   const auto& [before_connect, after_connect, prepare, should_ping, after_release, before_close] =
@@ -75,7 +75,7 @@ void compare_code(const PoolConfig& wanted, const PoolConfig& existing, const st
   }
 }
 
-// With what is computed in the place of what is unset.
+// The configuration with computed values for the members that are unset.
 PoolConfig normalised(const PoolConfig& config) {
   PoolConfig copy = config;
   copy.name = config.effective_name();

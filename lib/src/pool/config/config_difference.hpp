@@ -1,4 +1,4 @@
-// In what two configurations differ, for people.
+// The differences between two configurations, for people.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace tidegate::detail {
 
-// Each difference as a problem of `wanted`; `present`: who has the other value, as in "the open
-// pool has". Compared is what a pool would do: order and spelling of the conninfo do not count, nor
-// does an unset member that computes to the same. Secrets are compared, not shown. Hooks and the
-// observer are compared as set or not set.
+// Returns each difference as a problem of `wanted`; `present` names the owner of the other value,
+// as in "the open pool has". Compares what a pool would do: order and spelling of the conninfo do
+// not count, nor does an unset member that computes to the same value. Secrets are compared, but
+// not shown. Hooks and the observer are compared only as set or not set.
 std::vector<ConfigError::Problem> differences(const PoolConfig& wanted, const PoolConfig& existing,
                                               const std::string& present);
 

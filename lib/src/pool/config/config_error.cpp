@@ -10,7 +10,7 @@ namespace {
 using detail::one_line;
 using Problem = ConfigError::Problem;
 
-// "max_size (pool_max_conns)", or the one of the two that there is.
+// "max_size (pool_max_conns)", or whichever of the two exists.
 std::string name_of(const Problem& problem) {
   const std::string field = one_line(problem.field);
   const std::string key = one_line(problem.key);

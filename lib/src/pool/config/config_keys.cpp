@@ -57,7 +57,7 @@ constexpr ConfigKey kKeys[] = {
 };
 
 // Each kind of value below has read(text, value, key), check(value, key) and write(value); read and
-// check give what is wrong, or nothing.
+// check return what is wrong, or nothing.
 using Wrong = std::optional<std::string>;
 
 Wrong not_in(const ConfigKey& key, std::int64_t value, const std::string& min,
@@ -87,7 +87,7 @@ Wrong check(std::chrono::duration<Rep, Period> value, const ConfigKey& key) {
   using D = std::chrono::duration<Rep, Period>;
   return not_in(key, value.count(), format_duration(D(key.min)), format_duration(D(key.max)));
 }
-// A value outside of nanoseconds' range can only be out of range: it is shown as the limit.
+// A value beyond the range of nanoseconds can only be out of range: the error shows the limit.
 template <class Rep, class Period>
 std::string write(std::chrono::duration<Rep, Period> value) {
   using D = std::chrono::duration<Rep, Period>;
@@ -162,7 +162,7 @@ Wrong read(std::string_view text, T& value, const ConfigKey&) {
   return {};
 }
 
-// Optional ones. Counts have a word for "unset".
+// Optional values. Counts have a word for "unset".
 template <class T>
 Wrong check(const std::optional<T>& value, const ConfigKey& key) {
   return value ? check(*value, key) : Wrong{};

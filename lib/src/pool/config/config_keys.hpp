@@ -37,16 +37,16 @@ struct ConfigKey {
 
 std::span<const ConfigKey> config_keys() noexcept;
 const ConfigKey* find_config_key(std::string_view key) noexcept;
-// The spellings, for a search of the nearest.
+// The spellings, for a search of the nearest one.
 std::vector<std::string_view> config_key_names();
 
-// Sets the member from `text`. Promises: nothing, or what is wrong (without an echo of `text`) and
-// the member as it was.
+// Sets the member from `text`. Promises: returns nothing, or what is wrong (without an echo of
+// `text`) and leaves the member as it was.
 std::optional<std::string> read_value(const ConfigKey& key, std::string_view text,
                                       PoolConfig& config);
 // What is wrong with the member's value by itself, if anything.
 std::optional<std::string> check_value(const ConfigKey& key, const PoolConfig& config);
-// The value as read_value() takes it; nullopt when the member is unset.
+// The value as read_value() reads it; nullopt when the member is unset.
 std::optional<std::string> write_value(const ConfigKey& key, const PoolConfig& config);
 
 }  // namespace tidegate::detail

@@ -58,7 +58,7 @@ class KeywordSplitter {
     return at_++ < text_.size();
   }
 
-  // One character of a value; a backslash gives the next one as it is, and nothing at the end.
+  // One character of a value; a backslash gives the next character as it is, or nothing at the end.
   void take(std::string& value) {
     if (text_[at_] == '\\') ++at_;
     if (at_ < text_.size()) value += text_[at_++];
@@ -229,7 +229,7 @@ std::string percent_encoded(std::string_view value) {
 
 ConninfoSplit split_conninfo(std::string_view conninfo) {
   ConninfoSplit split;
-  // libpq reads a C string: what stands behind a NUL would silently be ignored.
+  // libpq reads a C string: it would silently ignore what stands behind a NUL.
   if (const auto nul = conninfo.find('\0'); nul != conninfo.npos) {
     split.fault = ConninfoFault{nul + 1, "a NUL byte"};
     return split;

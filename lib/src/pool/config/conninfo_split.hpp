@@ -1,5 +1,5 @@
-// Takes a connection string apart by libpq's own rules, so that the pool's keys can be taken out
-// and faults be told by position, without an echo of what may be a password.
+// Splits a connection string by libpq's own rules, so that the pool's keys can be taken out and
+// faults reported by position, without an echo of what may be a password.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace tidegate::detail {
 
 // One keyword=value, or one parameter behind the '?' of a URI.
 struct ConninfoPart {
-  std::size_t position = 0;  // of its first byte in the string, from 1
+  std::size_t position = 0;  // of the part's first byte in the string, from 1
   std::string_view text{};   // as written
   std::string key{};         // decoded
   std::string value{};       // decoded
@@ -34,15 +34,15 @@ struct ConninfoSplit {
   std::vector<ConninfoPart> parts{};
   // The first fault; `parts` then holds what came before it.
   std::optional<ConninfoFault> fault{};
-  // A URI has an '@' where a password that is not percent-encoded would put one: no part of it can
-  // be told from a password.
+  // A URI has an '@' where a password that is not percent-encoded would put one, so any part of it
+  // may belong to the password.
   bool doubtful = false;
 };
 
 // Promises: the same parts that libpq would find (conninfo_parse, conninfo_uri_parse_options in
-// fe-connect.c), and a fault wherever libpq would find one in the syntax. On top of that, a raw '@'
-// behind the user part of a URI, in host or database, is a fault: it is a password that was not
-// percent-encoded, and libpq would take a piece of that for the host's name.
+// fe-connect.c), and a fault wherever libpq would find one in the syntax. A raw '@' behind the user
+// part of a URI, in host or database, is a fault, too: it comes from a password that was not
+// percent-encoded, and libpq would take a piece of that password for the host's name.
 ConninfoSplit split_conninfo(std::string_view conninfo);
 
 // The string again, with `parts` (each as written) instead of its own.

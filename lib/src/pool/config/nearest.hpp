@@ -18,7 +18,7 @@ struct Nearest {
 // The first of the candidates with the least distance. Needs: at least one candidate.
 Nearest nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
-// Whether `distance` is that of a slip of the finger in `word`: one letter in three, at least one.
+// Whether `distance` may be a slip of the finger in `word`: one letter in three, at least one.
 bool is_typo(std::string_view word, std::size_t distance) noexcept;
 
 }  // namespace tidegate::detail

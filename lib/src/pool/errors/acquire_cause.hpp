@@ -1,12 +1,12 @@
-// What an acquire lacked when its time was over. Pure.
+// What an acquire lacked when its time was over. A pure function.
 #pragma once
 
 #include <tidegate/pool/acquire_errors.hpp>
 
 namespace tidegate::detail {
 
-// Checks and connects first, because they say more than how many are leased; then places that are
-// being given up, and places that nobody fills. `exhausted` is what is left: every place holds a
+// Checks and connects come first, because they say more than the number of leases; then places that
+// are being given up, and places that nobody fills. The rest is `exhausted`: every place holds a
 // connection that is leased, or was until a moment ago.
 constexpr AcquireTimeout::Cause cause_of(const PoolCounts& counts) noexcept {
   using Cause = AcquireTimeout::Cause;

@@ -28,7 +28,7 @@ std::string counts_line(const PoolCounts& counts) {
 }
 
 // Where the connections are: "all 8 are leased", or how many are and what the others do. The counts
-// were read when it was over, so one may have come free by then.
+// were read after the acquire had ended, so a connection may have come free by then.
 std::string places_text(const PoolCounts& counts) {
   if (counts.leased >= counts.max) return "all " + std::to_string(counts.max) + " are leased";
   std::string text =
@@ -56,7 +56,7 @@ std::string used_text(const AcquireReport& report) {
   return text;
 }
 
-// What it looks like when nobody else may be there to give one back.
+// The text for a thread that has all leases, if nobody else may be there to give one back.
 std::string own_text(const AcquireReport& report) {
   if (report.own.empty()) return {};
   return std::string("\n  likely: ") +
@@ -70,7 +70,7 @@ std::string cause_text(const AcquireReport& report, AcquireTimeout::Cause cause)
     case AcquireTimeout::Cause::exhausted:
     case AcquireTimeout::Cause::not_growing: return used_text(report);
     case AcquireTimeout::Cause::connecting_slow:
-      // While connects fail, one that is wanted waits for its turn.
+      // While connects fail, a connect that is wanted waits for its turn.
       return counted(counts.connecting, "connect") +
              (report.last_connect.empty()
                   ? " under way, none done in time"
@@ -86,7 +86,7 @@ std::string cause_text(const AcquireReport& report, AcquireTimeout::Cause cause)
   return {};
 }
 
-// Whatever the cause is by now, this is where the time went.
+// Whatever the cause is by now, the acquire spent its time on this.
 std::string silent_text(const AcquireReport& report) {
   if (report.silent == 0) return {};
   return "; " + counted(report.silent, "idle connection") + " did not answer a ping";

@@ -30,7 +30,7 @@ std::string connect_text(Errc code, const ConnectReport& report, Location where)
   if (!first_line.empty()) {
     line += one_line(first_line);
   } else {
-    // A connect may have succeeded, and taken the reason along, since this end was decided.
+    // Since this end was decided, a connect may have succeeded and removed the reason.
     line += report.attempts == 0 ? "until a moment ago" : "no reason given";
   }
   if (!report.sqlstate.empty() && text.find(report.sqlstate) == text.npos) {
@@ -39,7 +39,7 @@ std::string connect_text(Errc code, const ConnectReport& report, Location where)
   if (report.attempts != 0) {
     line += ", " + counted(report.attempts, "attempt");
     line += " in " + brief_duration(report.at - report.since);
-    // A rejection is told from memory while a backoff runs, so it says how old it is.
+    // During a backoff a rejection is repeated from memory, so the text says how old it is.
     if (code == Errc::rejected) {
       line += ", last " + brief_duration(report.at - report.last) + " ago";
     }

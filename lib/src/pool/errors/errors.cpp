@@ -70,7 +70,7 @@ std::string what_of(const std::exception_ptr& cause) {
   }
 }
 
-// A nested_exception takes what is being handled when it is made, so `cause` is handled here.
+// A nested_exception takes the exception that is being handled when it is made: so handle `cause`.
 std::nested_exception nest(const std::exception_ptr& cause) noexcept {
   if (!cause) return {};
   try {

@@ -26,7 +26,7 @@ std::string default_of(std::string_view keyword) {
   return {};
 }
 
-// Where a connect is, as Doing and the reports say it.
+// Where a connect is, in the words of Doing and of the reports.
 constexpr const char* kLookingUp = "a connect, at the look-up of a host name";
 constexpr const char* kStarting = "a connect, in PQconnectStartParams()";
 constexpr const char* kPolling = "a connect, in PQconnectPoll()";
@@ -41,12 +41,12 @@ void say_step(pq::ConnectStep step) noexcept {
     case pq::ConnectStep::wait: return core::Doing::now(kWaiting);
   }
 }
-// Before these are over the server has heard nothing of it.
+// Before these steps are over the server has heard nothing of the connect.
 bool before_the_server(const char* in) noexcept {
   return in == kLookingUp || in == kStarting || in == kBeforeConnect;
 }
 
-// The connect has failed for a reason of our own.
+// The connect has failed for a reason in this process.
 ErrorValue failed_here(const std::string& pool, ConnectReport::Where where, std::string text) {
   ConnectReport report;
   report.pool = pool;
@@ -57,7 +57,7 @@ ErrorValue failed_here(const std::string& pool, ConnectReport::Where where, std:
   return ErrorValue::of(ConnectError(Errc::unavailable, std::move(report)));
 }
 
-// Nor will the next one be better.
+// The connect has failed, and the next one will fail as well.
 ErrorValue failed_for_good(const std::string& pool, std::string text) {
   ConnectReport report;
   report.pool = pool;
@@ -107,7 +107,7 @@ Connector::Connector(const PoolImpl& pool, const PoolConfig& config,
                        .tells_releases = pool.tells_leases()})) {
   std::string session_attrs = default_of("target_session_attrs");
   auto parsed = pq::parse_conninfo(config.conninfo);
-  // It is valid: so memory ran out, and going on would mean to connect to libpq's default.
+  // The conninfo is valid: so memory ran out, and going on would connect to libpq's default.
   if (!parsed) throw std::bad_alloc();
   for (pq::ConninfoOption& option : *parsed) {
     if (option.keyword == "target_session_attrs") session_attrs = option.value;
@@ -142,7 +142,7 @@ Expected<PooledConnection> Connector::open(const std::stop_token& stop, Deadline
   return opened;
 }
 
-// The thread may be in there for ever: what the observer is told of it is told here.
+// The thread may stay in the connect for ever, so the observer is told here.
 ErrorValue Connector::overdue(const core::Overdue& how) const {
   const std::string in = how.in != nullptr ? how.in : "a connect";
   std::string text;
@@ -163,7 +163,7 @@ ErrorValue Connector::overdue(const core::Overdue& how) const {
   return error;
 }
 
-// Whatever happens is an answer: the observer hears of the end, too.
+// Turns every exception into an error, so that the observer hears of the end, too.
 Expected<PooledConnection> Connector::connect_or_tell(const std::stop_token& stop,
                                                       Deadline deadline) const {
   try {
@@ -177,7 +177,7 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
                                               Deadline deadline) const {
   const InHook scope(pool_);  // for both hooks; connecting acquires nothing
   pq::ConnectOptions options = options_;
-  // By its number one connection in a thousand looks as if nothing were in between.
+  // One connection in a thousand looks, by its number, as if no pooler were in between.
   if (meets_pooler_->load(std::memory_order_relaxed) && !options.statement_cache) {
     options.statement_cache = 0;
   }
@@ -197,7 +197,7 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
   }();
   if (!core::Openers::is_given_up()) pool_.count_given_up(outcome.given_up);
   if (!outcome) return explain(name_, *outcome.failure);
-  // Nobody is going to have it: it is closed here, and no hook sees it.
+  // Nobody will get this connection: it is closed here, and no hook sees it.
   if (core::Openers::is_given_up()) {
     return failed_here(name_, ConnectReport::Where::process, "given up");
   }
@@ -226,7 +226,7 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
   // What the hook has set is asked for.
   if (wants_primary_) pq::PoolAccess(opened.connection).watch_role();
   if (hooks_.after_connect) {
-    // As after a lease: what the hook did is settled, and nobody gets what it left undone.
+    // As after a lease: what the hook did is settled, and nobody gets what the hook left undone.
     if (!pq::PoolAccess(opened.connection).reusable()) {
       end(opened, stop);
       return failed_here(name_, ConnectReport::Where::hook,
@@ -250,7 +250,7 @@ void Connector::note_pooler(const Connection& connection) const noexcept {
   });
 }
 
-// What is to be said of it; empty: nothing.
+// The text that names the dropped parameters; empty if there are none.
 std::string Connector::note_dropped(const pq::ConnectOptions& options,
                                     const Connection& connection) const {
   std::string text;

@@ -24,11 +24,12 @@ class Connector {
   Connector(const PoolImpl& pool, const PoolConfig& config,
             std::shared_ptr<pq::CancelGroup> cancels);
 
-  // Between before_connect and after_connect. An error has the code unavailable, rejected, or
-  // (stopped) canceled; the first two are a ConnectError with what this attempt has shown.
-  // What of it comes after its time is nobody's, and nobody is told of it: see overdue().
+  // Connects, with before_connect before it and after_connect behind it. An error has the code
+  // unavailable, rejected, or (stopped) canceled; the first two are a ConnectError with what this
+  // attempt has shown. If a given-up connect returns late, nobody gets or hears of it: see
+  // overdue().
   Expected<PooledConnection> open(const std::stop_token& stop, Deadline deadline) const;
-  // Another one is not waited for: what to say of that. The observer is told that it has ended.
+  // The error for a connect that nobody waits for any more. The observer is told that it ended.
   ErrorValue overdue(const core::Overdue& how) const;
 
  private:
@@ -47,9 +48,9 @@ class Connector {
   bool captures_stacks_;
   bool is_strict_;
   std::shared_ptr<const ReleaseRules> rules_;
-  // A connection went through a pooler. Copies of this share it.
+  // Set when a connection went through a pooler. Copies of the Connector share it.
   std::shared_ptr<std::atomic<bool>> meets_pooler_ = std::make_shared<std::atomic<bool>>(false);
-  // The parameters that were told of as dropped: 1 << DroppedParameter::number. Shared likewise.
+  // The dropped parameters already told of: 1 << DroppedParameter::number. Shared likewise.
   std::shared_ptr<std::atomic<unsigned>> told_dropped_ = std::make_shared<std::atomic<unsigned>>(0);
 };
 

@@ -18,8 +18,8 @@ void Maintenance::keep_time(Clock::time_point now) noexcept {
   if (counts.connecting > 0) core_.openers().give_up_overdue(now);
   reaper_.note_leased(counts.leased);
   if (counts.leased > peak_leased()) peak_.store(counts.leased, std::memory_order_relaxed);
-  // Asked for again: an opening that got no thread; and one that there seemed to be no need of,
-  // because a connection would be back at once.
+  // Asks again for an opening that got no thread, and for one that seemed unnecessary because a
+  // connection would be back at once.
   if (counts.waiting > counts.connecting) core_.slots().grow();
 }
 
@@ -27,9 +27,9 @@ std::uint32_t Maintenance::floor_with(std::uint32_t leased) const noexcept {
   return core::policy::floor_size(config_.min_size, config_.min_idle, leased, config_.max_size);
 }
 
-// The core keeps the floor by itself; but leases come and go without a word, and spare connections
-// are wanted on top of them. While a backoff runs nothing is asked for: refill_after_backoff() does
-// when it ends.
+// The core keeps the floor by itself; but it does not hear of leases that come and go, and the pool
+// wants spare connections on top of them. While a backoff runs this asks for nothing:
+// refill_after_backoff() asks when the backoff ends.
 void Maintenance::keep_floor(Clock::time_point now) noexcept {
   if (!refills() || floor_with(0) == 0) return;
   const PoolCounts counts = core_.slots().places();
@@ -55,8 +55,8 @@ void Maintenance::do_housekeeping(Clock::time_point now) noexcept {
                [this](std::uint32_t slot) { retire(slot, Retired::idle); });
 }
 
-// One connection was found dead. A look at the others' sockets finds those whose end has come to
-// us; a ping the rest. None is closed without proof.
+// One connection was found dead. A look at the sockets of the others finds those whose end has
+// reached us; a ping finds the rest. No connection is closed without proof.
 void Maintenance::look_at_all_idle() noexcept {
   round_.clear();
   core_.slots().check_each_idle([this](std::uint32_t slot) {
@@ -70,7 +70,7 @@ void Maintenance::look_at_all_idle() noexcept {
   });
 }
 
-// The reaper hears of what is fresh.
+// The reaper is told which connections are fresh.
 void Maintenance::expire() noexcept {
   reaper_.clear();
   core_.slots().check_each_idle([this](std::uint32_t slot) {

@@ -32,7 +32,7 @@ void LeakWatch::look(Clock::time_point now) noexcept {
     return true;
   });
   if (now < next_look_) return;
-  next_look_ = now + threshold_;  // whoever begins from here on
+  next_look_ = now + threshold_;  // for leases that begin from here on
   for (std::uint32_t i = 0; i < core_.slots().limits().max_size; ++i) {
     const core::Slot::Record record = core_.slots().slot(i).record();
     if (record.holder == 0 || is_known(i)) continue;

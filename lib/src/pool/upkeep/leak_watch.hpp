@@ -15,8 +15,8 @@
 
 namespace tidegate::detail {
 
-// Costs an acquire and a release nothing: a lease that is overdue is found by its record, and that
-// it has come back by the next look at it. Maintenance thread only, but for the counts.
+// Costs an acquire and a release nothing: it finds an overdue lease by the slot's record, and sees
+// at its next look that the lease has ended. Maintenance thread only, except the counts.
 class LeakWatch {
  public:
   using Clock = std::chrono::steady_clock;
@@ -33,8 +33,8 @@ class LeakWatch {
  private:
   struct Suspect {
     std::uint32_t slot;
-    std::uint64_t number;  // of the lease, among those of the slot
-    LeaseInfo lease;       // as it was when it was warned about
+    std::uint64_t number;  // the lease's number among those of the slot
+    LeaseInfo lease;       // as it was when it was suspected
   };
   bool is_out(const Suspect& suspect) const noexcept;
   bool is_known(std::uint32_t slot) const noexcept;
@@ -47,7 +47,7 @@ class LeakWatch {
   const PoolCore& core_;
 
   std::vector<Suspect> suspects_;  // reserved for max_size
-  Clock::time_point next_look_{};  // no other lease is overdue before
+  Clock::time_point next_look_{};  // no other lease is overdue before this
   std::atomic<std::uint64_t> suspected_{0};
   std::atomic<std::uint64_t> returned_{0};
 };

@@ -25,13 +25,13 @@ using core::Errand;
 using core::Retired;
 
 constexpr auto kTickPeriod = 10ms;
-// Once the pool is closed nobody acquires any more: what the tick is for then can wait.
+// Once the pool is closed nobody acquires any more, so the work of a tick can wait.
 constexpr auto kTickOfClosed = 100ms;
-// How long the place of a connection that did not answer a ping waits for the server's end.
+// How long the slot of a connection that did not answer a ping waits for the server's end.
 std::chrono::nanoseconds patience_with_silent(const PoolConfig& config) {
   return std::min<std::chrono::nanoseconds>(Termination::kPatience, config.ping_timeout / 20);
 }
-// Steady churn must not make the housekeeping permanent, nor the looks at all that is idle.
+// Steady churn must not make the housekeeping permanent, nor the looks at all idle connections.
 constexpr auto kAtMostEvery = 100ms;
 
 }  // namespace
@@ -65,7 +65,7 @@ void Maintenance::hurry() noexcept {
   wake();
 }
 
-// On the thread itself a wake would make it try again at once, and without end.
+// On the maintenance thread itself, a wake would make it try again at once, without end.
 void Maintenance::no_thread() noexcept {
   refill_at_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);  // as above
   if (core::current_thread_id() != thread_id()) wake();
@@ -90,14 +90,14 @@ void Maintenance::await_pass(Deadline deadline) noexcept {
   Lock lock(pass_mutex_);
   const std::uint64_t seen = passes_;
   ++awaiting_pass_;
-  const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread makes none
+  const Deadline until = earlier(deadline, Deadline(1s));  // a stopped thread makes no pass
   passed_.wait_until(lock.native(), until.at(),
                      [&]() TIDEGATE_REQUIRES(pass_mutex_) { return passes_ != seen; });
   --awaiting_pass_;
 }
 
 void Maintenance::want_close() noexcept {
-  // release: the closer reads the request. The eventfd orders nothing where the thread is awake.
+  // release: the closer reads the request. The eventfd orders nothing if the thread is awake.
   close_wanted_.store(true, std::memory_order_release);
   wake();
 }
@@ -137,7 +137,7 @@ void Maintenance::detach(std::shared_ptr<void> keep) noexcept {
 void Maintenance::run() noexcept {
   thread_id_.store(core::current_thread_id(), std::memory_order_relaxed);
   FreezeMark::find_out();
-  std::shared_ptr<void> keep;  // goes last: it may be all that holds `this`
+  std::shared_ptr<void> keep;  // destroyed last: it may be the only owner of `this`
   {
     const InHook scope(pool_);  // an observer that closes the pool here would wait for itself
     loop();
@@ -161,12 +161,12 @@ void Maintenance::loop() noexcept {
     step_pings();
     step_resets();
     leaks_.look(now);
-    TIDEGATE_TEST_POINT("maintenance.pass");  // of the pool's words it has read what it will
+    TIDEGATE_TEST_POINT("maintenance.pass");  // this pass has read all it will of the pool's words
     if (stopping_.load(std::memory_order_acquire)) {
       const Deadline until{
           Clock::time_point(Clock::duration(stop_at_.load(std::memory_order_relaxed)))};
-      // Everybody has been told to terminate. Whether a server process is slow to go is its own
-      // affair now: close does not wait for it.
+      // Every server has been told to terminate. Close does not wait for a server process that is
+      // slow to go.
       const bool done =
           core_.slots().retiring() == terminations_.size() && core_.slots().places().checking == 0;
       if (done || until.passed()) return finish_rest();
@@ -210,8 +210,8 @@ void Maintenance::take_work() noexcept {
   }
 }
 
-// A failed opening leaves its slot empty, and only who waits is planned for at once. One attempt
-// per backoff step stays one (I13): the openers see to that.
+// A failed opening leaves its slot empty, and only waiters get a new opening at once. The openers
+// keep it to one attempt per backoff step (I13).
 void Maintenance::refill_after_backoff() noexcept {
   const Clock::rep at = refill_at_.exchange(0, std::memory_order_relaxed);
   if (at == 0) return;
@@ -220,18 +220,18 @@ void Maintenance::refill_after_backoff() noexcept {
       std::min(next_housekeeping_, std::max(next_attempt, last_housekeeping_ + kAtMostEvery));
 }
 
-// Sleeps until a server says something, somebody wakes us, or the next thing is due. False: polling
-// does not work.
+// Sleeps until a server says something, somebody wakes this thread, or the next thing is due.
+// False: polling does not work.
 bool Maintenance::wait() noexcept {
   polled_.clear();
   polled_.push_back({wake_.get(), POLLIN, 0});
   const Deadline idle_until = earlier(Deadline(next_housekeeping_), Deadline(round_.next()));
   const auto period = core_.slots().closed() ? kTickOfClosed : kTickPeriod;
   Deadline next = anything_open_ ? Deadline(period) : idle_until;
-  // The housekeeping is not done any more: what is due of them must keep nobody awake.
+  // The housekeeping does not run any more: its due times must keep nobody awake.
   if (stopping_.load(std::memory_order_relaxed)) next = Deadline(kTickPeriod);
   for (const Termination& termination : terminations_) {
-    polled_.push_back({termination.socket(), POLLIN, 0});  // a negative one is passed over
+    polled_.push_back({termination.socket(), POLLIN, 0});  // poll() ignores a negative one
     next = earlier(next, termination.deadline());
   }
   for (const Ping& ping : pinging_) {
@@ -260,8 +260,8 @@ void Maintenance::begin_termination(std::uint32_t slot) noexcept {
     o.retired({.reason = to_string(core_.why_retired(slot)),
                .backend_pid = pooled.connection.backend_pid()});
   });
-  // Whoever waits for the place is not to wait for that, too: a network that has forgotten the
-  // connection brings no end of the session.
+  // An acquirer that waits for the slot must not wait for the server, too: a network that has
+  // forgotten the connection never brings the end of the session.
   const bool silent = core_.why_retired(slot) == Retired::ping && pooled.connection.is_open();
   terminations_.emplace_back(
       slot, pooled, Deadline(silent ? patience_with_silent(config_) : Termination::kPatience));
@@ -278,7 +278,7 @@ void Maintenance::step_terminations() noexcept {
   });
 }
 
-// The slot is in `checking`, and ours.
+// The slot is in `checking`, and belongs to maintenance.
 void Maintenance::begin_ping(std::uint32_t slot, bool of_round, Clock::time_point since) noexcept {
   core_.slots().slot(slot).set_errand(Errand::ping);
   pings_.fetch_add(1, std::memory_order_relaxed);
@@ -306,7 +306,7 @@ void Maintenance::end_ping(const Ping& ping, bool answered) noexcept {
   });
   if (!answered) {
     if (!core_.slots().closed()) suspect();
-    pq::PoolAccess(connection).doom();  // there is nothing that a hook could say to it
+    pq::PoolAccess(connection).doom();  // a hook could not talk to it
     return retire(ping.slot, Retired::ping);
   }
   if (pq::PoolAccess(connection).role() == pq::Role::standby) return demoted(ping.slot);
@@ -333,12 +333,12 @@ void Maintenance::retire(std::uint32_t slot, Retired reason) noexcept {
   core_.slots().retire_checked(slot);
 }
 
-// The server of this connection is a primary no more, or takes no writes, though the pool wants
-// one. The others are likely to be at the same server; but one such reset per backoff step, or two
-// servers that disagree would keep the pool reconnecting.
+// The server of this connection is no primary any more, or takes no writes, though the pool wants a
+// primary. The other connections are likely to be at the same server. But one such reset per
+// backoff step is enough: two servers that disagree would keep the pool reconnecting.
 void Maintenance::demoted(std::uint32_t slot) noexcept {
   const int backend_pid = core_.resource(slot).connection.backend_pid();
-  // What one of before says is known already, and says nothing of those that came since.
+  // An older connection tells what is known already, and nothing of those that came since.
   const bool outdated = core_.slots().slot(slot).generation() != core_.slots().generation();
   retire(slot, Retired::generation);
   const auto now = Clock::now();
@@ -354,7 +354,7 @@ void Maintenance::demoted(std::uint32_t slot) noexcept {
   tell(config_.observer, [&](Observer& o) { o.role_changed(backend_pid); });
 }
 
-// At the end: nothing is waited for any more.
+// At the end: maintenance waits for nothing any more.
 void Maintenance::finish_rest() noexcept {
   for (const Termination& termination : terminations_) {
     if (termination.step() == Termination::Progress::pending) {

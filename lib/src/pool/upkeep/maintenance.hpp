@@ -28,61 +28,61 @@ namespace tidegate::detail {
 
 class PoolImpl;
 
-// One poll loop over small state machines, each with a deadline of its own: connections that are on
-// the way out (Termination), that are being pinged, and that came back dirty (Resets). Beside them
-// the coarse tick every 10 ms while a connection is open, with it the floor and the connects that
-// are past their time, and the housekeeping, every health_period: expire, reap, ping
+// One poll loop over small state machines, each with a deadline of its own: connections that
+// terminate (Termination), that are being pinged, and that came back dirty (Resets). While a
+// connection is open it writes the coarse tick every 10 ms, and then looks at the floor and at
+// connects past their time. Every health_period it does the housekeeping: expire, reap, ping
 // (housekeeping.cpp).
 class Maintenance {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Throws std::system_error when there is no thread or no descriptor to be had. `core` and `pool`
-  // outlive stop(). `on_close_wanted` is called on the thread, once, after want_close().
+  // Throws std::system_error when the system gives no thread or no descriptor. `core` and `pool`
+  // outlive stop(). The thread calls `on_close_wanted` once, after want_close().
   Maintenance(const PoolConfig& config, PoolCore& core, const PoolImpl& pool,
               std::function<void()> on_close_wanted);
   ~Maintenance() { join(); }
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
-  // Something is to be done: a slot stands in `retiring` or wants a check, or a connection was
-  // opened. Any thread, also under the wait mutex: one write to an eventfd.
+  // Tells the thread that there is work: a slot stands in `retiring` or wants a check, or a
+  // connection was opened. Any thread, also under the wait mutex: one write to an eventfd.
   void wake() noexcept;
-  // An opening found no thread to run on: it is asked for again, at the next tick by who waits.
+  // An opening found no thread: maintenance asks again, at the next tick if somebody waits.
   void no_thread() noexcept;
-  // An acquirer pings by itself.
+  // Counts a ping that an acquirer does by itself.
   void count_ping() noexcept { pings_.fetch_add(1, std::memory_order_relaxed); }
-  // Does the housekeeping at the next pass, whatever the health_period.
+  // Does the housekeeping at the next pass, without waiting for the health_period.
   void hurry() noexcept;
-  // An opening has failed: what is missing is asked for again when the next attempt may begin.
+  // An opening has failed: maintenance asks again when the next attempt may begin.
   void refill_at(Clock::time_point next_attempt) noexcept;
-  // A connection was found dead: the others that are idle are looked at, too.
+  // A connection was found dead: maintenance looks at the other idle ones, too.
   void suspect() noexcept;
-  // For the owner of the slot: when maintenance last had an answer on it. Carried by the slot.
+  // For the slot's owner: when maintenance last had an answer on it. The slot carries this.
   Clock::time_point answered(std::uint32_t slot) const noexcept { return round_.last_answer(slot); }
   // Returns after the next pass of the loop, or at the deadline.
   void await_pass(Deadline deadline) noexcept;
-  // From here on nothing is opened but what somebody waits for. Any thread.
+  // From here on the pool opens only connections that somebody waits for. Any thread.
   void stop_refilling() noexcept;
   bool refills() const noexcept { return refills_.load(std::memory_order_relaxed); }
   // Async-signal-safe.
   void want_close() noexcept;
-  // Ends the thread when nothing is retiring or checked any more, or at the deadline; it may still
-  // be on its way out then. False: it had not ended at `give_up`, because an observer has it.
-  // Idempotent.
+  // Ends the thread when nothing is retiring or checked any more, or at the deadline; the thread
+  // may still be on its way out then. False: the thread had not ended at `give_up`, because an
+  // observer holds it. Idempotent.
   // Needs: the core is closed, and drained or its leases orphaned, so that nothing new comes.
   bool stop(Deadline deadline, Deadline give_up) noexcept;
-  // As stop(), but does not wait. Needs, too: nothing is retiring or checked any more, and there is
-  // no observer that the thread might be in.
+  // Like stop(), but does not wait. Also needs: nothing is retiring or checked any more, and there
+  // is no observer that the thread might be in.
   void stop_soon(Deadline deadline) noexcept;
-  // Ends the thread, if it is not detached, and waits for that. Idempotent.
+  // Ends the thread, unless it is detached, and waits for its end. Idempotent.
   void join() noexcept;
-  // After a stop() in vain: does not wait for it any more. `keep` is what all it touches belongs
-  // to.
+  // After a stop() in vain: does not wait for the thread any more. `keep` owns everything that the
+  // thread touches.
   void detach(std::shared_ptr<void> keep) noexcept;
   long thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
 
-  // For a ForkHook: nothing that is done in the child wakes the parent's thread.
+  // For a ForkHook: from then on nothing in the child wakes the parent's thread.
   void cut_off_in_child() noexcept { pq::cut_off_eventfd(wake_.get()); }
 
   std::uint64_t pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
@@ -97,7 +97,7 @@ class Maintenance {
  private:
   struct Ping {
     std::uint32_t slot;
-    bool of_round;  // chosen here, and not by an acquirer who met it
+    bool of_round;  // maintenance chose the slot, not an acquirer
     Deadline deadline;
   };
 
@@ -145,7 +145,7 @@ class Maintenance {
   Clock::time_point next_look_{};
   Clock::time_point next_role_change_{};
   std::uint32_t role_changes_in_a_row_ = 0;
-  std::uint32_t floor_ = 0;  // as the core was last told
+  std::uint32_t floor_ = 0;  // the floor that the core was last told
   bool anything_open_ = false;
   // Shared.
   std::atomic<bool> hurry_{false};

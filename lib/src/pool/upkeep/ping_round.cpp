@@ -32,7 +32,7 @@ void PingRound::plan(Clock::time_point now) noexcept {
   }
 }
 
-// When the server last gave a sign of life on this connection, as far as we know.
+// When the server last gave a sign of life on this connection, as far as is known.
 PingRound::Clock::time_point PingRound::last_heard(std::uint32_t slot) const noexcept {
   const Clock::time_point since{Clock::duration(core_.slots().slot(slot).since())};
   return std::max(since, answered_[slot]);

@@ -1,4 +1,4 @@
-// PingRound: idle connections that have been silent for long are pinged, a few at a time.
+// PingRound: pings idle connections that have been silent for long, a few at a time.
 #pragma once
 
 #include <chrono>
@@ -12,29 +12,29 @@
 
 namespace tidegate::detail {
 
-// Who is to be pinged, and how many at once; the pings themselves are maintenance's. Maintenance
-// thread only, but for last_answer().
+// Decides which connections to ping, and how many at once; maintenance does the pings. Maintenance
+// thread only, except for last_answer().
 class PingRound {
  public:
   using Clock = std::chrono::steady_clock;
 
   PingRound(const PoolConfig& config, PoolCore& core);
 
-  // When is_due() again.
+  // When to call is_due() again.
   Clock::time_point next() const noexcept { return next_; }
   void begin(Clock::time_point now) noexcept { next_ = now; }
-  // Is there to be a plan()? Asked at least once after next().
+  // Is a plan() due? Called at least once after next().
   bool is_due(Clock::time_point now) noexcept;
-  // Who is to be pinged now: with keepalive, all that have been silent for that long; else those
-  // that have been so for ping_after, or for a health_period where that is longer. One that is
-  // docked does not look idle, and is passed over.
+  // Plans the pings: with keepalive, for all connections that have been silent for that long; else
+  // for those silent for ping_after, or for a health_period where that is longer. A docked
+  // connection does not look idle, and is passed over.
   void plan(Clock::time_point now) noexcept;
-  // Of no plan: somebody else wants these looked at.
+  // Without a plan: for connections that another part of maintenance wants pinged.
   void clear() noexcept { slots_.clear(); }
   void add(std::uint32_t slot) noexcept { slots_.push_back(slot); }
 
-  // As many at once as leave acquirers enough: begin(slot) for each, which is in `checking` and the
-  // caller's then. `under_way`: those of the round that have not ended.
+  // Pings as many at once as leave acquirers enough: calls begin(slot) for each, which is then in
+  // `checking` and belongs to the caller. `under_way`: pings of the round that have not ended.
   template <class Begin>
   void go_on(std::uint32_t under_way, Begin&& begin) noexcept {
     if (slots_.empty()) return;
@@ -48,9 +48,9 @@ class PingRound {
     }
   }
 
-  // The server has answered a ping on this connection. Carried by the slot, as what follows.
+  // The server has answered a ping on this connection. The slot carries this and the next.
   void answered(std::uint32_t slot) noexcept { answered_[slot] = Clock::now(); }
-  // For the owner of the slot, who may be an acquirer: when such an answer last came.
+  // For the owner of the slot, which may be an acquirer: when such an answer last came.
   Clock::time_point last_answer(std::uint32_t slot) const noexcept { return answered_[slot]; }
 
  private:

@@ -6,7 +6,7 @@ Reaper::Reaper(const PoolConfig& config, PoolCore& core) : config_(config), core
   idle_.reserve(config.max_size);
 }
 
-// How many of idle_ are to go; sorts it, the longest idle first.
+// How many of idle_ are to go. Sorts idle_, the longest idle first.
 std::uint32_t Reaper::too_many(Clock::time_point now, std::uint32_t floor) noexcept {
   if (config_.max_idle_time.count() == 0) return 0;
   const auto limit = std::chrono::nanoseconds(config_.max_idle_time);
@@ -16,8 +16,8 @@ std::uint32_t Reaper::too_many(Clock::time_point now, std::uint32_t floor) noexc
   for (const Idle& idle : idle_) {
     if (idle.since <= oldest_kept) ++reap.aged;
   }
-  // Under rotation through the queue every connection is used now and then; what the busiest
-  // moment of a whole window did not need is surplus all the same.
+  // With rotation through the queue every connection is used now and then; but what the busiest
+  // moment of a whole window did not need is surplus nevertheless.
   if (now - window_began_ >= limit) {
     reap.surplus = reap.open > window_peak_ ? reap.open - window_peak_ : 0;
     window_began_ = now;

@@ -1,4 +1,4 @@
-// Reaper: connections that the load has no use for any more are ended, down to the floor.
+// Reaper: ends connections that the load does not need any more, down to the floor.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace tidegate::detail {
 
-// Which of the idle ones go, by max_idle_time; who ends them is the caller's affair. Maintenance
-// thread only.
+// Decides which idle connections go, by max_idle_time; the caller ends them. Maintenance thread
+// only.
 class Reaper {
  public:
   using Clock = std::chrono::steady_clock;
@@ -22,15 +22,15 @@ class Reaper {
   Reaper(const PoolConfig& config, PoolCore& core);
 
   void begin(Clock::time_point now) noexcept { window_began_ = now; }
-  // So many are leased at the moment.
+  // This many are leased at the moment.
   void note_leased(std::uint32_t leased) noexcept { window_peak_ = std::max(window_peak_, leased); }
 
-  // Who is idle, to be told before each reap(): none, then each.
+  // The idle slots, to be given before each reap(): clear(), then add() for each.
   void clear() noexcept { idle_.clear(); }
   void add(std::uint32_t slot) noexcept {
     idle_.push_back({slot, core_.slots().slot(slot).since()});
   }
-  // retire(slot) for each that is to go; it is in `checking` and the caller's then.
+  // Calls retire(slot) for each that is to go; the slot is in `checking` and belongs to the caller.
   template <class Retire>
   void reap(Clock::time_point now, std::uint32_t floor, Retire&& retire) noexcept {
     std::uint32_t left = too_many(now, floor);
@@ -43,8 +43,8 @@ class Reaper {
   }
 
  private:
-  // An idle slot as it was found. Its age is written down, because the slot's own changes with
-  // every lease: a list cannot be sorted by that.
+  // An idle slot as it was found. Its age is a copy, because the slot's own age changes with every
+  // lease, and a list cannot be sorted by that.
   struct Idle {
     std::uint32_t slot;
     core::Tick since;

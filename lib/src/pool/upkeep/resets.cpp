@@ -36,8 +36,8 @@ Deadline Resets::add_polled(std::vector<pollfd>& polled) const {
       next = earlier(next, Deadline(stray_retirements_.next()));
       continue;
     }
-    // Without events it waits for a cancel request to end; the socket is left out, since poll()
-    // would tell of its end at every turn.
+    // Without events the reset waits for a cancel request to end; the socket is left out, because
+    // poll() would report its end at every turn.
     const short events = entry.reset.events();
     const int socket =
         events == 0 ? -1 : pq::PoolAccess(core_.resource(entry.slot).connection).socket();

@@ -15,10 +15,10 @@
 
 namespace tidegate::detail {
 
-// Each has a deadline of its own (ping_timeout) and none waits for another. What is not clean by
-// then is to be retired; but where a cancel request that may still strike is the reason, only so
-// many per second: a storm of timeouts must not become a storm of reconnects. The rest stays here,
-// unused, until its turn: having no connection idle is better than a stray 57014.
+// Each reset has a deadline of its own (ping_timeout), and none waits for another. A connection
+// that is not clean by then is retired. If the reason is a cancel request that may still strike,
+// only so many are retired per second: a storm of timeouts must not become a storm of reconnects.
+// The others stay here, unused, until their turn: to have none idle is better than a stray 57014.
 class Resets {
  public:
   // How many connections may be retired per second because of their cancels.
@@ -28,13 +28,13 @@ class Resets {
 
   Resets(const PoolConfig& config, PoolCore& core);
 
-  // The slot in `checking` is ours until step() says done.
+  // The slot in `checking` belongs to Resets until step() reports it done.
   void take(std::uint32_t slot) noexcept;
 
-  // What to wait for.
+  // Adds what to wait for to `polled`; returns the time of the next deadline.
   Deadline add_polled(std::vector<pollfd>& polled) const;
 
-  // Goes on with every one; done(slot, result) for each that has ended, never with `pending`.
+  // Steps every reset; calls done(slot, result) for each that has ended, never with `pending`.
   template <class Done>
   void step(Done&& done) {
     std::erase_if(entries_, [&](Entry& entry) {
@@ -47,7 +47,7 @@ class Resets {
     });
   }
 
-  // By result. Any thread.
+  // Resets by result. Any thread.
   std::uint64_t clean() const noexcept { return clean_.load(std::memory_order_relaxed); }
   std::uint64_t failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
@@ -55,8 +55,8 @@ class Resets {
   struct Entry {
     std::uint32_t slot;
     pq::SessionReset reset;
-    bool condemned;  // a cancel may still strike: waits for its turn to be retired
-    bool quiet;      // the deadline is the end of that, which no server is to blame for
+    bool condemned;  // a cancel may still strike: it waits for its turn to be retired
+    bool quiet;      // the deadline is the end of the quiet time, and no server's fault
     Deadline deadline;
   };
   pq::SessionReset::Result step(Entry& entry) noexcept;

@@ -11,12 +11,12 @@
 namespace tidegate::detail {
 namespace {
 
-constexpr int kPartsAtOnce = 4;        // of what a server still says, in one step
-constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() hears of a stop
+constexpr int kPartsAtOnce = 4;        // how much of a server's last words one step reads
+constexpr int kLookForStopEvery = 20;  // ms: how soon end_and_wait() notices a stop
 
-// PQfinish sends Terminate, and waits for room for that if native_handle() has left libpq in
-// blocking mode. A server that reads nothing is told by the end of our side only. What still runs
-// is canceled, or its process would live on until that is done.
+// PQfinish sends Terminate, and waits for room for it if native_handle() has left libpq in blocking
+// mode. A server that reads nothing learns of the end only when our side ends. A statement that
+// still runs is canceled, because its process would otherwise live until it is done.
 void close_without_waiting(PooledConnection& connection) noexcept {
   pq::PoolAccess(connection.connection).cancel_left_running();
   const int socket = connection.duplicate.get();
@@ -31,8 +31,8 @@ Termination::Termination(std::uint32_t slot, PooledConnection& connection,
                          Deadline deadline) noexcept
     : slot_(slot), socket_(connection.duplicate.get()), deadline_(deadline) {
   close_without_waiting(connection);
-  // libpq has sent Terminate and closed its descriptor, but ours keeps the socket open: end our
-  // side of it by hand, or a server that missed that message would wait for us.
+  // libpq has sent Terminate and closed its descriptor, but our duplicate keeps the socket open:
+  // end our side by hand, because a server that missed that message would wait for us.
   if (socket_ >= 0 && ::shutdown(socket_, SHUT_WR) != 0) socket_ = -1;
 }
 

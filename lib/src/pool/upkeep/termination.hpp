@@ -16,8 +16,8 @@ class Termination {
  public:
   static constexpr std::chrono::seconds kPatience{1};
 
-  // Closes the connection at once; does not wait for anything. From a server that has been silent
-  // for long no answer is to be expected: then less patience will do.
+  // Closes the connection at once, and does not wait. A server that has been silent for long is not
+  // expected to answer: a shorter deadline will do then.
   Termination(std::uint32_t slot, PooledConnection& connection,
               Deadline deadline = Deadline(kPatience)) noexcept;
 
@@ -26,7 +26,7 @@ class Termination {
   Deadline deadline() const noexcept { return deadline_; }
 
   enum class Progress { pending, gone, abandoned };
-  // Reads some of what the server still says; `gone` at its end. Never blocks.
+  // Reads some of what the server still says; returns `gone` at the end. Never blocks.
   Progress step() const noexcept;
 
  private:
@@ -35,11 +35,11 @@ class Termination {
   Deadline deadline_;
 };
 
-// All of it on the calling thread, which waits for it: at most for Termination::kPatience, and not
-// after a stop. False: the server had not ended its side by then.
+// Terminates on the calling thread, which waits: at most for Termination::kPatience, and not after
+// a stop. False: the server had not ended its side by then.
 bool end_and_wait(PooledConnection& connection, const std::stop_token& stop) noexcept;
 
-// All of it on the calling thread, without waiting for the server: for a lease whose pool is gone.
+// Terminates on the calling thread, without a wait for the server: for a lease whose pool is gone.
 void end_now(PooledConnection& connection) noexcept;
 
 }  // namespace tidegate::detail

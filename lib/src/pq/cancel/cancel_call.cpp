@@ -33,7 +33,7 @@ class SocketCall final : public CancelCall {
   SocketCall(const std::string& address, const CancelKey& key) noexcept
       : address_(address), known_(key.known), packet_(packet_of(key)) {}
 
-  // A child of fork() that has not called exec has the socket, too: it must not stay open for that.
+  // A fork() child that has not called exec holds the socket, too: the shutdown closes it for both.
   ~SocketCall() override {
     if (socket_) ::shutdown(socket_.get(), SHUT_RDWR);
   }
@@ -97,8 +97,9 @@ class SocketCall final : public CancelCall {
     return Progress::sent;
   }
 
-  // Nothing but the end is to come. Who says something has not done it; and after a reset it is not
-  // known whether it was read, by a server or by a pooler, which may have passed it on.
+  // Only the end may come. A peer that says something has not done its part; and after a reset
+  // nobody knows whether the request was read, by a server or by a pooler, which may have passed it
+  // on.
   Progress await_end() noexcept {
     char byte = 0;
     const ssize_t size = ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT);
@@ -118,13 +119,13 @@ class SocketCall final : public CancelCall {
 
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
 
-// By libpq, encrypted if the session is. It looks up no name: it dials the session's address. (With
-// GSS encryption it may wait for the KDC in there.)
+// Uses libpq, encrypted if the session is. libpq looks up no name: it dials the session's address.
+// (With GSS encryption it may wait for the KDC in there.)
 class LibpqCall final : public CancelCall {
  public:
   explicit LibpqCall(PGcancelConn* request) noexcept : request_(request) {}
-  // For the next one. (One that PQcancelCreate left bad, without a key for example, never will be
-  // better, and has nothing to reset.)
+  // Resets the request for the next call. (A request that PQcancelCreate left bad, without a key
+  // for example, never gets better, and has nothing to reset.)
   ~LibpqCall() override {
     if (reset_) PQcancelReset(request_);
   }

@@ -1,5 +1,5 @@
-// CancelCall: one cancel request on its way to the server. It never waits, so one thread sees to
-// many of them.
+// CancelCall: one cancel request on its way to the server. It never waits, so one thread can handle
+// many.
 #pragma once
 
 #include <chrono>
@@ -28,16 +28,16 @@ class CancelCall {
   CancelCall& operator=(const CancelCall&) = delete;
   virtual ~CancelCall() = default;  // closes the connection
 
-  // Does what can be done without waiting. Not after the end.
+  // Does what can be done without waiting. Not to be called after the end.
   virtual Progress step() noexcept = 0;
   // The next step() may send it.
   virtual bool may_send() const noexcept = 0;
-  // For poll(2): step() again when it is ready. -1: there is nothing to wait for; in a while.
+  // For poll(2): call step() again when it is ready. -1: there is nothing to wait for; in a while.
   virtual int socket() const noexcept = 0;
   virtual short events() const noexcept = 0;
 };
 
-// One that has not begun. `address` (a sockaddr) and `key` outlive it. Throws: std::bad_alloc.
+// Makes a call, not begun yet. `address` (a sockaddr) and `key` outlive it. Throws: std::bad_alloc.
 std::unique_ptr<CancelCall> make_cancel_call(const std::string& address, const CancelKey& key);
 
 }  // namespace tidegate::pq

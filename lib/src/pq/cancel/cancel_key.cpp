@@ -62,7 +62,7 @@ KeyListener::KeyListener(PGconn* connection) : connection_(connection) {
       .close = nullptr};
   trace_ = ::fopencookie(this, "w", calls);
   if (trace_ == nullptr) throw std::bad_alloc();
-  // Nothing is left in it between two lines: a child of fork() finds nothing to write at its exit.
+  // Line buffered, so nothing is left between two lines for a fork() child to write at its exit.
   std::setvbuf(trace_, buffer_.data(), _IOLBF, buffer_.size());
   PQtrace(connection_, trace_);
   PQsetTraceFlags(connection_, PQTRACE_SUPPRESS_TIMESTAMPS);

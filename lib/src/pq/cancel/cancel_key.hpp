@@ -1,4 +1,4 @@
-// CancelKey: what it takes to have a session's statement canceled, beside the server's address.
+// CancelKey: what a cancel of a session's statement needs, besides the server's address.
 #pragma once
 
 #include <array>
@@ -33,22 +33,22 @@ std::string server_address(const pg_conn* connection);
 
 // Hears the key when the server sends it.
 //
-// Before 17 libpq has neither a request that does not block nor a call that gives the key. Its
-// trace names the fields of every message, though, in a format that is documented (PQtrace), and of
-// what the client says for its authentication nothing. The lines pass by here; one is kept.
+// Before 17 libpq has no request that does not block, and no call that gives the key. But its trace
+// names the fields of every message, in a format that is documented (PQtrace), and shows nothing of
+// what the client says for its authentication. This sees every line of the trace and keeps one.
 class KeyListener {
  public:
-  // Needs: PQconnectStart has made it. Throws: std::bad_alloc.
+  // Needs: PQconnectStart has made the connection. Throws: std::bad_alloc.
   explicit KeyListener(pg_conn* connection);
   ~KeyListener();
   KeyListener(const KeyListener&) = delete;
   KeyListener& operator=(const KeyListener&) = delete;
 
-  // Once, when the connect has succeeded; libpq's trace is off from then on.
+  // To be called once, when the connect has succeeded; turns libpq's trace off.
   // Throws: std::bad_alloc.
   CancelKey key();
 
-  // A piece of the trace. For its stream.
+  // Takes a piece of the trace. For the trace's stream.
   void hear(std::string_view text) noexcept;
 
  private:
@@ -59,8 +59,8 @@ class KeyListener {
   // Unused with libpq 17 and later.
   [[maybe_unused]] std::FILE* trace_ = nullptr;
   [[maybe_unused]] std::array<char, 512> buffer_{};  // of the stream
-  [[maybe_unused]] std::array<char, 96> line_{};     // the one under way
-  [[maybe_unused]] std::size_t size_ = 0;  // of that; more than there is room for: none of ours
+  [[maybe_unused]] std::array<char, 96> line_{};     // the line under way
+  [[maybe_unused]] std::size_t size_ = 0;  // of line_; beyond its room: not the line that is kept
   [[maybe_unused]] CancelKey heard_{};
 };
 

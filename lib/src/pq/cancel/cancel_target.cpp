@@ -31,8 +31,8 @@ void CancelTarget::note_canceled(bool on_request) noexcept {
   if (on_request && struck_ < 255) ++struck_;
 }
 
-// Where none is under way as many have begun as were sent: those that reached nobody are taken
-// back.
+// While none is under way, as many have begun as were sent: requests that reached nobody are not
+// counted as begun any more.
 bool CancelTarget::used_up() const noexcept {
   const std::uint8_t begun = begun_.load(std::memory_order_relaxed);
   const auto owed = static_cast<std::uint8_t>(begun - begun_settled_);

@@ -32,7 +32,7 @@ struct CancelBooks {
   std::atomic<std::uint64_t> unsent{0};
   std::atomic<std::uint64_t> failed{0};
   std::atomic<std::uint64_t> stuck{0};
-  // When the requests of the last second were begun. The canceller's mutex.
+  // When the requests of the last second were begun. Guarded by the canceller's mutex.
   std::deque<std::chrono::steady_clock::time_point> recent{};
   detail::Mutex<> mutex{};
   std::vector<std::weak_ptr<CancelServer>> servers TIDEGATE_GUARDED_BY(mutex){};
@@ -43,24 +43,24 @@ struct CancelServer {
   CancelServer(std::shared_ptr<CancelBooks> group, std::string at) noexcept
       : books(std::move(group)), address(std::move(at)) {}
 
-  // The one at that address (server_address()). Throws: std::bad_alloc.
+  // The server at that address (server_address()). Throws: std::bad_alloc.
   static std::shared_ptr<CancelServer> at(const std::shared_ptr<CancelBooks>& books,
                                           std::string address);
 
   const std::shared_ptr<CancelBooks> books;
   const std::string address;
-  unsigned on_their_way = 0;  // requests; the canceller's mutex
+  unsigned on_their_way = 0;  // requests; guarded by the canceller's mutex
 };
 
 // One session as the canceller sees it: how to reach it, and what it was sent.
 //
 // The state is one word, so that "a statement runs" and "cancel it" cannot miss each other: a
 // request is only made while the running bit is set, and whoever clears the bit sees in the same
-// step whether there was one.
+// step whether there was a request.
 class CancelTarget {
  public:
-  // `pooled`: the key is one of a pooler. Of those some reset the connection of a request when it
-  // has been carried out.
+  // `pooled`: the key is a pooler's. Some poolers reset the connection of a request when the
+  // request has been carried out.
   CancelTarget(std::shared_ptr<CancelServer> server, CancelKey key, bool pooled) noexcept
       : server_(std::move(server)), key_(std::move(key)), pooled_(pooled) {}
 
@@ -71,13 +71,13 @@ class CancelTarget {
   // Any thread.
   CancelTrace trace() const noexcept;
   CancelTally tally() const noexcept;
-  // The session's thread: how far the requests have come that were made since mark(): the one that
-  // came furthest.
+  // The session's thread: how far the requests made since mark() have come. The one that came
+  // furthest counts.
   enum class Reached : std::uint8_t {
     nothing,   // none was sent, or none yet
     sent,      // the server has not said that it has taken one
-    reset,     // the connection of one has ended, but not as when that is done
-    answered,  // it has closed the connection of one, as it does when it has done its part
+    reset,     // the connection of one has ended, but not as after its part is done
+    answered,  // the server has closed the connection of one: its part is done
   };
   void mark() noexcept;
   Reached reached() const noexcept;
@@ -85,13 +85,13 @@ class CancelTarget {
   bool asked() const noexcept { return (word_.load() & ~kRunning) != 0; }
   // What was sent is over. Does nothing while a request is under way, or doubtful.
   void settle() noexcept;
-  // The session's thread, without a statement under way: all that was sent has arrived, since the
-  // server has said of as many statements that they were canceled on request. It is as good as
+  // The session's thread, without a statement under way: all requests have arrived, since the
+  // server has said of as many statements that they were canceled on request. They are as good as
   // over: PostgreSQL sends its process the signal of one request twice, to it and to its group, and
-  // the second one may strike what comes next.
+  // the second signal may strike what comes next.
   bool used_up() const noexcept;
-  // The session's thread: the server says that it has canceled what ran; `on_request`: because it
-  // was asked to.
+  // The session's thread: the server says that it has canceled what ran; `on_request`: because a
+  // request asked it to.
   void note_canceled(bool on_request) noexcept;
 
   std::unique_ptr<CancelCall> call() const { return make_cancel_call(server_->address, key_); }
@@ -112,23 +112,23 @@ class CancelTarget {
   // A pool has one for each of its connections (E7): small, and the small members together.
   const std::shared_ptr<CancelServer> server_;
   const CancelKey key_;
-  // The default order is no cost here: two read-modify-writes per statement, by its own thread.
+  // The default order costs nothing here: two read-modify-writes per statement, by its own thread.
   std::atomic<std::uint32_t> word_{0};
-  // Relaxed: for what is said about it. They may begin anew at 0; only differences mean something.
+  // Relaxed: only for reports. These counters may wrap to 0; only differences mean something.
   std::atomic<std::uint8_t> sent_{0};
   std::atomic<std::uint8_t> answered_{0};
   std::atomic<std::uint8_t> reset_{0};
   std::atomic<std::uint8_t> canceled_{0};
-  // Begun, and not known to have reached nobody. Changed with the canceller's mutex.
+  // Requests begun and not known to have reached nobody. Changed under the canceller's mutex.
   std::atomic<std::uint8_t> begun_{0};
-  // The session's thread.
+  // Used by the session's thread only.
   std::uint8_t sent_before_ = 0;
   std::uint8_t answered_before_ = 0;
   std::uint8_t reset_before_ = 0;
   std::uint8_t begun_settled_ = 0;  // at the last settle()
   std::uint8_t struck_ = 0;         // statements canceled on request since then
   const bool pooled_;
-  // The canceller's mutex.
+  // Guarded by the canceller's mutex.
   bool overdue_ = false;  // the request on its way was counted as stuck
 };
 

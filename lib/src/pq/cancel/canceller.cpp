@@ -21,11 +21,11 @@ using Clock = std::chrono::steady_clock;
 using Progress = CancelCall::Progress;
 using namespace std::chrono_literals;
 
-// How long the end waits for requests that are under way, and then for the thread.
+// How long the destructor waits for requests that are under way, and then for the thread.
 constexpr auto kTermination = 100ms;
 constexpr auto kStuck = 5s;
 
-// When there is no room for a request, here or at the server: how long until it is tried again.
+// How long until a request is tried again that found no room, here or at the server.
 constexpr auto kAgain = 10ms;
 
 // When the books allow the next request: at most per_second in any second.
@@ -40,10 +40,10 @@ Clock::time_point allowed_at(CancelBooks& books, Clock::time_point now) noexcept
 struct Canceller::Flight {
   std::shared_ptr<CancelTarget> target;
   Clock::time_point since;
-  // The thread only.
+  // Used by the thread only.
   std::unique_ptr<CancelCall> call{};
   Progress progress = Progress::connecting;
-  // The canceller's mutex: nobody waits for its end, and its target has no part in it any more.
+  // Under the canceller's mutex: nobody waits for its end, and its target has no part in it.
   bool forgotten = false;
 };
 
@@ -53,22 +53,22 @@ struct Canceller::State {
   const MakeCall make;
   const std::chrono::milliseconds bound;
   detail::Mutex<> mutex;
-  std::condition_variable done;  // a request has ended, or the thread
+  std::condition_variable done;  // a request has ended, or the thread has
   std::deque<std::shared_ptr<CancelTarget>> queue TIDEGATE_GUARDED_BY(mutex){};
-  // The mutex; changed by the thread only, which may read it without.
+  // Guarded by the mutex. Only the thread changes it, so the thread may read it without the mutex.
   std::deque<Flight> flights{};
-  // An eventfd: a request has come, or the end. The mutex, until the thread runs; fixed then.
+  // An eventfd: a request has come, or the end. Under the mutex until the thread runs; fixed then.
   FileDescriptor wake{};
   std::thread thread TIDEGATE_GUARDED_BY(mutex){};
   long thread_id TIDEGATE_GUARDED_BY(mutex) = 0;
-  Deadline termination TIDEGATE_GUARDED_BY(mutex){};  // when it is stopping: until then
+  Deadline termination TIDEGATE_GUARDED_BY(mutex){};  // until when the stopping thread may go on
   bool stopping TIDEGATE_GUARDED_BY(mutex) = false;
   bool ended TIDEGATE_GUARDED_BY(mutex) = false;
 
   void ring() const noexcept {
     if (wake) ::eventfd_write(wake.get(), 1);
   }
-  // visit(Flight&) for each that is of the group.
+  // Calls visit(Flight&) for each request of the group that is not forgotten.
   template <class Visit>
   void for_each_flight(const CancelBooks& books, Visit&& visit) TIDEGATE_REQUIRES(mutex) {
     for (Flight& flight : flights) {
@@ -78,8 +78,8 @@ struct Canceller::State {
   static void count_stuck(CancelTarget& target) noexcept {
     if (!std::exchange(target.overdue_, true)) target.books().stuck.fetch_add(1);
   }
-  // The requests begin for which there is room and which their group's rate allows, the oldest
-  // first; gives when another one will be allowed.
+  // Begins the requests for which there is room and which their group's rate allows, the oldest
+  // first; returns when the rate allows another one.
   Deadline launch() noexcept TIDEGATE_REQUIRES(mutex) {
     const auto now = Clock::now();
     Deadline next = Deadline::never();
@@ -97,13 +97,13 @@ struct Canceller::State {
     }
     return next;
   }
-  // One that was forgotten has libpq's request, of which a session has one.
+  // A forgotten request still uses libpq's request object, and a session has only one.
   bool is_in_use(const CancelTarget& target) const noexcept {
     return target.key_.request &&
            std::any_of(flights.begin(), flights.end(),
                        [&](const auto& other) { return other.target.get() == &target; });
   }
-  // False: there is no memory. One that is not in the books is not sent.
+  // False: there is no memory. A request that is not in the books is not sent.
   bool launch(const std::shared_ptr<CancelTarget>& target, Clock::time_point now) noexcept
       TIDEGATE_REQUIRES(mutex) {
     try {
@@ -121,7 +121,7 @@ struct Canceller::State {
     ++target->server_->on_their_way;
     target->begun_.fetch_add(1, std::memory_order_relaxed);
     target->overdue_ = false;
-    // The queued bit goes as the other comes: never a moment without one of them.
+    // One step clears the queued bit and sets the other: never a moment without one of them.
     target->word_.fetch_xor(CancelTarget::kQueued | CancelTarget::kSending);
     return true;
   }
@@ -166,7 +166,7 @@ class Canceller::Loop {
   }
   Deadline end_of(const Flight& flight) const noexcept { return flight.since + state_->bound; }
 
-  // Until one of them may go on, or something has come.
+  // Waits until a request may go on, or something has come.
   void wait(Deadline next) noexcept {
     try {
       polled_.clear();
@@ -190,12 +190,12 @@ class Canceller::Loop {
     eventfd_t rings = 0;
     ::eventfd_read(state_->wake.get(), &rings);
   }
-  // Where nobody could be asked all are: a step too many does no harm.
+  // If nobody could be asked, every request counts as ready: a step too many does no harm.
   bool is_ready(std::size_t flight) const noexcept {
     return polled_.empty() || polled_[flight + 1].revents != 0;
   }
 
-  // What it may send counts before it does: its effect may be there before this thread goes on.
+  // Counts a request before it is sent: its effect may be there before this thread goes on.
   void step(Flight& flight) noexcept {
     CancelTarget& target = *flight.target;
     CancelBooks& books = target.books();
@@ -214,12 +214,12 @@ class Canceller::Loop {
         target.sent_.fetch_sub(1, std::memory_order_relaxed);
         if (anew) target.word_.fetch_and(~CancelTarget::kSent);
       }
-      // A connection that is there at once is used at once.
+      // A connection that is ready at once is used at once.
       if (sends || !flight.call->may_send()) break;
     }
   }
 
-  // With the mutex: those that have ended, and those that have had their time.
+  // With the mutex: removes the requests that have ended, and those that have had their time.
   void land() noexcept {
     bool any = false;
     std::erase_if(state_->flights, [&](Flight& flight) {
@@ -272,8 +272,8 @@ std::shared_ptr<Canceller> Canceller::shared() {
     std::weak_ptr<Canceller> current TIDEGATE_GUARDED_BY(mutex){};
   };
   static auto* process = new Process;
-  // The thread of the parent's canceller is not in a child, nor is who had locked the mutex: what
-  // may not be whole is kept out of use.
+  // A child has neither the thread of the parent's canceller nor the thread that had locked the
+  // mutex, so it takes a new canceller and never uses the parent's, which may not be whole.
   static const auto* const anew = new detail::ForkHook(
       [](void*) noexcept { process = new Process{.parents = process}; }, nullptr);
   static_cast<void>(anew);
@@ -305,7 +305,7 @@ Canceller::~Canceller() {
     state_->queue.clear();
     state_->ring();
     if (!state_->thread.joinable()) return;
-    // Only libpq could keep it longer (LibpqCall).
+    // Only libpq could keep the thread longer (LibpqCall).
     const bool in_time =
         state_->done.wait_for(lock.native(), kTermination + kStuck,
                               [this]() TIDEGATE_REQUIRES(state_->mutex) { return state_->ended; });
@@ -349,7 +349,7 @@ void Canceller::withdraw(const CancelTarget& target) noexcept {
   state_->queue.erase(found);
 }
 
-// With the mutex, so that none ends meanwhile.
+// With the mutex, so that no request ends meanwhile.
 void Canceller::forget(CancelTarget& target) noexcept {
   const detail::Lock lock(state_->mutex);
   for (Flight& flight : state_->flights) {
@@ -366,7 +366,7 @@ bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
     state_->done.wait(lock.native(), over);
   } else if (!state_->done.wait_until(lock.native(), deadline.at(), over)) {
     const bool sending = (target.word_.load() & CancelTarget::kSending) != 0;
-    // One that had its effect is forgotten, and no fault of the server's.
+    // A request that had its effect is forgotten, and is no fault of the server's.
     if (sending && !target.used_up()) State::count_stuck(target);
     return false;
   }

@@ -16,10 +16,10 @@
 
 namespace tidegate::pq {
 
-// Requests of all groups, each on its way by itself (CancelCall) and for kBound at most. Of one
-// group kPerServer are on their way to one server at once, so that one that does not answer costs
-// that many descriptors; the rest of them waits, and so does what a group's rate does not allow
-// yet. No other request waits for those.
+// Sends the requests of all groups, each by itself (CancelCall) and for kBound at most. At most
+// kPerServer requests of one group are on their way to one server at once, so that a server that
+// does not answer costs only that many descriptors. The rest of them wait, and so do those that a
+// group's rate does not allow yet. No other request waits for these.
 class Canceller {
  public:
   static constexpr unsigned kPerServer = 16;
@@ -36,20 +36,20 @@ class Canceller {
   static std::shared_ptr<Canceller> shared();
 
   explicit Canceller(MakeCall make, std::chrono::milliseconds bound = kBound);
-  // Ends the thread; requests that have just been sent have a moment for their answer.
+  // Ends the thread; requests that have just been sent get a moment for their answer.
   ~Canceller();
   Canceller(const Canceller&) = delete;
   Canceller& operator=(const Canceller&) = delete;
 
-  // Any thread. One request is enough: another one while it is on its way changes nothing.
+  // Any thread. One request is enough: another one while the first is on its way changes nothing.
   Asked request(const std::shared_ptr<CancelTarget>& target) noexcept;
   // Takes back a request that still waits for its turn.
   void withdraw(const CancelTarget& target) noexcept;
-  // The session's thread, which has no statement under way: what was sent is over, though the end
-  // of its connection has not come. That stays open until it does, since a pooler may not bear its
-  // end before (PgBouncer 1.18); but nobody waits for it.
+  // The session's thread, with no statement under way: what was sent is over, though the requests'
+  // connections have not ended. They stay open until they end, since a pooler may not bear an
+  // earlier end (PgBouncer 1.18); but nobody waits for them.
   void forget(CancelTarget& target) noexcept;
-  // Waits until no request for it is on its way; false at the deadline: it counts as stuck.
+  // Waits until no request for the target is on its way; false at the deadline: it counts as stuck.
   bool wait(CancelTarget& target, Deadline deadline) noexcept;
   // For a group, as CancelGroup says.
   void give_up(const CancelBooks& books) noexcept;

@@ -24,7 +24,7 @@
 namespace tidegate::pq {
 namespace {
 
-// Of equal keywords libpq takes the last.
+// libpq takes the last of equal keywords.
 std::string_view last_of(const ConnectParams& params, std::string_view keyword) noexcept {
   std::string_view found;
   for (const auto& [each, value] : params) {
@@ -40,7 +40,7 @@ NativePtr start(const ConnectParams& params, const SessionAttrs& attrs) {
     keywords.push_back(keyword.c_str());
     values.push_back(value.c_str());
   }
-  if (!attrs.any()) {  // else libpq's, which may be an error
+  if (!attrs.any()) {  // else libpq judges the value, which may be an error
     keywords.push_back("target_session_attrs");
     values.push_back("any");
   }
@@ -72,7 +72,7 @@ class Handshake {
  public:
   enum class End : std::uint8_t { connected, failed, woken, timed_out };
 
-  // `lacked_memory`: PQconnectStart did.
+  // `lacked_memory`: PQconnectStart ran out of memory.
   Handshake(PGconn* connection, const ConnectOptions& options, bool lacked_memory) noexcept
       : connection_(connection), options_(options), lacked_memory_(lacked_memory) {}
 
@@ -97,14 +97,14 @@ class Handshake {
       say(ConnectStep::poll);
       errno = 0;
       next = PQconnectPoll(connection_);
-      lacked_memory_ = errno == ENOMEM;  // which libpq tells in words only
+      lacked_memory_ = errno == ENOMEM;  // libpq tells this in words only
       if (next != PGRES_POLLING_FAILED) phase_ = PQstatus(connection_);
     }
     return next == PGRES_POLLING_OK ? End::connected : End::failed;
   }
 
   ConnStatusType phase() const noexcept { return phase_; }
-  // The server may have a process for it by now.
+  // The server may have a process for this attempt by now.
   bool begun() const noexcept { return phase_ != CONNECTION_STARTED && phase_ != CONNECTION_BAD; }
   ConnectSigns signs(const Target& target) const {
     if (phase_ == CONNECTION_BAD) return {.shaking_hands = refused_to_begin(target)};
@@ -118,8 +118,9 @@ class Handshake {
     if (options_.on_step) options_.on_step(step);
   }
 
-  // What the server first said: it asks for a way to log in. Anything else, without a code, is no
-  // PostgreSQL, or one that cannot begin a process. Through TLS nobody else gets so far.
+  // Notes how the server answers first: PostgreSQL asks for a way to log in. Any other answer
+  // without a code is from no PostgreSQL, or one that cannot begin a process. Through TLS nobody
+  // else gets so far.
   void note_first_answer(bool readable) noexcept {
     if (phase_ != CONNECTION_AWAITING_RESPONSE || first_answer_ != 0 || !readable) return;
     const bool plain = PQsslInUse(connection_) == 0 && PQgssEncInUse(connection_) == 0;
@@ -135,16 +136,16 @@ class Handshake {
   bool session_began() const noexcept {
     return PQparameterStatus(connection_, "server_version") != nullptr;
   }
-  // From libpq 17 on it looks at who listens behind a Unix socket, and for a ticket to encrypt
-  // with, before there is anything to wait for. What it cannot dial, it names.
+  // From libpq 17 on it checks who listens behind a Unix socket, and for a ticket to encrypt with,
+  // before there is anything to wait for. If it cannot dial an address, its error names it.
   bool refused_to_begin(const Target& target) const {
     if (lacked_memory_) return false;
     if (wrong_user_listens(options_.params, target.host, target.port)) return true;
     const std::string& dialled = target.address.empty() ? target.host : target.address;
     return std::string_view(PQerrorMessage(connection_)).find(dialled) == std::string_view::npos;
   }
-  // Since the last wait: the end of a server may come between that and the read. libpq keeps the
-  // socket until PQfinish, unless reading has failed.
+  // Asks again after the last wait: the server may hang up between the wait and the read. libpq
+  // keeps the socket until PQfinish, unless reading has failed.
   bool hung_up() const noexcept {
     const int socket = PQsocket(connection_);
     if (socket < 0) return true;

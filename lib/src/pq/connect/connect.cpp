@@ -39,7 +39,7 @@ class Connect {
     if (plan_.shuffle) std::shuffle(plan_.hosts.begin(), plan_.hosts.end(), random_);
     for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
       for (std::size_t host = 0; host < plan_.hosts.size(); ++host) {
-        // What is still to be tried after this host: at least one address each.
+        // How many hosts are still to be tried after this one, each with at least one address.
         const std::size_t later = (plan_.passes.size() - pass) * plan_.hosts.size() - host - 1;
         if (try_host(plan_.hosts[host], plan_.passes[pass], later)) return std::move(outcome_);
       }
@@ -48,7 +48,7 @@ class Connect {
   }
 
  private:
-  // True when the connect is decided, for good or ill: outcome_ has it.
+  // True when the connect is decided, either way: outcome_ has the result.
   bool try_host(const Target& host, const std::string& session_attrs, std::size_t later) {
     if (give_up(host)) return true;
     if (options_.on_step) options_.on_step(ConnectStep::look_up);
@@ -101,7 +101,7 @@ class Connect {
     return true;
   }
 
-  // The deadline of the next attempt when `left` are to be made.
+  // The deadline of the next attempt when `left` attempts are still to be made.
   Deadline share(std::size_t left) const {
     Deadline by = deadline_;
     if (!deadline_.is_never() && left > 1) {
@@ -111,7 +111,7 @@ class Connect {
     return by;
   }
 
-  // Which of the unreachable ones to name: a server that answered, else the last.
+  // Which unreachable address to name: one whose server answered, else the last.
   FailedAttempt cause() const {
     const auto answered = std::find_if(attempts_.begin(), attempts_.end(),
                                        [](const auto& a) { return !a.sqlstate.empty(); });

@@ -12,8 +12,8 @@
 namespace tidegate::pq {
 namespace {
 
-// Of those that a server reports and `options` may set: what a value may be written like without
-// being another one is known of these.
+// The parameters that a server reports, that `options` may set, and of which we know how one value
+// may be spelled in several ways.
 constexpr std::array<const char*, 7> kNames = {"client_encoding", "application_name",
                                                "TimeZone",        "IntervalStyle",
                                                "DateStyle",       "default_transaction_read_only",
@@ -31,7 +31,7 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 31 && c < 127; });
 }
 
-// "true", "1", ...: as a server reads a boolean.
+// Whether a server reads the value as a true boolean: "true", "1", ...
 bool is_on(const std::string& low) {
   return low == "on" || low == "true" || low == "yes" || low == "1" || low == "t" || low == "y";
 }
@@ -44,12 +44,12 @@ std::string without_blanks(std::string_view text) {
 
 bool means(std::string_view name, const std::string& asked, const std::string& reported) {
   if (name == "client_encoding") {
-    // "auto" is what the locale says, which is none of the server's.
+    // "auto" takes the encoding from the locale, which is not the server's.
     return asked == "auto" ||
            pg_char_to_encoding(asked.c_str()) == pg_char_to_encoding(reported.c_str());
   }
   if (name == "application_name") {
-    constexpr std::size_t kMost = 63;  // of a name; the rest is cut, and what is not ASCII replaced
+    constexpr std::size_t kMost = 63;  // length of a name; the rest is cut, non-ASCII is replaced
     return !is_ascii(asked) || reported.starts_with(std::string_view(asked).substr(0, kMost));
   }
   if (name == "default_transaction_read_only") return is_on(lower(asked)) == (reported == "on");
@@ -62,15 +62,15 @@ bool means(std::string_view name, const std::string& asked, const std::string& r
     return !is_style || without_blanks(reported).starts_with(first);
   }
   if (name == "TimeZone") {
-    // Offsets and POSIX rules are reported in other words; a name of the zone database is one.
+    // Offsets and POSIX rules are reported in other words; only names of the zone database compare.
     const bool is_name = asked.find('/') != std::string::npos || lower(asked) == "utc";
     return !is_name || lower(asked) == lower(reported);
   }
   return without_blanks(asked) == without_blanks(reported);
 }
 
-// The last "-c name=value" or "--name=value" of that name; a backslash keeps the character behind
-// it, as the server reads them.
+// The last "-c name=value" or "--name=value" of that name, read as the server does: a backslash
+// keeps the character behind it.
 std::optional<std::string> option_of(std::string_view options, std::string_view name) {
   std::vector<std::string> words;
   std::string word;

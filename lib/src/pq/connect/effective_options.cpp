@@ -8,8 +8,8 @@
 namespace tidegate::pq {
 
 EffectiveOptions::EffectiveOptions(const ConnectParams& params) {
-  // Only the making of a connection applies a service file that is named in `params`. An sslmode
-  // that libpq must refuse ends it before it touches the network.
+  // Only making a connection applies a service file that `params` name. An sslmode that libpq must
+  // refuse ends the attempt before it touches the network.
   std::vector<const char*> keywords;
   std::vector<const char*> values;
   for (const auto& [keyword, value] : params) {

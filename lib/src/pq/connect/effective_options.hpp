@@ -16,7 +16,7 @@ class EffectiveOptions {
   // Throws: std::bad_alloc.
   explicit EffectiveOptions(const ConnectParams& params);
 
-  // Empty: it has no value, or there is no such option. Valid as long as this.
+  // Empty: the option has no value, or does not exist. Valid as long as this object.
   std::string_view operator[](std::string_view keyword) const noexcept;
 
  private:

@@ -16,7 +16,7 @@
 namespace tidegate::pq {
 namespace {
 
-// Empty: nobody that can be known.
+// Empty: the listener cannot be known.
 std::string listener_at(const std::string& address) {
   sockaddr_storage name{};
   if (address.empty() || address.size() > sizeof name) return {};

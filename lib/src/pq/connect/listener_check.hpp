@@ -7,8 +7,8 @@
 
 namespace tidegate::pq {
 
-// Whether another user listens at the Unix socket than `requirepeer` asks for, by which a connect
-// failed. From 17 on libpq tells that as it tells a socket at which nobody listens.
+// Whether a connect failed because another user listens at the Unix socket than `requirepeer` asks
+// for. From 17 on libpq reports that as it reports a socket at which nobody listens.
 // Needs: `directory` and `port` are where it dialled. Promises: no wait; false where it cannot be
 // known. Throws: std::bad_alloc.
 bool wrong_user_listens(const ConnectParams& params, const std::string& directory,

@@ -16,8 +16,8 @@
 namespace tidegate::pq {
 namespace {
 
-// Where an address is to stand, and is none: no socket, no look-up. libpq names it in its error, in
-// every language, as soon as it wants to dial; without the name it has not come so far.
+// Stands where an address should be, and is none: no socket, no look-up. libpq names it in its
+// error, in every language, as soon as it wants to dial; an error without it came earlier.
 constexpr const char* kNowhere = "tidegate-dials-nobody";
 
 using Native = std::unique_ptr<PGconn, void (*)(PGconn*)>;
@@ -29,8 +29,8 @@ Native dial_nowhere(const ConnectParams& params) {
     keywords.push_back(keyword.c_str());
     values.push_back(value.c_str());
   }
-  // One of each, and neither empty, which the environment or a service would fill in. How those
-  // that are given pair up is seen when they are dialled.
+  // One of each, and none empty, because the environment or a service would fill in an empty one.
+  // Whether the given ones pair up shows when they are dialled.
   keywords.insert(keywords.end(), {"host", "hostaddr", "port", nullptr});
   values.insert(values.end(), {kNowhere, kNowhere, "5432", nullptr});
   Native native(PQconnectStartParams(keywords.data(), values.data(), 0), &PQfinish);
@@ -41,7 +41,7 @@ Native dial_nowhere(const ConnectParams& params) {
 }  // namespace
 
 std::optional<std::string> refusal_of(const ConnectParams& params) {
-  // Twice, because one without memory to read them looks the same.
+  // Twice, because an attempt without memory to read the options looks the same.
   for (int tries = 2;; --tries) {
     const Native native = dial_nowhere(params);
     const std::string said = PQerrorMessage(native.get());
@@ -61,7 +61,7 @@ bool knows_option(std::string_view keyword) {
                      [&](const ConninfoOption& option) { return option.keyword == keyword; });
 }
 
-// As libpq reads them: blanks around it do no harm.
+// Reads numbers as libpq does: blanks around the number do no harm.
 bool is_broken_number(const std::string& value) noexcept {
   if (value.empty()) return false;
   char* end = nullptr;

@@ -1,4 +1,4 @@
-// Options that libpq will not have, found without a network and without words.
+// Finds options that libpq refuses, without a network, and in whatever language libpq speaks.
 #pragma once
 
 #include <optional>
@@ -10,9 +10,9 @@
 
 namespace tidegate::pq {
 
-// What libpq says of `params` when it refuses them before it dials: a service that no file has, a
-// value of sslmode, of a TLS version, of require_auth that there is not. Nothing when it would
-// dial. Promises: no network, no look-up of a host. Throws:   std::bad_alloc.
+// What libpq says of `params` when it refuses them before it dials: a service that no file has, an
+// unknown value of sslmode, of a TLS version, of require_auth. Nothing when it would dial.
+// Promises: no network, no look-up of a host. Throws: std::bad_alloc.
 std::optional<std::string> refusal_of(const ConnectParams& params);
 
 // "15.18".
@@ -20,7 +20,7 @@ std::string libpq_version();
 // Whether this libpq has an option of that name.
 bool knows_option(std::string_view keyword);
 
-// The value of an option that libpq reads late: it should be a whole number, and is none.
+// Whether an option that libpq reads late should be a whole number, and is none.
 bool is_broken_number(const std::string& value) noexcept;
 
 }  // namespace tidegate::pq

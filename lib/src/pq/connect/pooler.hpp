@@ -9,11 +9,11 @@ namespace tidegate::pq {
 
 struct Pooler {
   // It said so (PgBouncer from 1.26 on), or gave out a process number that no process has: poolers
-  // invent the key that they give their clients, of which this number is half, 32 random bits.
+  // invent the keys for their clients, and the number is half of a key, 32 random bits.
   bool between = false;
-  // It said that a session is a client's for a transaction only.
+  // It said that a client has a session for one transaction only.
   bool forgets = false;
-  // It may give equal texts one prepared statement: all but those that say that they keep sessions.
+  // It may give equal texts one prepared statement: true unless it says that it keeps sessions.
   bool shares = false;
 };
 // Needs: the connect has succeeded.

@@ -52,8 +52,8 @@ ServerText server_text(std::string_view message) {
 
 ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept {
   if (!sqlstate.empty()) {
-    // Of a class: a value that is none, a log-in that is not allowed, words that have no meaning or
-    // names that stand for nothing. And: feature not supported, no such database.
+    // Classes: invalid values, log-ins that are not allowed, words that have no meaning and names
+    // that stand for nothing. Codes: feature not supported, no such database.
     constexpr std::string_view kRejections[] = {"22", "28", "42", "0A000", "3D000"};
     return std::any_of(std::begin(kRejections), std::end(kRejections),
                        [&](std::string_view code) { return sqlstate.starts_with(code); })

@@ -22,15 +22,15 @@ ServerText server_text(std::string_view verbose_message);
 
 // How a connect ended, besides its SQLSTATE.
 struct ConnectSigns {
-  bool shaking_hands = false;     // the server had taken it, and no session had begun
+  bool shaking_hands = false;     // the server had accepted the connect, and no session had begun
   bool peer_gone = false;         // the server's side of the socket was closed
   bool password_missing = false;  // the server wanted a password and there was none
 };
 
-// The failure taxonomy. What either side refuses with the socket still open between them is no
-// accident: TLS, a certificate, encryption by GSS, channel binding, a way to log in that is asked
-// for or not known, who listens behind a Unix socket. libpq has no code for these, and its words
-// are translated.
+// The failure taxonomy. If either side refuses while the socket between them is still open, that is
+// no accident: TLS, a certificate, encryption by GSS, channel binding, a way to log in that is
+// asked for or not known, who listens behind a Unix socket. libpq has no code for these refusals,
+// and its messages are translated.
 ConnectFault fault_of(std::string_view sqlstate, ConnectSigns signs) noexcept;
 
 }  // namespace tidegate::pq

@@ -28,7 +28,7 @@ SessionAttrs::SessionAttrs(std::string_view value) noexcept {
   if (value == "standby") wanted_ = Wanted::standby;
 }
 
-// `is`: it is a standby, or takes no writes, whichever was the question.
+// `is`: the answer to its question: is it a standby, or does it take no writes?
 SessionAttrs::Look SessionAttrs::judge(bool is) const {
   const char* text = nullptr;
   switch (wanted_) {

@@ -1,5 +1,5 @@
-// What target_session_attrs asks for, found out as libpq does; but of a pooler's greeting nothing
-// is believed.
+// Finds out what target_session_attrs asks for, as libpq does; but believes nothing of a pooler's
+// greeting.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +12,20 @@ struct pg_conn;  // libpq's PGconn
 
 namespace tidegate::pq {
 
-// A pooler greets each client with what a server said when it was first met, which may be a standby
-// by now, or none any more. So libpq is told "any", and this looks: at what a server reports
-// (PostgreSQL 14 and later), which costs nothing; behind a pooler, where nothing is reported, and
-// before a session is refused, by a query: not every pooler is known to be one, and a session that
-// one keeps (pgagroal) is greeted for as what it was when it began.
+// A pooler greets each client with what a server said when the pooler first met it. That server may
+// be a standby by now, or none any more. So libpq is told "any", and this class looks itself: at
+// what a server reports (PostgreSQL 14 and later), which costs nothing, or else by a query. It
+// needs the query behind a pooler, where nothing is reported, and before it refuses a session: not
+// every pooler is known to be one, and one that keeps sessions (pgagroal) greets with what a
+// session was when it began.
 class SessionAttrs {
  public:
-  // A value of target_session_attrs for one attempt. All but these four are libpq's to judge.
+  // A value of target_session_attrs for one attempt. libpq judges all but these four.
   explicit SessionAttrs(std::string_view value) noexcept;
   bool any() const noexcept { return wanted_ == Wanted::any; }
 
   enum class Verdict : std::uint8_t { fits, does_not, woken, timed_out };
-  // Of a session that has just begun. The text is why it does not fit, as libpq says it.
+  // The look at a session that has just begun. The text says why it does not fit, as libpq does.
   struct Look {
     Verdict verdict = Verdict::fits;
     std::string text{};

@@ -39,8 +39,8 @@ std::optional<std::chrono::seconds> positive_seconds(std::string_view text) noex
   return std::chrono::seconds(value);
 }
 
-// The rules of libpq's documentation, 34.1.1.3: equally many of each, except that one port serves
-// all. Empty when they are broken.
+// The rules of libpq's documentation, 34.1.1.3: names, addresses and ports are equally many, except
+// that one port serves all. Empty when the rules are broken.
 std::vector<Target> pair_up(const std::vector<std::string>& names,
                             const std::vector<std::string>& addresses,
                             const std::vector<std::string>& ports) {

@@ -19,11 +19,11 @@
 namespace tidegate::pq {
 namespace {
 
-// Sent in pieces of about that size: small enough to fit into a socket that has room, and large
-// enough that system calls do not count.
+// Data is sent in pieces of about this size: small enough to fit into a socket that has room, and
+// large enough that system calls do not count.
 constexpr std::size_t kPiece = std::size_t{32} * 1024;
 
-// Of a row that is larger than that: libpq takes 2 GiB at once, and copies it.
+// A larger row is sent in slices of this size: libpq takes 2 GiB at once, and copies it.
 constexpr std::size_t kSlice = std::size_t{1024} * 1024;
 
 std::string copy_statement(const CopyTarget& target) {
@@ -43,10 +43,10 @@ std::string copy_statement(const CopyTarget& target) {
   return text + " FROM STDIN";
 }
 
-// Whether an error report is what the server sends next. libpq does not look at one before all the
-// data is sent, which may be hours after the first line was refused, so this looks into the socket:
-// 'E', its size, and the first two fields. It sees no error that is encrypted, or that libpq has
-// read already; that one is told at the end.
+// Whether the server sends an error report next. libpq does not look at one before all the data is
+// sent, which may be hours after the first line was refused, so this looks into the socket: 'E',
+// its size, and the first two fields. It does not see an error that is encrypted, or that libpq has
+// read already; such an error is reported at the end.
 bool is_error_report_next(int socket) noexcept {
   char head[64];
   const ssize_t size = ::recv(socket, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
@@ -85,7 +85,7 @@ void CopyIn::abort() noexcept {
   try {
     end("aborted by the client: an exception came instead of the next row");
   } catch (...) {
-    // The server's echo of that; the connection says by itself if it is broken.
+    // The server answers this with an error; a broken connection shows by itself.
   }
 }
 
@@ -106,7 +106,7 @@ bool CopyIn::end_row() {
   return data_.size() < kPiece || send();
 }
 
-// Sends what there is when the socket has room for it; false when the COPY is over instead.
+// Sends what there is when the socket has room for it; false when the COPY has ended instead.
 bool CopyIn::send() {
   PGconn* connection = session_.native();
   const NonBlocking mode(connection);
@@ -127,8 +127,8 @@ bool CopyIn::send() {
   return !over_;
 }
 
-// Tells the server that there is no more; with a refusal, that all of it is to be dropped. Reads
-// the answer. Throws when that is an error.
+// Tells the server that no more data comes; with a refusal, that it must drop all of it. Reads the
+// answer. Throws when the answer is an error.
 ResultPtr CopyIn::end(const char* refusal) {
   under_way_ = false;
   const Session::LeavingCopy leaving{session_};

@@ -25,7 +25,7 @@ struct FreeMemory {
 struct CopyOut::State {
   explicit State(Session& in) noexcept : verb(in), session(in) {}
 
-  Verb verb;  // the first, so that it ends last
+  Verb verb;  // first, so that it ends last
   Session& session;
   std::unique_ptr<char, FreeMemory> line{};
   std::vector<CopyValue> values{};
@@ -36,7 +36,7 @@ struct CopyOut::State {
 };
 
 // The data of a COPY comes without names and types, so the query is described first. That also
-// makes the server refuse what would not be one statement between the parentheses.
+// makes the server refuse a text that is not one statement between the parentheses.
 CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
     : state_(std::make_unique<State>(session)) {
   session.begin(query, options);
@@ -85,7 +85,7 @@ bool CopyOut::next() {
     const int size = PQgetCopyData(connection, &line, 1);
     s.line.reset(line);
     if (size > 0) {
-      // From its limit on nobody gets rows of it.
+      // From the limit on nobody gets rows.
       if (s.session.limits_.has_struck()) continue;
       take({line, static_cast<std::size_t>(size)});
       return true;
@@ -120,7 +120,7 @@ void CopyOut::leave() {
   Session& session = state_->session;
   const Session::LeavingCopy leaving{session};
   session.collect();
-  // The server was done before it could be canceled, but rows of it were dropped.
+  // The server was done before the cancel arrived, but rows were dropped.
   if (session.limits_.has_struck()) {
     session.throw_ended(session.limits_.struck(),
                         {.message = "a limit ended the COPY", .outcome_unknown = true});
@@ -143,7 +143,7 @@ void CopyOut::abandon() noexcept {
   try {
     leave();
   } catch (...) {
-    // That it was canceled, or an error behind what was read: nobody asked for that any more.
+    // It was canceled, or an error followed what was read: nobody asks for that any more.
   }
 }
 

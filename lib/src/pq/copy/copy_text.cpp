@@ -8,7 +8,7 @@ namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
 
-// What stands behind the backslash; 0 for what needs none.
+// The character behind the backslash; 0 for a character that needs no backslash.
 constexpr char escape_of(char c) noexcept {
   switch (c) {
     case '\\': return '\\';
@@ -73,7 +73,7 @@ void append_copy_bytes(std::string& out, std::string_view value) {
   }
 }
 
-// A tab inside a value is written as \t, so every one there is ends a value.
+// A tab inside a value is written as \t, so every real tab ends a value.
 void split_copy_line(std::span<char> line, std::vector<CopyValue>& values) {
   values.clear();
   char* at = line.data();

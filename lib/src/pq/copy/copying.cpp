@@ -1,5 +1,5 @@
-// What batches and COPY need of the session beyond one statement and its answer: sending that goes
-// on while the server answers, and data that comes without end. Within the statement's limits.
+// What batches and COPY need beyond one statement and its answer: sending that goes on while the
+// server answers, and data without end. Within the statement's limits.
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -11,13 +11,13 @@
 namespace tidegate::pq {
 namespace {
 
-// How soon a server answers that is told that no more data comes; else it is asked to cancel.
+// How soon a server answers once told that no more data comes; then it is asked to cancel.
 constexpr std::chrono::milliseconds kAnswersSoon{50};
 
 }  // namespace
 
-// Sends it and reads up to where the data begins (`direction`: PGRES_COPY_IN or PGRES_COPY_OUT).
-// leave_copy() is the statement's end then.
+// Sends the statement and reads up to where the data begins (`direction`: PGRES_COPY_IN or
+// PGRES_COPY_OUT). leave_copy() then ends the statement.
 void Session::start_copy(const Sql& sql, const ExecOptions& options, int direction) {
   begin(sql, options);
   try {
@@ -42,16 +42,16 @@ void Session::leave_copy() noexcept {
   end_statement();
 }
 
-// Until all that libpq holds back is written. What the server says meanwhile is read, or both sides
-// might wait for each other.
+// Waits until all that libpq holds back is written. Reads what the server says meanwhile, because
+// both sides might wait for each other otherwise.
 void Session::await_sent() noexcept {
   while (PQstatus(native()) == CONNECTION_OK && !has(Flag::broken) && PQflush(native()) == 1) {
     await_socket(POLLIN | POLLOUT);
   }
 }
 
-// Until the socket takes data or has some, without reading it; false at the first limit. A COPY
-// that waits for data needs no cancel request to end, only a refusal instead of the data.
+// Waits until the socket takes data or has some, without reading it; false at the first limit. A
+// COPY that waits for data needs no cancel request to end, only a refusal instead of the data.
 bool Session::await_room(short& seen) noexcept {
   Waited waited = Waited::timed_out;
   if (!limits_.by().passed()) {
@@ -63,15 +63,15 @@ bool Session::await_room(short& seen) noexcept {
   return false;
 }
 
-// For data that comes so fast that nobody waits for it. Reads no clock where there is no deadline.
+// For data that comes so fast that nobody waits for it. Reads no clock if there is no deadline.
 void Session::strike_if_over() noexcept {
   if (limits_.has_struck()) return;
   const Limit why = limits_.reached(options_);
   if (why != Limit::none) strike(why);
 }
 
-// Throws away the rest of the data: what has come already, and if that is not the end, what comes
-// before the server has canceled it.
+// Throws away the rest of the data: what has come already and, if that is not the end, what comes
+// before the server has canceled the COPY.
 void Session::drain_copy_out() noexcept {
   for (int size = 1; size > 0;) {
     char* data = nullptr;
@@ -84,7 +84,7 @@ void Session::drain_copy_out() noexcept {
   end_copy(PGRES_COPY_OUT);
 }
 
-// What follows the data, up to the end of the command; throws if that is an error.
+// Reads what follows the data, up to the end of the command; throws if that is an error.
 ResultPtr Session::collect() {
   Answer answer = read_answer(nullptr);
   require_success(answer.result.get(), answer.copied);

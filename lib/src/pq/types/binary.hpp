@@ -13,15 +13,15 @@
 
 namespace tidegate::pq {
 
-// Whether every C++ type that reads this type's text reads its binary form, too. Arrays do not.
+// Whether every C++ type that reads this type's text also reads its binary form. Arrays do not.
 bool has_binary_reader(std::uint32_t type) noexcept;
 
-// Whether that is so for every C++ type, std::string and views included, whatever the session's
-// settings: not for numbers that are rounded and for dates, whose text depends on them. A bytea
-// read as text is in hex form.
+// Whether every C++ type, std::string and views included, also reads the same from both forms,
+// whatever the session's settings. Not so for rounded numbers and dates, whose text depends on the
+// settings. A bytea read as text is in hex form.
 bool reads_alike(std::uint32_t type) noexcept;
 
-// `in`, which is in binary form, as the text that the server would have sent; numbers in their
+// The text that the server would have sent for `in`, which is in binary form; numbers in their
 // shortest form. Throws: QueryError for dates and times, whose text depends on the session.
 std::string text_of_binary(const Field& in);
 
@@ -44,7 +44,7 @@ std::array<std::byte, sizeof(T)> to_network(T value) noexcept {
   return bytes;
 }
 
-// Where the clocks of PostgreSQL begin, 2000-01-01, seen from 1970-01-01.
+// Where PostgreSQL's clocks begin, 2000-01-01, counted from 1970-01-01.
 inline constexpr std::int64_t kEpochDays = 10957;
 inline constexpr std::int64_t kEpochMicros = kEpochDays * 86'400'000'000;
 

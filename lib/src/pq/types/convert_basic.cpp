@@ -24,7 +24,7 @@ std::string_view text_form(const Field& in, std::string& storage) {
   return storage;
 }
 
-// All of `in` as a number. "is out of range" only for what is a number.
+// Reads all of `in` as a number. Says "is out of range" only of what is a number.
 template <class T>
 T read_number(const Field& in, const char* what) {
   std::string storage;
@@ -36,7 +36,7 @@ T read_number(const Field& in, const char* what) {
   return value;
 }
 
-// A number's binary form where the server's type is that of the number.
+// The binary form of a number, if the server's type is that of the number; else null.
 template <class T>
 const char* wire(const Field& in, std::uint32_t type) noexcept {
   return in.binary() && in.type() == type && in.text().size() == sizeof(T) ? in.text().data()
@@ -134,7 +134,7 @@ long long read_signed(const Field& in, long long min, long long max) {
 }
 
 unsigned long long read_unsigned(const Field& in, unsigned long long max) {
-  // from_chars() reads no sign into an unsigned; a negative number is one out of range.
+  // from_chars() reads no sign into an unsigned; a negative number is out of range.
   std::string storage;
   if (text_form(in, storage).starts_with('-')) {
     read_number<long long>(in, kNoInteger);
@@ -159,7 +159,7 @@ double read_double(const Field& in) {
 }
 
 std::vector<std::byte> read_bytes(const Field& in) {
-  // Text is not taken for bytes: a bytea's own text form could not be told from it.
+  // Text is not taken for bytes, because nobody could tell it from a bytea's own text form.
   if (in.type() != oid::kBytea) in.refuse("it is not a bytea");
   const std::string_view text = in.text();
   std::vector<std::byte> bytes;

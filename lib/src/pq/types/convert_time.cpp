@@ -56,7 +56,7 @@ Date date_of(long long days_since_1970) noexcept {
           static_cast<unsigned>(in_cycle.month()), static_cast<unsigned>(in_cycle.day())};
 }
 
-// Reads a text from left to right; each step says whether it found what it was to find.
+// Reads a text from left to right; each step says whether it found what it looked for.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) noexcept : rest_(text) {}
@@ -103,7 +103,7 @@ bool scan_date(Scanner& in, Date& date) noexcept {
   return true;
 }
 
-// " BC" ends the text, if it is there.
+// Reads the " BC" that may end the text.
 bool scan_end(Scanner& in, Date& date) noexcept {
   if (in.skip(" BC")) date.year = 1 - date.year;
   return in.done();
@@ -192,7 +192,7 @@ void write_point(Micros value, const char* zone, Params& out) {
   out.text({text, static_cast<std::size_t>(length)});
 }
 
-// The same of a binary form, where there is one: an integer of which two values are the infinities.
+// The same for a binary form, if `in` has one: an integer, two values of which are the infinities.
 template <class T>
 std::optional<long long> read_wire(const Field& in, std::uint32_t type) {
   if (!in.binary() || in.type() != type || in.text().size() != sizeof(T)) return std::nullopt;
@@ -202,7 +202,7 @@ std::optional<long long> read_wire(const Field& in, std::uint32_t type) {
   return value;
 }
 
-// A point in time on the server's clock, on ours.
+// Converts a point in time from the server's clock to ours.
 Micros from_epoch(const Field& in, long long micros) {
   if (micros > std::numeric_limits<long long>::max() - kEpochMicros) in.refuse(kOutOfRange);
   return Micros(micros + kEpochMicros);

@@ -53,7 +53,7 @@ const PackedValues* pack(const PGresult& result, const PGresult& like, ValueStor
   const std::size_t bytes = bytes_of(&result, rows, columns);
   if (bytes > kMostBytes) return nullptr;
 
-  // libpq wants it mutable for no reason: it only reads.
+  // libpq takes no constant here, though it only reads.
   const std::string_view tag = PQcmdStatus(const_cast<PGresult*>(&result));
   void* const memory = store.allocate(
       sizeof(PackedValues) + count * sizeof(PackedValues::Value) + bytes + tag.size() + 1,

@@ -1,9 +1,9 @@
 // PackedValues: the values of a small result, without the PGresult they came in.
 //
-// libpq takes two kilobytes at least for each result. One that is dropped before the next is read
-// gets the same two kilobytes again, at once; a hundred that are kept, as those of a batch, cost
-// more to allocate than the query loop does. So those of a statement that is repeated are packed,
-// one behind the other.
+// libpq takes at least two kilobytes for each result. If a result is dropped before the next is
+// read, the next gets the same two kilobytes at once; a hundred results that are kept, as in a
+// batch, cost more to allocate than the query loop does. So the results of a repeated statement are
+// packed, one behind the other.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,9 @@ struct PackedValues {
 
 using ValueStore = std::pmr::monotonic_buffer_resource;
 
-// A copy in `store` of what `result` holds, or null where that would not pay: it is not small, or
-// its columns are others than those of `like`. Both must outlive the copy. Throws std::bad_alloc.
+// Copies what `result` holds into `store`; null where that would not pay: `result` is not small, or
+// its columns differ from those of `like`. `like` and `store` must outlive the copy. Throws
+// std::bad_alloc.
 const PackedValues* pack(const pg_result& result, const pg_result& like, ValueStore& store);
 
 }  // namespace tidegate::pq

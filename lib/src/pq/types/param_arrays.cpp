@@ -12,7 +12,7 @@ ParamArrays::ParamArrays(const ParamArrays& other)
   copy_from(other);
 }
 
-// As a vector grows: most statements have few parameters, and their memory is kept.
+// Grows as a vector does: most statements have few parameters, and their memory is kept.
 void ParamArrays::grow() {
   if (capacity_ > std::numeric_limits<std::uint32_t>::max() / 2) throw std::bad_alloc();
   ParamArrays larger;
@@ -22,7 +22,7 @@ void ParamArrays::grow() {
   *this = std::move(larger);
 }
 
-// Needs: room.
+// Needs: room for all of `other`.
 void ParamArrays::copy_from(const ParamArrays& other) noexcept {
   size_ = other.size_;
   std::copy_n(other.values(), size_, values());

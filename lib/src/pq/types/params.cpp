@@ -18,7 +18,7 @@ namespace {
 
 // The largest value PostgreSQL takes.
 constexpr std::size_t kLargestValue = (std::size_t{1} << 30) - 1;
-// What one connection keeps for the next call; a larger statement's memory is given back.
+// How much a connection keeps for the next call; a larger statement's memory is given back.
 constexpr std::size_t kKeptText = std::size_t{64} * 1024;
 constexpr std::size_t kKeptParams = 1024;
 
@@ -106,7 +106,7 @@ void Params::integer(unsigned long long value) {
 
 namespace {
 
-// The shortest text that reads back as the same value; the three others as PostgreSQL spells them.
+// The shortest text that reads back as the same value; NaN and infinities as PostgreSQL has them.
 template <class T>
 std::string_view spell(T value, char (&digits)[32]) {
   if (std::isnan(value)) return "NaN";
@@ -218,7 +218,7 @@ void Params::begin_line(std::uint64_t line, Location where) noexcept {
 }
 
 void Params::seal() noexcept {
-  // text_ grows no more, so its addresses hold from here on.
+  // text_ does not grow any more, so its addresses hold from here on.
   const std::size_t* const entries = arrays_.entries();
   for (std::size_t i = 0; i < arrays_.size(); ++i) {
     if (entries[i] != kElsewhere) arrays_.values()[i] = text_.data() + entries[i];
