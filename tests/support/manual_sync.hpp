@@ -12,6 +12,7 @@
 
 #include <support/rendezvous.hpp>
 #include <tidegate/base/deadline.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/core/sync.hpp>
 
 namespace tidegate::test {
@@ -102,12 +103,14 @@ class ManualCondition {
     for (bool* flag : waiting_) *flag = true;
     ManualClock::changed_.notify_all();
   }
+  // Unchecked: which mutex `outer` holds only the caller knows, and `done` says that it needs it.
   template <class Condition>
-  void wait(std::unique_lock<std::mutex>& outer, Condition done) {
+  void wait(std::unique_lock<std::mutex>& outer, Condition done) TIDEGATE_UNCHECKED {
     wait_until(outer, ManualClock::TimePoint::max(), done);
   }
   template <class Condition>
-  bool wait_until(std::unique_lock<std::mutex>& outer, ManualClock::TimePoint at, Condition done) {
+  bool wait_until(std::unique_lock<std::mutex>& outer, ManualClock::TimePoint at,
+                  Condition done) TIDEGATE_UNCHECKED {
     const Deadline deadline(at);
     while (!done()) {
       {
