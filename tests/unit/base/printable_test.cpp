@@ -57,7 +57,9 @@ TEST(Printable, WhatIsTooLongIsCutAndSaysByHowMuch) {
                       Lines::escaped, 5),
             "12\xe2\x82\xac... (1 bytes more)");
   const std::string megabyte(1'000'000, 'x');
-  EXPECT_EQ(one_line(megabyte), megabyte.substr(0, 8192) + "... (991808 bytes more)");
+  std::string cut(8192, 'x');
+  cut += "... (991808 bytes more)";  // g++ 12 warns of an array's bounds where this is one `+`
+  EXPECT_EQ(one_line(megabyte), cut);
 }
 
 // Whatever bytes: what comes out can be shown, is not touched again, and is cut at a character.
