@@ -15,6 +15,7 @@
 
 #include <gtest/gtest.h>
 
+#include <support/watchdog.hpp>
 #include <tidegate/pq/errors.hpp>
 
 #include "pq/pool_access.hpp"
@@ -186,6 +187,7 @@ TEST_F(ResetsOfACancel, ThatTheServerItselfHasTakenIsOverAfterARoundTrip) {
 // has seen it: the next user was struck. Seen failing with a reset that trusts whoever has a key of
 // the server.
 TEST_F(ResetsOfACancel, ThatSomethingInBetweenHasTakenIsOverAfterSomeQuiet) {
+  const test::Watchdog watchdog("a step that returns in the quiet");
   begin();
   said();
   answer(pq_test::empty_answer());
