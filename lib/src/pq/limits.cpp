@@ -23,12 +23,9 @@
 namespace tidegate::pq {
 namespace {
 
-// A request that overtakes its statement finds the server idle and is forgotten. So the request is
-// made again, each time after twice as long.
-constexpr std::chrono::milliseconds kAskAgain{50};
 // How far the waits have grown when a server behind a pooler has had its time: 150 ms after the
 // first request.
-constexpr std::chrono::milliseconds kQueued = 2 * kAskAgain;
+constexpr std::chrono::milliseconds kQueued = 2 * StatementLimits::kAskAgain;
 
 }  // namespace
 
@@ -72,7 +69,7 @@ void Session::keep_to_limits() noexcept {
 
 void Session::strike(Limit why) noexcept {
   note_strike(why);
-  limits_.begin_asking(kAskAgain);
+  limits_.begin_asking();
   ask_to_cancel();
 }
 

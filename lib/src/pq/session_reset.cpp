@@ -21,9 +21,6 @@ using Flag = SessionState::Flag;
 // not keep other connections waiting.
 constexpr int kMostPerStep = 1'000;
 
-// How long a request has to show an effect: one that arrives before its statement is forgotten.
-constexpr std::chrono::milliseconds kAskAgainAfter{50};
-
 bool writable(int socket) noexcept {
   short seen = 0;
   return wait_for(socket, POLLOUT, -1, Deadline::now(), seen) == Waited::ready;
@@ -84,7 +81,7 @@ void SessionReset::ask_to_cancel(Session& session) noexcept {
   if (session.has(Flag::pinging)) return;
   if (!asked_to_cancel_) {
     asked_to_cancel_ = true;
-    session.limits_.begin_asking(kAskAgainAfter);
+    session.limits_.begin_asking();
     session.target().begin_statement();
   } else if (!session.limits_.is_time_to_ask()) {
     return;

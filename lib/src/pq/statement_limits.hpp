@@ -56,8 +56,10 @@ class StatementLimits {
   bool given_up() const noexcept { return given_up_; }
   void give_up() noexcept;
 
-  // The server is asked to cancel now, again after `wait`, and then each time after twice as long.
-  void begin_asking(std::chrono::milliseconds wait) noexcept { ask_again_after_ = to_kept(wait); }
+  // A request that overtakes its statement finds the server idle and is forgotten. So the server is
+  // asked to cancel now, again after kAskAgain, and then each time after twice as long.
+  static constexpr std::chrono::milliseconds kAskAgain{50};
+  void begin_asking() noexcept { ask_again_after_ = to_kept(kAskAgain); }
   // The server is not asked now, but after `wait`.
   void ask_in(std::chrono::milliseconds wait) noexcept;
   void asked() noexcept;

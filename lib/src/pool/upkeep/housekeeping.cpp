@@ -51,7 +51,8 @@ void Maintenance::do_housekeeping(Clock::time_point now) noexcept {
     core_.slots().grow_to(floor_);
   }
   expire();
-  reaper_.reap(now, floor_with(core_.slots().places().leased),
+  const PoolCounts fresh = core_.slots().places();
+  reaper_.reap(now, fresh, floor_with(fresh.leased),
                [this](std::uint32_t slot) { retire(slot, Retired::idle); });
 }
 

@@ -7,11 +7,11 @@ Reaper::Reaper(const PoolConfig& config, PoolCore& core) : config_(config), core
 }
 
 // How many of idle_ are to go. Sorts idle_, the longest idle first.
-std::uint32_t Reaper::too_many(Clock::time_point now, std::uint32_t floor) noexcept {
+std::uint32_t Reaper::too_many(Clock::time_point now, const PoolCounts& counts,
+                               std::uint32_t floor) noexcept {
   if (config_.max_idle_time.count() == 0) return 0;
   const auto limit = std::chrono::nanoseconds(config_.max_idle_time);
   const core::Tick oldest_kept = (now - limit).time_since_epoch().count();
-  const PoolCounts counts = core_.slots().places();
   core::policy::Reap reap{.open = counts.idle + counts.leased + counts.checking, .floor = floor};
   for (const Idle& idle : idle_) {
     if (idle.since <= oldest_kept) ++reap.aged;

@@ -32,8 +32,9 @@ class Reaper {
   }
   // Calls retire(slot) for each that is to go; the slot is in `checking` and belongs to the caller.
   template <class Retire>
-  void reap(Clock::time_point now, std::uint32_t floor, Retire&& retire) noexcept {
-    std::uint32_t left = too_many(now, floor);
+  void reap(Clock::time_point now, const PoolCounts& counts, std::uint32_t floor,
+            Retire&& retire) noexcept {
+    std::uint32_t left = too_many(now, counts, floor);
     for (const Idle& idle : idle_) {
       if (left == 0) return;
       if (!core_.slots().try_check(idle.slot)) continue;  // somebody has it by now
@@ -50,7 +51,8 @@ class Reaper {
     core::Tick since;
   };
 
-  std::uint32_t too_many(Clock::time_point now, std::uint32_t floor) noexcept;
+  std::uint32_t too_many(Clock::time_point now, const PoolCounts& counts,
+                         std::uint32_t floor) noexcept;
 
   // Fixed after construction.
   const PoolConfig& config_;
