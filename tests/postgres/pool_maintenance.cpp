@@ -467,7 +467,7 @@ class RoleChange : public testing::Test {
 };
 
 TEST_F(RoleChange, AServerThatBecomesAStandbyResetsThePool) {
-  ScriptedServer server({primary()});
+  ScriptedServer server({primary(), one_value("f")});
   Pool pool(config(server));
   {
     const Lease lease = pool.acquire();
@@ -483,7 +483,7 @@ TEST_F(RoleChange, AServerThatBecomesAStandbyResetsThePool) {
 }
 
 TEST_F(RoleChange, ItIsSeenAtTheEndOfALease) {
-  ScriptedServer server({primary(), parameter_status("in_hot_standby", "on") + empty_answer()});
+  ScriptedServer server({primary(), one_value("f"), parameter_status("in_hot_standby", "on") + empty_answer()});
   Pool pool(config(server));
   {
     pool.acquire()->exec_script("");

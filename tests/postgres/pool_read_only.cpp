@@ -32,6 +32,8 @@ std::string of_primary(const char* read_only = "off") {
                  parameter_status("in_hot_standby", "off") +
                  parameter_status("default_transaction_read_only", read_only));
 }
+// The answer to the question of a connect.
+std::string is_primary() { return one_value("off"); }
 std::string turned(const char* read_only) {
   return parameter_status("default_transaction_read_only", read_only);
 }
@@ -61,7 +63,7 @@ bool kept(Pool& pool) {
 TEST(ReadOnly, AServerThatSaysItHasTurnedIsAskedAndThePoolReset) {
   for (const char* wanted : kWanted) {
     ScriptedServer server(
-        {of_primary(), turned("on") + empty_answer(), empty_answer(), one_value("t")});
+        {of_primary(), is_primary(), turned("on") + empty_answer(), empty_answer(), one_value("t")});
     Pool pool(one_of(server, wanted));
     pool.acquire()->exec_script("");
     EXPECT_TRUE(replaced(pool)) << wanted;
@@ -70,7 +72,7 @@ TEST(ReadOnly, AServerThatSaysItHasTurnedIsAskedAndThePoolReset) {
 
 // It says so while the connection is idle.
 TEST(ReadOnly, ItIsSeenBeforeAConnectionIsHandedOut) {
-  ScriptedServer server({of_primary(), empty_answer(), one_value("t")});
+  ScriptedServer server({of_primary(), is_primary(), empty_answer(), one_value("t")});
   Pool pool(one_of(server, "read-write"));
   {
     const Lease lease = pool.acquire();
@@ -86,7 +88,7 @@ TEST(ReadOnly, ItIsSeenBeforeAConnectionIsHandedOut) {
 // A backend reads its configuration before the next command, and says so with the answer.
 TEST(ReadOnly, ItIsSeenInTheAnswerToAPing) {
   ScriptedServer server(
-      {of_primary(), turned("on") + empty_answer(), empty_answer(), one_value("t")});
+      {of_primary(), is_primary(), turned("on") + empty_answer(), empty_answer(), one_value("t")});
   PoolConfig pinging = one_of(server, "read-write");
   pinging.ping_after = 1ms;
   Pool pool(pinging);
@@ -103,7 +105,7 @@ TEST(ReadOnly, ItIsSeenInTheAnswerToAPing) {
 TEST(ReadOnly, AServerThatRefusesAWriteIsAsked) {
   for (const bool read_only : {true, false}) {
     ScriptedServer server(
-        {of_primary(), refused_write(), empty_answer(), one_value(read_only ? "t" : "f")});
+        {of_primary(), is_primary(), refused_write(), empty_answer(), one_value(read_only ? "t" : "f")});
     Pool pool(one_of(server, "read-write"));
     EXPECT_THROW(pool.exec_script("insert into t values (1)"), QueryError);
     EXPECT_TRUE(read_only ? replaced(pool) : kept(pool)) << read_only;
@@ -111,7 +113,7 @@ TEST(ReadOnly, AServerThatRefusesAWriteIsAsked) {
 }
 
 TEST(ReadOnly, ASessionThatWantedItIsAskedOnceAndKept) {
-  ScriptedServer server({of_primary(), turned("on") + empty_answer(), empty_answer(),
+  ScriptedServer server({of_primary(), is_primary(), turned("on") + empty_answer(), empty_answer(),
                          one_value("f"), empty_answer()});
   Pool pool(one_of(server, "read-write"));
   pool.acquire()->exec_script("set default_transaction_read_only = on");
@@ -124,7 +126,7 @@ TEST(ReadOnly, ASessionThatWantedItIsAskedOnceAndKept) {
 // libpq takes it for a primary, and so will the next connect: the pool would never come to rest.
 TEST(ReadOnly, APrimaryThatWasReadOnlyFromTheBeginningIsKept) {
   ScriptedServer server(
-      {of_primary("on"), empty_answer(), refused_write(), empty_answer(), one_value("f")});
+      {of_primary("on"), is_primary(), empty_answer(), refused_write(), empty_answer(), one_value("f")});
   Pool pool(one_of(server, "primary"));
   pool.acquire()->exec_script("");
   EXPECT_TRUE(kept(pool));

@@ -29,6 +29,7 @@ class VerdictOfAScript : public testing::Test {
             {pq_test::welcome(pq_test::parameter_status("server_version", "15.4") +
                               pq_test::parameter_status("in_hot_standby", "off") +
                               pq_test::parameter_status("default_transaction_read_only", "off")),
+             pq_test::one_value("off"),  // what the connect asks
              pq_test::parameter_status("default_transaction_read_only", "on") +
                  pq_test::empty_answer(),
              pq_test::empty_answer()}) {

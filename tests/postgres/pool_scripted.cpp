@@ -16,6 +16,7 @@ namespace {
 
 using pq_test::c_string;
 using pq_test::message;
+using pq_test::one_value;
 using pq_test::parameter_status;
 using pq_test::report;
 using pq_test::ScriptedServer;
@@ -147,8 +148,8 @@ TEST(RolesOfAScript, ThePoolIsResetOncePerBackoffStep) {
   const std::string primary = welcome(parameter_status("server_version", "15.4") +
                                       parameter_status("in_hot_standby", "off") +
                                       parameter_status("default_transaction_read_only", "off"));
-  ScriptedServer first({primary, command("BEGIN", false)});
-  ScriptedServer second({primary, command("BEGIN", false)});
+  ScriptedServer first({primary, one_value("off"), command("BEGIN", false)});
+  ScriptedServer second({primary, one_value("off"), command("BEGIN", false)});
   PoolConfig config = of_scripted(first.port(), "primary");
   config.max_size = 2;
   config.connect_backoff_min = config.connect_backoff_max = 1h;

@@ -3,24 +3,11 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
-#include <optional>
-
-#include "pq/connect/pooler.hpp"
 #include "pq/result.hpp"
 #include "pq/session.hpp"
 #include "pq/wait.hpp"
 
 namespace tidegate::pq {
-namespace {
-
-std::optional<bool> flag_of(const PGconn* connection, const char* parameter) noexcept {
-  const char* const value = PQparameterStatus(connection, parameter);
-  if (value == nullptr) return std::nullopt;
-  return std::string_view(value) == "on";
-}
-
-}  // namespace
-
 SessionAttrs::SessionAttrs(std::string_view value) noexcept {
   if (value == "read-write") wanted_ = Wanted::read_write;
   if (value == "read-only") wanted_ = Wanted::read_only;
@@ -44,14 +31,6 @@ SessionAttrs::Look SessionAttrs::judge(bool is) const {
 
 SessionAttrs::Look SessionAttrs::look(PGconn* connection, int wake_fd, Deadline deadline) const {
   const bool of_writes = wanted_ == Wanted::read_write || wanted_ == Wanted::read_only;
-  if (!pooler_of(connection).between) {
-    const std::optional<bool> standby = flag_of(connection, "in_hot_standby");
-    const std::optional<bool> read_only = flag_of(connection, "default_transaction_read_only");
-    if (standby && (!of_writes || read_only)) {
-      const Look told = judge(*standby || (of_writes && *read_only));
-      if (told.verdict == Verdict::fits) return told;
-    }
-  }
   const char* const question =
       of_writes ? "SHOW transaction_read_only" : "SELECT pg_catalog.pg_is_in_recovery()";
   PQsetnonblocking(connection, 1);

@@ -1,5 +1,4 @@
-// Finds out what target_session_attrs asks for, as libpq does; but believes nothing of a pooler's
-// greeting.
+// Finds out what target_session_attrs asks for, as libpq does; but believes no greeting.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +12,11 @@ struct pg_conn;  // libpq's PGconn
 namespace tidegate::pq {
 
 // A pooler greets each client with what a server said when the pooler first met it. That server may
-// be a standby by now, or none any more. So libpq is told "any", and this class looks itself: at
-// what a server reports (PostgreSQL 14 and later), which costs nothing, or else by a query. It
-// needs the query behind a pooler, where nothing is reported, and before it refuses a session: not
-// every pooler is known to be one, and one that keeps sessions (pgagroal) greets with what a
-// session was when it began.
+// be a standby by now, or none any more. So libpq is told "any", and this class asks the session
+// itself: one round trip a connect. What a server reports of itself (PostgreSQL 14 and later) would
+// cost nothing, but not every pooler is known to be one: of the keys that one makes up, one in a
+// thousand looks like a server's, and one that keeps sessions (pgagroal) hands on the server's own,
+// and greets with what a session was when it began.
 class SessionAttrs {
  public:
   // A value of target_session_attrs for one attempt. libpq judges all but these four.
