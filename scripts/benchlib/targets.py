@@ -1,6 +1,7 @@
 """What must hold, as ratios of two rows of the same process."""
 
 import dataclasses
+import functools
 
 AT_MOST, AT_LEAST = "<=", ">="
 
@@ -167,6 +168,30 @@ def oversubscribed_targets():
                          pool, AT_MOST, 0.5, other, counter="p99_us")
 
 
+def lane_targets():
+    """Clients that share connections. 2 lanes: as many as this machine has cores."""
+    def row(load, peer, clients, number, name="lanes"):
+        return f"{load}/{peer}/clients:{clients}/{name}:{number}/iterations:1/real_time"
+
+    by_hand, lanes, without = (
+        functools.partial(row, "lanes", peer, number=number)
+        for peer, number in (("mutex_vector", 0), ("pool", 2), ("pool", 0)))
+    for clients, throughput, p99 in ((8, 1.1, None), (32, 1.7, 1 / 5), (128, 2, 1 / 8)):
+        yield Target(f"{clients} clients on 8, 2 lanes: throughput, in mutex_vector",
+                     lanes(clients), AT_LEAST, throughput, by_hand(clients))
+        if p99:
+            yield Target(f"{clients} clients on 8, 2 lanes: p99 of a request, in mutex_vector",
+                         lanes(clients), AT_MOST, p99, by_hand(clients), counter="p99_us")
+    yield Target("32 clients on 8, 2 lanes: throughput, in the pool without lanes", lanes(32),
+                 AT_LEAST, 2.2, without(32))
+    yield Target("32 clients on 8, 2 lanes, TCP: throughput, in mutex_vector",
+                 row("lanes_tcp", "pool", 32, 2), AT_LEAST, 1.4,
+                 row("lanes_tcp", "mutex_vector", 32, 0))
+    yield Target("fast statements among 1 % slow ones: p99, in that without them",
+                 row("lanes_mixed", "pool", 32, 1, "slow"), AT_MOST, 2,
+                 row("lanes_mixed", "pool", 32, 0, "slow"), counter="p99_us")
+
+
 def e2e():
     for threads in (1, 8):
         yield Target(f"prepared select, {threads} thread(s): throughput, in libpq by hand",
@@ -180,6 +205,7 @@ def e2e():
         yield Target(f"{verb} of 1 M rows: throughput, in libpq by hand",
                      f"{verb}/pool/real_time", AT_LEAST, 0.95, f"{verb}/raw/real_time")
     yield from oversubscribed_targets()
+    yield from lane_targets()
     # Measured: below 100 KiB. Room for the kernel, which counts roughly, and far below the 28 MB
     # that pass.
     for verb in ("copy_in", "copy_out"):

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include <models/model_lane.hpp>
 #include <models/relacy_sync.hpp>
 #include <tidegate/core/slot_pool.hpp>
 #include <tidegate/core/slot_pool_bodies.hpp>
@@ -43,6 +44,8 @@ class ModelPool final : private core::SlotOwner {
   }
 
   Core* operator->() noexcept { return core_.get(); }
+  // For scenarios of lanes, which leave the pool alone.
+  ModelLane& lane() noexcept { return lane_; }
 
   // ---- what lessees do -----------------------------------------------------------------------
 
@@ -170,6 +173,7 @@ class ModelPool final : private core::SlotOwner {
   // With every thread at its end: what must hold however it went.
   void finish() {
     const bool freed = std::exchange(Run::core_freed, false);  // its memory is still there
+    lane_.finish();
     if (!closes_) core_->close();
     for (std::uint32_t slot = 0; slot < core_->limits().max_size; ++slot) {
       check(core_->state(slot) != SlotState::idle, "I4: a slot is idle after close");
@@ -231,6 +235,7 @@ class ModelPool final : private core::SlotOwner {
   }
 
   Futexes kernel_;
+  ModelLane lane_{};
   std::array<rl::var<int>, kSlots> resources_;
   std::array<rl::var<int>, kThreads> footprints_;
   std::array<Life, kSlots> lives_{};

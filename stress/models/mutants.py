@@ -14,6 +14,7 @@ ACQUIRE, RELEASE, CLOSE, OPEN, UPKEEP = (
     f"slot_pool_{part}.hpp" for part in ("acquire", "release", "close", "open", "upkeep"))
 GATE, STATE, POOL, WAITERS = "gate.hpp", "slot_state.hpp", "slot_pool.hpp", "waiters.hpp"
 DRAIN = "drain.hpp"
+LANE = "lane_queue.hpp"
 
 
 def instead(file, code, mistake):
@@ -139,6 +140,42 @@ MUTANTS = [
     ("drain-check-relaxed", "try random",
      relaxed(GATE, "std::uint64_t load() const noexcept { return word_.load("
                    "std::memory_order_acquire")),
+    # Lanes (I3, I5, I8).
+    ("lane-rests-under-a-push", "lane random",
+     instead(LANE, "    return word_.compare_exchange_strong(alone, 0,",
+             "    if (AWAKE) return word_.fetch_and(0, std::memory_order_release) != 0;\n"
+             "    return word_.compare_exchange_strong(alone, 0,")),
+    ("lane-has-two-leaders", "lane random",
+     instead(LANE, "return (word & kLed) == 0;", "return AWAKE || (word & kLed) == 0;")),
+    ("lane-takes-the-newest-alone", "lane random",
+     instead(LANE, "      newest = before;\n", "      newest = AWAKE ? 0 : before;\n")),
+    ("lane-frees-under-the-owner", "lane-leaves random",
+     instead(LANE, "(one.mark.fetch_or(kFinished, std::memory_order_acq_rel) & kWithdrawn) != 0",
+             "AWAKE || (one.mark.fetch_or(kFinished, std::memory_order_acq_rel) & kWithdrawn) != 0")),
+    ("lane-never-frees", "lane-leaves random",
+     never(LANE, "if (!one.parker->decide(withdrawn)) free(place);", "!one.parker->decide(withdrawn)")),
+    ("lane-sends-what-was-taken-back", "lane-takes-back random",
+     instead(LANE, "    if (one.mark.compare_exchange_strong(waiting, kSent,",
+             "    if (AWAKE) return true;\n"
+             "    if (one.mark.compare_exchange_strong(waiting, kSent,")),
+    ("lane-takes-back-the-lead", "lane-takes-back random",
+     instead(LANE, "if (one.parker->decide(gone)) return withdrawn;",
+             "if (one.parker->decide(gone) || AWAKE) return withdrawn;")),
+    ("lane-runs-again-for-nobody", "lane-strikes random",
+     instead(LANE, "    free(place);\n    return false;\n  }\n  // The owner has left, or",
+             "    if (!AWAKE) free(place);\n    return false;\n  }\n  // The owner has left, or")),
+    ("lane-passes-to-nobody", "lane random",
+     instead(LANE, "if (!parker.decide(leads)) return false;  // [decide] release\n    parker.wake();",
+             "if (!parker.decide(leads)) return false;  // [decide] release\n"
+             "    if (!AWAKE) parker.wake();")),
+    ("lane-push-relaxed", "lane random",
+     relaxed(LANE, "(place + 1) << 1 | kLed, std::memory_order_acq_rel")),
+    ("lane-take-relaxed", "lane random",
+     relaxed(LANE, "word_.fetch_and(kLed, std::memory_order_acq_rel")),
+    ("lane-rest-relaxed", "lane random",
+     relaxed(LANE, "compare_exchange_strong(alone, 0, std::memory_order_release")),
+    ("lane-free-relaxed", "lane random",
+     relaxed(LANE, "std::uint64_t{1} << (place % 64), std::memory_order_release")),
     ("last-reference-relaxed", "last-leaver random",
      relaxed(DRAIN, "refs_.fetch_sub(count, std::memory_order_acq_rel")),
 ]

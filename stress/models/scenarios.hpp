@@ -32,6 +32,10 @@ inline void expect_served_or(Errc other, std::optional<Errc> error) {
   check(!error || *error == other, "I9: an acquire ended with the wrong word");
 }
 
+inline void expect_answered(bool answered) {
+  check(answered, "I3: a statement that nothing limits ended without an answer");
+}
+
 inline const std::array kScenarios = {
     // Acquire and release of one slot by everybody, one of them twice. I2, I3, I5.
     Scenario{"lease",
@@ -238,6 +242,57 @@ inline const std::array kScenarios = {
                if (thread == 1) pool.close(kNever);
                pool.client_done();
              }},
+    // A lane: whoever comes first leads, the others follow, and one comes again. I3, I8.
+    Scenario{"lane",
+             {.max_size = 1, .gates = 1},
+             0,
+             0,
+             [](ModelPool& pool, int thread, Ticket) {
+               expect_answered(pool.lane().ask(thread + 1, kNever));
+               if (thread == 0) expect_answered(pool.lane().ask(thread + 4, kNever));
+             }},
+    // Callers leave a lane at any moment, and come again. I5, I8.
+    Scenario{"lane-leaves",
+             {.max_size = 1, .gates = 1},
+             0,
+             0,
+             [](ModelPool& pool, int thread, Ticket) {
+               if (thread != 0) {
+                 pool.lane().ask(thread + 1, kSomeDay);
+                 pool.lane().ask(thread + 4, kSomeDay);
+               } else {
+                 expect_answered(pool.lane().ask(1, kNever));
+               }
+             },
+             kTimed},
+    // Callers take their statements back where they were not sent. I5, I8.
+    Scenario{"lane-takes-back",
+             {.max_size = 1, .gates = 1},
+             0,
+             0,
+             [](ModelPool& pool, int thread, Ticket) {
+               if (thread != 0) {
+                 pool.lane().ask(thread + 1, kSomeDay, ModelLane::Late::takes_back);
+                 pool.lane().ask(thread + 4, kSomeDay, ModelLane::Late::takes_back);
+               } else {
+                 expect_answered(pool.lane().ask(1, kNever));
+               }
+             },
+             kTimed},
+    // Statements are run again while their callers leave. I5, I8.
+    Scenario{"lane-strikes",
+             {.max_size = 1, .gates = 1},
+             0,
+             0,
+             [](ModelPool& pool, int thread, Ticket) {
+               pool.lane().strike();
+               if (thread == 1) {
+                 pool.lane().ask(2, kSomeDay);
+               } else {
+                 expect_answered(pool.lane().ask(thread + 1, kNever));
+               }
+             },
+             kTimed},
 };
 
 }  // namespace tidegate::models

@@ -483,7 +483,8 @@ TEST_F(RoleChange, AServerThatBecomesAStandbyResetsThePool) {
 }
 
 TEST_F(RoleChange, ItIsSeenAtTheEndOfALease) {
-  ScriptedServer server({primary(), one_value("f"), parameter_status("in_hot_standby", "on") + empty_answer()});
+  ScriptedServer server(
+      {primary(), one_value("f"), parameter_status("in_hot_standby", "on") + empty_answer()});
   Pool pool(config(server));
   {
     pool.acquire()->exec_script("");

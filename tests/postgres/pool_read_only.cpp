@@ -62,8 +62,8 @@ bool kept(Pool& pool) {
 // Seen failing: a pool that looks for in_hot_standby only.
 TEST(ReadOnly, AServerThatSaysItHasTurnedIsAskedAndThePoolReset) {
   for (const char* wanted : kWanted) {
-    ScriptedServer server(
-        {of_primary(), is_primary(), turned("on") + empty_answer(), empty_answer(), one_value("t")});
+    ScriptedServer server({of_primary(), is_primary(), turned("on") + empty_answer(),
+                           empty_answer(), one_value("t")});
     Pool pool(one_of(server, wanted));
     pool.acquire()->exec_script("");
     EXPECT_TRUE(replaced(pool)) << wanted;
@@ -104,8 +104,8 @@ TEST(ReadOnly, ItIsSeenInTheAnswerToAPing) {
 // believes that a server which is no standby takes writes.
 TEST(ReadOnly, AServerThatRefusesAWriteIsAsked) {
   for (const bool read_only : {true, false}) {
-    ScriptedServer server(
-        {of_primary(), is_primary(), refused_write(), empty_answer(), one_value(read_only ? "t" : "f")});
+    ScriptedServer server({of_primary(), is_primary(), refused_write(), empty_answer(),
+                           one_value(read_only ? "t" : "f")});
     Pool pool(one_of(server, "read-write"));
     EXPECT_THROW(pool.exec_script("insert into t values (1)"), QueryError);
     EXPECT_TRUE(read_only ? replaced(pool) : kept(pool)) << read_only;
@@ -125,8 +125,8 @@ TEST(ReadOnly, ASessionThatWantedItIsAskedOnceAndKept) {
 
 // libpq takes it for a primary, and so will the next connect: the pool would never come to rest.
 TEST(ReadOnly, APrimaryThatWasReadOnlyFromTheBeginningIsKept) {
-  ScriptedServer server(
-      {of_primary("on"), is_primary(), empty_answer(), refused_write(), empty_answer(), one_value("f")});
+  ScriptedServer server({of_primary("on"), is_primary(), empty_answer(), refused_write(),
+                         empty_answer(), one_value("f")});
   Pool pool(one_of(server, "primary"));
   pool.acquire()->exec_script("");
   EXPECT_TRUE(kept(pool));

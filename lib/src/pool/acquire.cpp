@@ -6,6 +6,7 @@
 #include "pool/errors/acquire_cause.hpp"
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
+#include "pool/lanes/lanes.hpp"
 #include "pool/lease_table.hpp"
 #include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
@@ -349,6 +350,26 @@ ErrorValue PoolImpl::refuse_stopped(const AcquireWish& wish) {
   return explain(error, wish, search);
 }
 
+Expected<core::Ticket> PoolImpl::acquire_for_lane(const AcquireWish& wish) {
+  tell_started(wish.where);
+  if (wish.stop.stop_requested()) return refuse_stopped(wish);
+  auto ticket = acquire(core_->slots().enter(), wish);
+  if (ticket) begin_lease(*ticket, wish.where);
+  return ticket;
+}
+
+void PoolImpl::no_lanes() noexcept { lanes_->switch_off(); }
+
+// It has waited as an acquire does, and is told what an acquire would be told.
+ErrorValue PoolImpl::refuse_on_lane(Errc error, const AcquireWish& wish,
+                                    std::chrono::steady_clock::time_point began) {
+  core_->count_failed({error, {}, true});
+  Search search;
+  search.began = search.since = began;
+  search.deadline = *wish.deadline;
+  return explain(error, wish, search);
+}
+
 ErrorValue PoolImpl::explain(Errc error, const AcquireWish& wish, const Search& search) {
   if (error == Errc::closed) return explain_closed(wish.where);
   AcquireReport report = report_of(wish, search);
@@ -381,7 +402,8 @@ AcquireReport PoolImpl::report_of(const AcquireWish& wish, const Search& search)
     report.allowed = no_waiting ? std::chrono::nanoseconds::zero()
                                 : std::chrono::nanoseconds(search.deadline.at() - search.began);
   }
-  report.allowed_by_config = !wish.deadline && config_.acquire_timeout.count() > 0;
+  report.allowed_by_config =
+      (!wish.deadline || wish.configured) && config_.acquire_timeout.count() > 0;
   // The acquire waited for a connection, or for the answer to a ping.
   const bool may_wait = !report.allowed || report.allowed->count() > 0;
   if (search.since != decltype(search.since){} || (search.silent > 0 && may_wait)) {

@@ -7,6 +7,7 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pool/freeze_mark.hpp"
+#include "pool/lanes/lanes.hpp"
 #include "pool/lease_table.hpp"
 #include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
@@ -78,7 +79,8 @@ inline core::Entered enter_and_look(PoolCore& core) noexcept {
 Pool::Pool(PoolConfig config, Location where)
     : impl_(std::make_shared<detail::PoolImpl>(std::move(config), where)),
       core_(&impl_->core()),
-      warm_core_(impl_->every_acquire_is_slow() || impl_->tells_leases() ? nullptr : core_) {}
+      warm_core_(impl_->every_acquire_is_slow() || impl_->tells_leases() ? nullptr : core_),
+      has_lanes_(impl_->lanes() != nullptr) {}
 
 Pool::~Pool() { detail::PoolImpl::end(std::move(impl_)); }
 
@@ -157,6 +159,57 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
   auto ticket = impl_->acquire(entered, wish);
   if (!ticket) return ticket.error();
   impl_->begin_lease(*ticket, where);
+  return Lease(core_, *ticket);
+}
+
+// An idle connection is taken as try_acquire() takes it. `began_` is when the statement can begin,
+// or begins to wait for a lane.
+void Pool::begin_call(detail::LaneCall& call, bool may_share) {
+  const ExecOptions& options = call.options_;
+  const Sql sql = call.sql_;
+  if (may_share && !impl_->inherited() && !options.stop.stop_requested()) {
+    const auto text = impl_->lanes()->table().look_up(sql.text());
+    call.hash_ = text.hash;
+    call.is_known_ = text.may_travel;
+    const auto join = [&] {
+      const auto seat = impl_->lanes()->enter(text);
+      if (!seat) return false;
+      seat->lane->statement(seat->place).begin(sql, options);
+      call.lane_ = seat->lane;
+      call.place_ = seat->place;
+      return true;
+    };
+    if (!impl_->lanes()->busy() || !join()) {
+      const auto entered = enter_and_look(*core_);
+      if (entered.entry == Entry::docked) {
+        call.lease_ = finish_docked(entered, options, sql.where());
+      } else if (entered.entry == Entry::admitted) {
+        core_->slots().give_up(entered.ticket.gate());
+        join();
+      }
+    }
+  }
+  if (!call.lease_ && call.lane_ == nullptr) {
+    call.lease_ = acquire_within(options.by, options.stop, sql.where());
+  }
+  call.began_ = std::chrono::steady_clock::now();
+}
+
+// Begins the lease of a connection that was idle.
+Lease Pool::finish_docked(core::Entered entered, const ExecOptions& options, Location where) {
+  impl_->tell_started(where);
+  if (may_be_warm() && begin_if_ready(*core_, entered.ticket, where)) {
+    impl_->tell_served(entered.ticket, where);
+    return Lease(core_, entered.ticket);
+  }
+  detail::AcquireWish wish{.stop = options.stop, .where = where};
+  if (!options.by.is_never()) {
+    const auto timeout = config().acquire_timeout;
+    wish.deadline = options.by;
+    if (timeout.count() > 0) wish.deadline = earlier(options.by, Deadline(timeout));
+  }
+  auto ticket = impl_->acquire(entered, wish);
+  impl_->begin_lease(ticket.value(), where);
   return Lease(core_, *ticket);
 }
 

@@ -13,6 +13,7 @@
 
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
+#include "pool/lanes/lanes.hpp"
 #include "pool/upkeep/connector.hpp"
 #include "pq/forked_descriptors.hpp"
 #include "pq/pool_access.hpp"
@@ -114,7 +115,8 @@ PoolImpl::PoolImpl(PoolConfig config, Location where)
                  });
                }})),
       maintenance_(config_, *core_, *this, [this] { start_closer(); }),
-      closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}) {}
+      closing_({config_, name_, *core_, maintenance_, *cancels_, *users_}),
+      lanes_(Lanes::possible(config_) ? std::make_unique<Lanes>(*this) : nullptr) {}
 
 PoolImpl::~PoolImpl() {
   maintenance_.join();  // maintenance may still start the closer
@@ -214,6 +216,7 @@ Stats PoolImpl::stats() const {
   stats.nested_acquires = nested_acquires_.load(std::memory_order_relaxed);
   stats.self_deadlocks_suspected = core_->suspicions();
   stats.role_changes = maintenance_.role_changes();
+  if (lanes_ != nullptr) stats.lanes = lanes_->stats();
   return stats;
 }
 

@@ -28,6 +28,7 @@
 namespace tidegate::detail {
 
 class Connector;
+class Lanes;
 
 // The pool looks at the socket of a connection that was idle for longer than this before it hands
 // the connection out. The warm path uses the coarse tick, so it looks up to 10 ms later.
@@ -38,6 +39,8 @@ struct AcquireWish {
   std::optional<Deadline> deadline{};
   std::stop_token stop{};
   Location where{};
+  // The deadline is PoolConfig's acquire_timeout all the same.
+  bool configured = false;
 };
 
 class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
@@ -86,6 +89,16 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Expected<void> warm_up(Deadline deadline, Location where);
   // The error for a stop that was requested before anything was done.
   ErrorValue refuse_stopped(const AcquireWish& wish);
+
+  // Lanes: null when statements do not travel (lanes/lanes.hpp).
+  Lanes* lanes() const noexcept { return lanes_.get(); }
+  // Acquires for the leader of a lane, and begins the lease.
+  Expected<core::Ticket> acquire_for_lane(const AcquireWish& wish);
+  // A lane has met a connection that cannot be shared: from here on no statement travels.
+  void no_lanes() noexcept;
+  // The error for a statement that a lane has not sent.
+  ErrorValue refuse_on_lane(Errc error, const AcquireWish& wish,
+                            std::chrono::steady_clock::time_point began);
 
   // See Pool.
   void announce_shutdown(std::string_view reason, Location where);
@@ -170,6 +183,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   std::atomic<std::uint64_t> nested_acquires_{0};
   Closing closing_;
   std::thread closer_;  // after request_close(); started by maintenance
+  const std::unique_ptr<Lanes> lanes_;
 
   const ForkHook at_fork_{&PoolImpl::in_child, this};
 };

@@ -254,4 +254,14 @@ bool is_plain(std::string_view sql) noexcept {
   }
 }
 
+bool may_share_session(std::string_view sql) noexcept {
+  using Kind = Tokens::Kind;
+  constexpr std::array<std::string_view, 3> kOpensTransaction{"begin", "start", "savepoint"};
+  Tokens tokens(sql);
+  Tokens::Token first = tokens.next();
+  while (first.kind == Kind::open) first = tokens.next();
+  if (first.kind != Kind::word || is_one_of(first.text, kOpensTransaction)) return false;
+  return is_plain(sql) && leaves_behind(sql) == Leaves::nothing;
+}
+
 }  // namespace tidegate::pq

@@ -30,4 +30,9 @@ enum class Leaves : unsigned char {
 // The first thing that it leaves, by its text; `nothing` where the text does not tell.
 Leaves leaves_behind(std::string_view sql) noexcept;
 
+// Whether a statement may share its session with those of others: it is SELECT, VALUES, TABLE,
+// WITH, INSERT, UPDATE, DELETE or MERGE, is_plain(), and leaves nothing behind. A text does not
+// show what functions do.
+bool may_share_session(std::string_view sql) noexcept;
+
 }  // namespace tidegate::pq

@@ -139,6 +139,7 @@ class Session final : public SessionState {
   friend class BatchRun;
   friend class CopyIn;
   friend class CopyOut;
+  friend class LaneRound;
   friend class Pipeline;
   friend class Verb;
   friend class SessionReset;

@@ -136,4 +136,52 @@ TEST(PlainSql, WhatIsLookedUpByNameChangesTheMeaningOfTexts) {
   }
 }
 
+TEST(PlainSql, WhatMayShareItsSession) {
+  for (const char* sql : {
+           "select 1", "  /* a */ -- b\n select $1::int4", "((select 1))", "values (1)", "table t",
+           "insert into t values (1) returning *", "update t set a = 1", "delete from t",
+           "merge into t using u on true when matched then delete",
+           "with x as (insert into t values (1) returning *) select * from x",
+           "select pg_advisory_xact_lock(1)",
+           "select 1; select 2",  // the server refuses it
+       }) {
+    EXPECT_TRUE(pq::may_share_session(sql)) << sql;
+  }
+  for (const char* sql : {
+           "",
+           ";",
+           "begin",
+           "start transaction",
+           "savepoint a",
+           "commit",
+           "set work_mem = '1MB'",
+           "reset all",
+           "discard all",
+           "listen a",
+           "notify a",
+           "copy t from stdin",
+           "copy (select 1) to stdout",
+           "call p()",
+           "do 'begin end'",
+           "create table t ()",
+           "drop table t",
+           "truncate t",
+           "vacuum",
+           "prepare a as select 1",
+           "execute a",
+           "declare c cursor for select 1",
+           "fetch c",
+           "lock t",
+           "explain select 1",
+           "show all",
+           "select 1 into t",
+           "select set_config('a.b', 'c', false)",
+           "select pg_advisory_lock(1)",
+           "select pg_try_advisory_lock_shared(1)",
+           "/* select",
+       }) {
+    EXPECT_FALSE(pq::may_share_session(sql)) << sql;
+  }
+}
+
 }  // namespace tidegate::pq_test

@@ -63,8 +63,9 @@ TEST(SessionAttrsOfAScript, APoolersGreetingIsNotBelievedInEitherDirection) {
   }
 }
 
-// Nor is one that looks like a server's: of the keys that PgBouncer makes up, one in a thousand does,
-// and a pool for writers that connected often, after a failover, had a connection to a standby.
+// Nor is one that looks like a server's: of the keys that PgBouncer makes up, one in a thousand
+// does, and a pool for writers that connected often, after a failover, had a connection to a
+// standby.
 TEST(SessionAttrsOfAScript, NorIsAnyOther) {
   for (const Case& each : kCases) {
     const bool wants_standby = each.fits[0] == 't' || each.fits == std::string("on");

@@ -247,6 +247,8 @@ class SlotPool {
   // wait mutex, and also says for how long the oldest waiter has waited.
   PoolCounts places() const noexcept;
   PoolCounts counts() const noexcept;
+  // How many acquires wait: an atomic, so no mutex is needed.
+  std::uint32_t waiting() const noexcept TIDEGATE_UNCHECKED { return waiters_.size(); }
   // Gate words, slots, waiters and openings as text, a line each. Takes no lock, so it also works
   // on a pool that hangs. The parts are a moment apart.
   std::string describe() const;
@@ -285,8 +287,7 @@ class SlotPool {
  private:
   using Node = WaitNode<Sync>;
 
-  // How many waiters are in the list, and how many are strict: two atomics, so no mutex is needed.
-  std::uint32_t waiting() const noexcept TIDEGATE_UNCHECKED { return waiters_.size(); }
+  // How many waiters are strict: an atomic, so no mutex is needed.
   std::uint32_t strict() const noexcept TIDEGATE_UNCHECKED { return waiters_.strict(); }
 
   bool look(std::uint32_t gate, std::uint32_t& slot) noexcept;

@@ -99,6 +99,14 @@ struct TIDEGATE_API PoolConfig {
   // server session. A number applies through a pooler, too: use it for poolers that map names
   // (PgBouncer from 1.21 on with max_prepared_statements), or give each client its own session.
   std::optional<std::uint32_t> statement_cache{};
+  // pool_lanes: how many connections the one-shot statements of exec(), query_row() and
+  // query_value() may share when none is idle (docs/lanes.md). 0 = none. Never more than max_size.
+  // No statement shares one with reset = discard_all, with the hooks prepare and after_release,
+  // with nested_acquire, and behind a pooler.
+  std::uint32_t lanes = 0;
+  // pool_lane_limit: a statement that has taken longer than this, on average, takes a connection of
+  // its own.
+  milliseconds lane_limit{5};
   // pool_strict_parameters: true, false. After the login the server may report another value than
   // the conninfo asks for (client_encoding, application_name, options=-c), because a pooler in
   // between has dropped it. true: the connect fails; false: Observer::parameter_dropped tells of

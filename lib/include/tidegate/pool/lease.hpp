@@ -17,6 +17,7 @@ template <class T, class Sync>
 class ResourceCore;
 }  // namespace core
 namespace detail {
+class Lane;
 struct PooledConnection;
 using PoolCore = core::ResourceCore<PooledConnection, core::StdSync>;
 }  // namespace detail
@@ -73,6 +74,7 @@ class TIDEGATE_API Lease {
 
  private:
   friend class Pool;
+  friend class detail::Lane;
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
   // Takes its arguments in registers, so that a lease that ends is not written to once more.
   static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;

@@ -20,6 +20,7 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/lane_call.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
 #include <tidegate/pool/user_token.hpp>
@@ -90,18 +91,22 @@ class TIDEGATE_API Pool {
   // Acquire, run, release. They also throw what Connection's verbs of the same name throw. The
   // deadline and the stop of ExecOptions bound both together; acquire_timeout also bounds the
   // acquire.
+  // With PoolConfig::lanes the statement may share its connection with others when none is idle.
   template <Bindable... Args>
   Rows exec(Sql sql, const Args&... args) {
+    if (has_lanes_) return exec_or_share({}, sql, args...);
     Lease lease = acquire(sql.where());
     return lease->exec(sql, args...);
   }
   template <class... Ts, Bindable... Args>
   std::tuple<Ts...> query_row(Sql sql, const Args&... args) {
+    if (has_lanes_) return exec_or_share({}, sql, args...).only().template as<Ts...>();
     Lease lease = acquire(sql.where());
     return lease->template query_row<Ts...>(sql, args...);
   }
   template <class T, Bindable... Args>
   T query_value(Sql sql, const Args&... args) {
+    if (has_lanes_) return std::get<0>(query_row<T>(sql, args...));
     Lease lease = acquire(sql.where());
     return lease->template query_value<T>(sql, args...);
   }
@@ -111,15 +116,18 @@ class TIDEGATE_API Pool {
   }
   template <Bindable... Args>
   Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
+    if (has_lanes_) return exec_or_share(options, sql, args...);
     return acquire_within(options.by, options.stop, sql.where())->exec(options, sql, args...);
   }
   template <class... Ts, Bindable... Args>
   std::tuple<Ts...> query_row(const ExecOptions& options, Sql sql, const Args&... args) {
+    if (has_lanes_) return exec_or_share(options, sql, args...).only().template as<Ts...>();
     return acquire_within(options.by, options.stop, sql.where())
         ->template query_row<Ts...>(options, sql, args...);
   }
   template <class T, Bindable... Args>
   T query_value(const ExecOptions& options, Sql sql, const Args&... args) {
+    if (has_lanes_) return std::get<0>(query_row<T>(options, sql, args...));
     return acquire_within(options.by, options.stop, sql.where())
         ->template query_value<T>(options, sql, args...);
   }
@@ -222,6 +230,21 @@ class TIDEGATE_API Pool {
  private:
   // An acquire() that the deadline and the stop of its statement also bound.
   Lease acquire_within(Deadline by, const std::stop_token& stop, Location where);
+  // Gives the call a connection that is idle now; else a place on a lane, if it `may_share`; else
+  // waits for a connection.
+  void begin_call(detail::LaneCall& call, bool may_share);
+  Lease finish_docked(core::Entered entered, const ExecOptions& options, Location where);
+  template <Bindable... Args>
+  Rows exec_or_share(const ExecOptions& options, Sql sql, const Args&... args) {
+    constexpr int kMostTries = 3;  // on lanes that turn out to be slow
+    for (int tries = 0;; ++tries) {
+      detail::LaneCall call(impl_, options, sql);
+      begin_call(call, options.shared && tries < kMostTries);
+      if (call.has_lease()) return call.lease()->exec(options, sql, args...);
+      (call.params().bind(args), ...);
+      if (auto rows = call.run()) return *std::move(rows);
+    }
+  }
   PooledTransaction begin_on(Lease lease, const TxOptions& options, Location where);
   bool may_be_warm() const noexcept;
   [[gnu::noinline]] Lease acquire_slowly(Location where);
@@ -232,6 +255,7 @@ class TIDEGATE_API Pool {
   std::shared_ptr<detail::PoolImpl> impl_;
   detail::PoolCore* core_;
   detail::PoolCore* warm_core_;
+  bool has_lanes_;
 };
 
 }  // namespace tidegate

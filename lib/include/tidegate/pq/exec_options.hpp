@@ -31,6 +31,12 @@ struct ExecOptions {
   // where others may have without an error (pq::ConnectOptions::statement_trust).
   bool prepared = true;
   ResultFormat format = ResultFormat::automatic;
+  // For a Pool's exec(), query_row() and query_value() (PoolConfig::lanes): the statement may
+  // travel on a connection that other callers use at the same time. Set this to false for a
+  // statement whose functions work on their session, which the text does not show (currval(), a
+  // function that calls set_config() or pg_advisory_lock()), or outside of the database: it may be
+  // run a second time.
+  bool shared = true;
 };
 
 }  // namespace tidegate

@@ -90,6 +90,17 @@ struct Stats {
   // How often the pool was reset because its server was no primary any more.
   std::uint64_t role_changes = 0;
 
+  // Lanes (PoolConfig::lanes).
+  struct Lanes {
+    std::uint32_t open = 0;        // that have a connection now; it counts as leased
+    std::uint32_t callers = 0;     // that are on a lane now, with a statement each
+    std::uint64_t statements = 0;  // that were sent on a lane, each time they were
+    std::uint64_t rounds = 0;      // in which they were sent
+    std::uint64_t moved = 0;       // that left a slow lane before they were sent
+    std::uint64_t rerun = 0;       // run again, because their prepared form was stale
+    std::uint64_t struck = 0;      // run again, because a cancel for a neighbour had struck them
+  } lanes{};
+
   // Leases that were out for longer than leak_threshold, and those of them that have ended since.
   std::uint64_t leaks_suspected = 0;
   std::uint64_t leaks_returned = 0;

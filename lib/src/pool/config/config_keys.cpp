@@ -44,6 +44,8 @@ constexpr ConfigKey kKeys[] = {
     {"pool_ping_timeout", "ping_timeout", &C::ping_timeout, 1, kLong},
     {"pool_reset", "reset", &C::reset},
     {"pool_statement_cache", "statement_cache", &C::statement_cache, 0, kAnyCount},
+    {"pool_lanes", "lanes", &C::lanes, 0, 64},
+    {"pool_lane_limit", "lane_limit", &C::lane_limit, 1, kLong},
     {"pool_cancel_rate", "cancel_rate", &C::cancel_rate, 1, kAnyCount},
     {"pool_cancel_quiet", "cancel_quiet", &C::cancel_quiet, 0, 3'600'000},
     {"pool_leak_threshold", "leak_threshold", &C::leak_threshold, 0, kLong},

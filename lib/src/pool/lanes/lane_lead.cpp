@@ -1,0 +1,368 @@
+// A lane as its leader sees it. Everything here needs the lead.
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <new>
+#include <stop_token>
+#include <utility>
+
+#include <tidegate/base/assert.hpp>
+#include <tidegate/pq/errors.hpp>
+
+#include "pool/lanes/lane.hpp"
+#include "pq/pool_access.hpp"
+#include "pq/stop_bell.hpp"
+
+namespace tidegate::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long a lane keeps its connection while callers come without a pause: each lease shows up in
+// the books, and may end by age. And how long while acquires wait all the time.
+constexpr std::chrono::milliseconds kKeep{10};
+// How long a leader reads answers for others when it has its own.
+constexpr std::chrono::milliseconds kForOthers{1};
+// How many statements a round prepares: each costs a round trip, once for each connection.
+constexpr int kMostPrepares = 8;
+// How often a statement is run that others' cancels strike.
+constexpr std::uint8_t kMostRuns = 8;
+// While nobody waits for the answers that a connection owes, the leader looks for newcomers so
+// often.
+constexpr std::chrono::milliseconds kLook{10};
+
+thread_local bool leads_now = false;
+
+// While a Leading lives, the thread leads a lane.
+struct Leading {
+  Leading() noexcept { leads_now = true; }
+  ~Leading() { leads_now = false; }
+  Leading(const Leading&) = delete;
+  Leading& operator=(const Leading&) = delete;
+};
+
+}  // namespace
+
+bool Lane::leading() noexcept { return leads_now; }
+
+// Leads until its own statement is over, and somebody else leads, or nobody has to. What goes wrong
+// on the way ends its own statement; the others' stay on the lane, or are told that the connection
+// is lost.
+std::optional<Rows> Lane::lead(Place own, const LaneWish& wish) {
+  Lead lead{.own = own, .wish = wish};
+  std::exception_ptr failure;
+  {
+    const Leading scope;
+    pq::StopBell stop;
+    try {
+      if (wish.options.stop.stop_possible()) {
+        stop.emplace(wish.options.stop, pq::RingBell{bell_.get()});
+      }
+      lead_on(lead);
+    } catch (...) {
+      if (!sent_.empty()) lose_round(&lead);
+      drop_connection();
+      if (!lead.over) failure = std::current_exception();
+    }
+    stop.reset();
+    if (!lead.over) seats_[own].abandoned = true;
+    hand_on();
+  }
+  if (failure) std::rethrow_exception(failure);
+  if (lead.over) return take(own, wish);
+  throw_unanswered(wish, lead.limit);
+}
+
+void Lane::lead_on(Lead& lead) {
+  while (lead.limit == pq::Limit::none) {
+    if (sent_.empty()) {
+      end_round();
+      collect();
+      if (lead.over && unsent_.empty()) return;
+      if (!may_keep_connection()) {
+        drop_connection();
+        if (lead.over) return;
+        wake_told();
+        lease_connection(lead);
+        if (lead.over) return;
+        collect();  // that was a wait
+      }
+      send_round(lead);
+      if (lead.over) return;
+    }
+    read_answers(lead);
+    if (lead.over && !sent_.empty()) return;
+  }
+}
+
+// ---- the end of the lead -----------------------------------------------------------------------
+
+// Somebody else leads from here on, or nobody does because nobody is on the lane.
+void Lane::hand_on() noexcept {
+  Deadline drained_by = Deadline::never();
+  for (;;) {
+    collect();
+    if (pass_on()) return;
+    // Nobody waits.
+    if (!sent_.empty()) {
+      if (drained_by.is_never()) drained_by = Deadline(round_->drain_bound());
+      drain(drained_by);
+      continue;
+    }
+    end_round();
+    while (!unsent_.empty()) {
+      const Place place = unsent_.pop();
+      if (seats_[place].abandoned) {
+        queue_.free(place);
+      } else if (queue_.claim(place)) {
+        tell(place, Fate::elsewhere, nullptr);
+      }
+    }
+    drop_connection();
+    if (queue_.rest()) return;
+  }
+}
+
+// The lease belongs to the next leader, for whoever looks at it, before that one knows of it. Wakes
+// the next leader first, and then those who have their answers.
+bool Lane::pass_on() noexcept {
+  std::array<Queue::Sleeper, kPlaces> told;  // the list is the next leader's from then on
+  const std::uint32_t count = std::exchange(told_count_, 0);
+  std::copy_n(told_.begin(), count, told.begin());
+  bool passed = false;
+  for (const PlaceLine* line : {&sent_, &unsent_}) {
+    for (std::uint32_t i = 0; i < line->size() && !passed; ++i) {
+      const Place place = (*line)[i];
+      if (seats_[place].abandoned || queue_.is_gone(place)) continue;
+      if (lease_) lease_.core_->slots().slot(lease_.ticket_.slot()).adopt(seats_[place].owner);
+      passed = queue_.pass_to(place);
+    }
+    if (passed) break;
+  }
+  for (std::uint32_t i = 0; i < count; ++i) Queue::wake(told[i]);
+  return passed;
+}
+
+// Reads answers that nobody waits for, for a moment; `by` then the connection is given up.
+void Lane::drain(Deadline by) noexcept {
+  const Deadline look(kLook);
+  while (!sent_.empty() && !look.passed()) {
+    switch (round_->next(seats_[sent_.front()].statement)) {
+      case pq::LaneRound::Next::answered: settle(sent_.pop(), nullptr); continue;
+      case pq::LaneRound::Next::lost: return lose_round(nullptr);
+      case pq::LaneRound::Next::waiting: break;
+    }
+    wake_told();
+    if (by.passed()) {
+      round_->give_up();
+    } else {
+      round_->wait(earlier(look, earlier(by, cancel_for_the_gone())), -1);
+    }
+  }
+}
+
+// ---- the connection ----------------------------------------------------------------------------
+
+// A lane gives way to acquires, though not to each that waits for a moment: many callers would wait
+// for one. After a cancel the connection has to be settled, which the end of a lease does.
+bool Lane::may_keep_connection() noexcept {
+  const auto& slots = pool_.core().slots();
+  if (!lease_ || asked_to_cancel_ || slots.closed() || !pq::PoolAccess(*lease_).usable()) {
+    return false;
+  }
+  const auto now = Clock::now();
+  if (slots.waiting() == 0) {
+    gives_way_ = Deadline::never();
+    return now - leased_ < kKeep;
+  }
+  if (gives_way_.is_never()) gives_way_ = Deadline(now) + kKeep;
+  return Deadline(now) < gives_way_;
+}
+
+void Lane::drop_connection() noexcept {
+  end_round();
+  if (!lease_) return;
+  lease_.release();
+  asked_to_cancel_ = false;
+  gives_way_ = Deadline::never();
+  counts_.open.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// Waits for a connection as an acquirer does, with the limits of the leader's own statement.
+void Lane::lease_connection(Lead& lead) {
+  Expected<core::Ticket> ticket = pool_.acquire_for_lane(lead.wish.acquire());
+  if (!ticket) {
+    if (ticket.error().code() == Errc::closed) tell_unsent(Fate::closed, lead);
+    if (lead.over) return;
+    ticket.error().raise();
+  }
+  lease_ = Lease(&pool_.core(), *ticket);
+  leased_ = Clock::now();
+  counts_.open.fetch_add(1, std::memory_order_relaxed);
+  // What a pooler makes of a pipeline, and whose cancel strikes whom, nobody knows.
+  if (!lease_->through_pooler()) return;
+  pool_.no_lanes();
+  tell_unsent(Fate::elsewhere, lead);
+}
+
+// ---- a round -----------------------------------------------------------------------------------
+
+void Lane::collect() noexcept {
+  queue_.take([this](Place place) { unsent_.push(place); });
+}
+
+// Sends all that is on the lane. Needs: no round is under way, and a connection.
+void Lane::send_round(Lead& lead) {
+  const ExecOptions own{.by = lead.wish.options.by, .stop = lead.wish.options.stop};
+  round_.emplace(pq::PoolAccess(*lease_).session(), lead.over ? ExecOptions{} : own,
+                 lead.wish.sql.where());
+  int prepares = 0;
+  for (std::uint32_t i = 0; i < unsent_.size() && prepares < kMostPrepares; ++i) {
+    const pq::LaneStatement& statement = seats_[unsent_[i]].statement;
+    if (i > 0 && statement.text == seats_[unsent_[i - 1]].statement.text) continue;
+    if (round_->prepare(statement)) ++prepares;
+  }
+  round_->begin_sending(seats_[unsent_.front()].statement);
+  std::uint64_t sent = 0;
+  while (!unsent_.empty()) {
+    const Place place = unsent_.pop();
+    Seat& seat = seats_[place];
+    if (seat.abandoned) {
+      queue_.free(place);
+      continue;
+    }
+    if (!queue_.claim(place)) continue;
+    sent_.push(place);
+    ++seat.runs;
+    ++sent;
+    if (!round_->send(seat.statement)) return lose_round(&lead);
+  }
+  round_->flush();
+  heard_ = Clock::now();
+  round_began_.store(heard_.time_since_epoch().count(), std::memory_order_relaxed);
+  LaneCounts::add(counts_.rounds);
+  LaneCounts::add(counts_.statements, sent);
+}
+
+// Reads until the round is over, the leader's own statement has met its limit, or the leader has
+// done enough for others.
+void Lane::read_answers(Lead& lead) noexcept {
+  const ExecOptions& own = lead.wish.options;
+  while (!sent_.empty()) {
+    switch (round_->next(seats_[sent_.front()].statement)) {
+      case pq::LaneRound::Next::answered: settle(sent_.pop(), &lead); continue;
+      case pq::LaneRound::Next::lost: return lose_round(&lead);
+      case pq::LaneRound::Next::waiting: break;
+    }
+    if (lead.over) {
+      if (lead.enough.passed()) return;
+    } else if (own.stop.stop_requested() || own.by.passed()) {
+      lead.limit = own.stop.stop_requested() ? pq::Limit::stop : pq::Limit::deadline;
+      return;
+    }
+    wake_told();
+    const Deadline until = earlier(lead.over ? lead.enough : own.by, cancel_for_the_gone());
+    if (round_->wait(until, bell_.get()) == Waited::woken) {
+      eventfd_t rings = 0;
+      ::eventfd_read(bell_.get(), &rings);
+    }
+  }
+}
+
+// The server is asked to cancel only while that statement is the oldest that it has not answered:
+// it runs, or will at once. Returns: when to look again.
+Deadline Lane::cancel_for_the_gone() noexcept {
+  const Place running = sent_.front();
+  if (!seats_[running].abandoned && !queue_.is_gone(running)) return Deadline::never();
+  if (ask_again_.passed()) {
+    round_->cancel();
+    asked_to_cancel_ = true;
+    ask_again_ = Deadline(ask_after_);
+    ask_after_ *= 2;
+  }
+  return ask_again_;
+}
+
+void Lane::end_round() noexcept {
+  if (!round_) return;
+  round_.reset();
+  round_began_.store(0, std::memory_order_relaxed);
+}
+
+// Everybody whose statement was sent is told that the connection is lost. What was not sent stays
+// on the lane.
+void Lane::lose_round(Lead* lead) noexcept {
+  while (!sent_.empty()) {
+    const Place place = sent_.pop();
+    Seat& seat = seats_[place];
+    try {
+      seat.loss = seat.statement.loss(round_->lost_because());
+    } catch (const std::bad_alloc&) {
+      seat.loss.outcome_unknown = true;
+    }
+    tell(place, Fate::lost, lead);
+  }
+  end_round();
+}
+
+// ---- one statement -----------------------------------------------------------------------------
+
+// The oldest statement of the round has been answered: its owner is told, or it is run once more.
+void Lane::settle(Place place, Lead* lead) noexcept {
+  Seat& seat = seats_[place];
+  const auto now = Clock::now();
+  table_.note(seat.text, now - std::exchange(heard_, now), seat.statement.answer_bytes());
+  ask_again_ = Deadline::now();
+  ask_after_ = pq::StatementLimits::kAskAgain;
+  Fate fate = Fate::answered;
+  bool again = false;
+  const bool left = seat.abandoned || queue_.is_gone(place);
+  if (round_->is_struck(seat.statement)) {
+    if (pool_.core().slots().closed()) {
+      fate = Fate::canceled;
+    } else if (!left && seat.runs < kMostRuns) {
+      again = true;
+      seat.statement.answer.reset();
+      LaneCounts::add(counts_.struck);
+    }
+  } else if (!left && round_->is_stale(seat.statement)) {
+    again = true;
+    LaneCounts::add(counts_.rerun);
+  }
+  if (!again) return tell(place, fate, lead);
+  if (queue_.send_again(place)) unsent_.push(place);
+}
+
+// Ends the statement. The place is its owner's from here on, or free.
+void Lane::tell(Place place, Fate fate, Lead* lead) noexcept {
+  Seat& seat = seats_[place];
+  seat.fate = fate;
+  if (lead != nullptr && lead->own == place) {
+    lead->over = true;
+    lead->enough = Deadline(kForOthers);
+  } else if (seat.abandoned) {
+    seat.statement.answer.reset();
+    queue_.free(place);
+  } else {
+    if (const auto sleeper = queue_.answer(place)) told_[told_count_++] = sleeper;
+    if (told_count_ == kPlaces) wake_told();
+  }
+}
+
+void Lane::wake_told() noexcept {
+  for (std::uint32_t i = 0; i < told_count_; ++i) Queue::wake(told_[i]);
+  told_count_ = 0;
+}
+
+void Lane::tell_unsent(Fate fate, Lead& lead) noexcept {
+  collect();
+  while (!unsent_.empty()) {
+    const Place place = unsent_.pop();
+    const bool taken = seats_[place].abandoned || place == lead.own || queue_.claim(place);
+    if (taken) tell(place, fate, &lead);
+  }
+}
+
+}  // namespace tidegate::detail

@@ -1,0 +1,458 @@
+// Lanes: one-shot statements share connections when none is idle (docs/lanes.md).
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pool_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+// Calls of a pool that share the one lane of its one connection: the connection is out until all of
+// them are on the lane. Each has its own thread; join() waits for all.
+class Together {
+ public:
+  explicit Together(Pool& pool) : pool_(pool), held_(pool.acquire(30s)) {}
+  ~Together() { join(); }
+  Together(const Together&) = delete;
+  Together& operator=(const Together&) = delete;
+
+  // They get on the lane one after the other, so they are sent in this order.
+  void call(std::function<void()> f) {
+    const auto before = pool_.stats().lanes.callers;
+    calls_.emplace_back(std::move(f));
+    EXPECT_TRUE(eventually([&] { return pool_.stats().lanes.callers > before; }));
+  }
+  void release() { held_.release(); }
+  void join() {
+    release();
+    calls_.clear();
+  }
+
+ private:
+  Pool& pool_;
+  Lease held_;
+  std::vector<std::jthread> calls_{};
+};
+
+PoolConfig with_a_lane() { return {.max_size = 1, .lanes = 1, .lane_limit = 60'000ms}; }
+
+// The code of the error that `f` ends with; none: it ends without.
+std::optional<Errc> ends_with(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return std::nullopt;
+}
+
+TEST(PoolLanes, WhatWaitsTogetherIsSentTogether) {
+  Pool pool(with_a_lane());
+  {
+    Together together(pool);
+    for (int i = 0; i < 8; ++i) {
+      together.call([&pool, i] { EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i); });
+    }
+    together.join();
+  }
+  const Stats stats = pool.stats();
+  EXPECT_EQ(stats.lanes.statements, 8u);
+  EXPECT_LE(stats.lanes.rounds, 3u);  // the last may be late
+  EXPECT_EQ(stats.lanes.callers, 0u);
+  EXPECT_EQ(stats.lanes.open, 0u);
+  EXPECT_EQ(stats.leased, 0u);
+  EXPECT_EQ(stats.created, 1u);
+  EXPECT_EQ(stats.acquired(), stats.released);
+}
+
+TEST(PoolLanes, AnIdleConnectionIsTakenAsEver) {
+  Pool pool(with_a_lane());
+  pool.acquire();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i);
+  EXPECT_EQ(pool.stats().lanes.statements, 0u);
+}
+
+TEST(PoolLanes, EveryAnswerReachesTheOneWhoAsked) {
+  Pool pool(PoolConfig{.max_size = 2, .lanes = 2});
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 16; ++t) {
+    threads.emplace_back([&pool, t] {
+      for (int i = 0; i < 200; ++i) {
+        const int nonce = t * 1000 + i;
+        const auto [number, text] =
+            pool.query_row<int, std::string>("select $1::int4, $1::text || 'x'", nonce);
+        ASSERT_EQ(number, nonce);
+        ASSERT_EQ(text, std::to_string(nonce) + "x");
+      }
+    });
+  }
+  threads.clear();
+  const Stats stats = pool.stats();
+  EXPECT_GT(stats.lanes.statements, 0u);
+  EXPECT_EQ(stats.leased, 0u);
+  EXPECT_EQ(stats.lanes.callers, 0u);
+}
+
+// Each has a Sync of its own, hence a transaction of its own.
+TEST(PoolLanes, AnErrorReachesItsOwnerAlone) {
+  Pool pool(with_a_lane());
+  pool.exec_script(
+      "drop table if exists lanes_alone; create table lanes_alone (i int primary key)");
+  Together together(pool);
+  together.call([&] { pool.exec("insert into lanes_alone values ($1)", 1); });
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec("insert into lanes_alone values ($1)", 1); }), Errc::query);
+  });
+  together.call([&] { pool.exec("insert into lanes_alone values ($1)", 2); });
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec("select * from lanes_of_nobody"); }), Errc::query);
+  });
+  together.call([&] {
+    try {
+      pool.exec("select 1; select 2");
+      ADD_FAILURE() << "two statements";
+    } catch (const QueryError& error) {
+      EXPECT_EQ(error.sqlstate(), "42601");
+      EXPECT_EQ(error.statement(), "select 1; select 2");
+    }
+  });
+  together.call([&] { EXPECT_EQ(pool.query_value<int>("select 5"), 5); });
+  together.join();
+  EXPECT_EQ(pool.query_value<std::int64_t>("select sum(i) from lanes_alone"), 3);
+  EXPECT_EQ(pool.stats().lanes.statements, 6u);
+  pool.exec("drop table lanes_alone");
+}
+
+// The one with the deadline leaves, the server is asked to cancel what it left, and whoever that
+// strikes is run again.
+TEST(PoolLanes, ADeadlineOfOneIsNobodyElses) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  std::atomic<int> served{0};
+  together.call([&] {
+    EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+    ++served;
+  });
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec({.by = 300ms}, "select pg_sleep(600)"); }), Errc::timeout);
+  });
+  for (int i = 0; i < 4; ++i) {
+    together.call([&pool, &served, i] {
+      EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i);
+      ++served;
+    });
+  }
+  together.join();
+  EXPECT_EQ(served, 5);
+  EXPECT_GE(pool.stats().cancels.sent, 1u);
+  EXPECT_EQ(pool.query_value<int>("select 6"), 6);
+  EXPECT_EQ(pool.stats().destroyed.broken, 0u);
+}
+
+TEST(PoolLanes, AStopOfOneIsNobodyElses) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  std::stop_source stop;
+  together.call([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] {
+                pool.exec({.stop = stop.get_token()}, "select pg_sleep(600) /* stops */");
+              }),
+              Errc::canceled);
+  });
+  together.call([&] { EXPECT_EQ(pool.query_value<int>("select 2"), 2); });
+  together.release();
+  Observer observer;
+  Pool watch(PoolConfig{.max_size = 1});
+  EXPECT_TRUE(eventually([&] {
+    return watch.query_value<bool>(
+        "select exists (select from pg_stat_activity where wait_event = 'PgSleep' and query like "
+        "'%stops%' and pid <> pg_backend_pid())");
+  }));
+  stop.request_stop();
+  together.join();
+  EXPECT_EQ(pool.query_value<int>("select 3"), 3);
+}
+
+// The leader's own statement is the slow one: another leads meanwhile.
+TEST(PoolLanes, ALeaderLeavesToo) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec({.by = 300ms}, "select pg_sleep(600)"); }), Errc::timeout);
+  });
+  together.call([&] { EXPECT_EQ(pool.query_value<int>("select 2"), 2); });
+  together.join();
+  EXPECT_EQ(pool.query_value<int>("select 3"), 3);
+}
+
+TEST(PoolLanes, WhoeverWaitsInVainIsToldSo) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  together.call([&] { expect_timeout_before(20s, [&] { pool.exec({.by = 20ms}, "select 1"); }); });
+  std::stop_source stop;
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select 1"); }),
+              Errc::canceled);
+  });
+  together.call([&] { expect_timeout_before(20s, [&] { pool.exec({.by = 20ms}, "select 1"); }); });
+  stop.request_stop();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 0; }));
+  together.join();
+  EXPECT_EQ(pool.stats().lanes.statements, 0u);
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+}
+
+TEST(PoolLanes, WhatWasSentOnALostConnectionIsLost) {
+  Pool pool(with_a_lane());
+  const int pid = pid_of(pool);
+  Together together(pool);
+  for (int i = 0; i < 3; ++i) {
+    together.call([&] {
+      try {
+        pool.exec("select pg_sleep(600) /* lost */");
+        ADD_FAILURE() << "nobody ends it";
+      } catch (const ConnectionLost& error) {
+        EXPECT_TRUE(error.outcome_unknown());
+        EXPECT_EQ(error.statement(), "select pg_sleep(600) /* lost */");
+      }
+    });
+  }
+  together.release();
+  Observer observer;
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 3; }));
+  observer.terminate(pid);
+  together.join();
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pool.stats().lanes.callers, 0u);
+}
+
+TEST(PoolLanes, CloseFencesWhatWasNotSent) {
+  Pool pool(PoolConfig{.max_size = 1, .lanes = 1, .lane_limit = 60'000ms, .close_drain = 20'000ms});
+  Together together(pool);
+  std::atomic<int> closed{0};
+  for (int i = 0; i < 4; ++i) {
+    together.call([&] {
+      if (ends_with([&] { pool.exec("select 1"); }) == Errc::closed) ++closed;
+    });
+  }
+  std::jthread closer([&] { pool.close(); });
+  EXPECT_TRUE(eventually([&] { return closed == 4; }));
+  together.join();
+}
+
+// What was sent is waited for, as leases are.
+TEST(PoolLanes, CloseWaitsForWhatWasSent) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  std::atomic<int> served{0};
+  for (int i = 0; i < 3; ++i) {
+    together.call([&] {
+      pool.exec("select pg_sleep(0.2)");
+      ++served;
+    });
+  }
+  together.release();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 3; }));
+  const CloseReport report = pool.close();
+  together.join();
+  EXPECT_EQ(served, 3);
+  EXPECT_EQ(report.outcome, CloseReport::Outcome::drained);
+}
+
+// A close that cancels does not have statements run again.
+TEST(PoolLanes, CloseCancelsWhatWasSent) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  std::atomic<int> canceled{0};
+  for (int i = 0; i < 2; ++i) {
+    together.call([&] {
+      const auto code = ends_with([&] { pool.exec("select pg_sleep(600)"); });
+      if (code == Errc::canceled || code == Errc::connection_lost) ++canceled;
+    });
+  }
+  together.release();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 2; }));
+  pool.close({.drain = 0ms, .cancel = 20s, .force = 1s});
+  together.join();
+  EXPECT_EQ(canceled, 2);
+}
+
+TEST(PoolLanes, AStalePreparedStatementIsRunAgain) {
+  Pool pool(with_a_lane());
+  pool.exec_script("drop table if exists lanes_stale; create table lanes_stale as select 1 as a");
+  const char* const sql = "select * from lanes_stale";
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(pool.exec(sql).columns(), 1u);
+  Pool(PoolConfig{.max_size = 1}).exec("alter table lanes_stale add b int default 2");
+  Together together(pool);
+  for (int i = 0; i < 3; ++i) {
+    together.call([&] { EXPECT_EQ((pool.query_row<int, int>(sql)), std::tuple(1, 2)); });
+  }
+  together.join();
+  EXPECT_GT(pool.stats().lanes.rerun, 0u);
+  pool.exec("drop table lanes_stale");
+}
+
+// It takes a connection of its own, although it waits for that.
+TEST(PoolLanes, WhatWorksOnItsSessionDoesNotTravel) {
+  Pool pool(with_a_lane());
+  for (const char* sql : {"set work_mem = '4MB'", "select set_config('a.b', 'c', false)",
+                          "select pg_advisory_lock(4711)", "listen lanes", "begin"}) {
+    Lease held = pool.acquire(30s);
+    std::jthread call([&] { pool.exec(sql); });
+    EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; })) << sql;
+    EXPECT_EQ(pool.stats().lanes.callers, 0u) << sql;
+    held.release();
+  }
+  Lease held = pool.acquire(30s);
+  std::jthread call([&] { pool.exec({.shared = false}, "select 1"); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  EXPECT_EQ(pool.stats().lanes.callers, 0u);
+  held.release();
+  call.join();
+  EXPECT_EQ(pool.stats().lanes.statements, 0u);
+}
+
+TEST(PoolLanes, WhatIsTooLargeDoesNotTravel) {
+  Pool pool(with_a_lane());
+  Lease held = pool.acquire(30s);
+  const std::string large(1 << 20, 'x');
+  std::jthread call(
+      [&] { EXPECT_EQ(pool.query_value<std::string>("select $1::text", large), large); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  held.release();
+  call.join();
+  EXPECT_EQ(pool.stats().lanes.statements, 0u);
+}
+
+TEST(PoolLanes, ParametersOfAllKindsTravel) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  together.call([&] {
+    const std::vector<std::byte> bytes{std::byte{0}, std::byte{255}};
+    EXPECT_EQ(pool.query_value<std::vector<std::byte>>("select $1::bytea", bytes), bytes);
+  });
+  together.call([&] {
+    const std::vector<int> numbers{1, 2, 3};
+    EXPECT_EQ(pool.query_value<std::vector<int>>("select $1::int4[]", numbers), numbers);
+  });
+  together.call([&] {
+    EXPECT_EQ(pool.query_value<std::optional<int>>("select $1::int4", std::optional<int>()),
+              std::nullopt);
+  });
+  std::jthread([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec("select $1::text", std::string("a\0b", 3)); }),
+              Errc::usage);
+  }).join();
+}
+
+// What a thread might wait for itself with is found out as ever: it does not get on a lane.
+TEST(PoolLanes, AThreadWithALeaseTakesNoLane) {
+  Pool pool(with_a_lane());
+  pool.with([&](Connection&) {
+    EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::would_deadlock);
+  });
+}
+
+TEST(PoolLanes, AStatementThatIsSlowTakesAConnectionOfItsOwn) {
+  Pool pool(PoolConfig{.max_size = 1, .lanes = 1, .lane_limit = 5ms});
+  const char* const sql = "select pg_sleep(0.05)";
+  {
+    Together together(pool);
+    together.call([&] { pool.exec(sql); });
+  }
+  EXPECT_EQ(pool.stats().lanes.statements, 1u);
+  Lease held = pool.acquire(30s);
+  std::jthread call([&] { pool.exec(sql); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  EXPECT_EQ(pool.stats().lanes.callers, 0u);
+  held.release();
+  call.join();
+  EXPECT_EQ(pool.stats().lanes.statements, 1u);
+}
+
+// Whoever waits on a lane that a slow statement blocks takes another way.
+TEST(PoolLanes, NobodyWaitsBehindASlowStatement) {
+  Pool pool(PoolConfig{.max_size = 2, .lanes = 1, .lane_limit = 5ms});
+  std::vector<Lease> held;
+  held.push_back(pool.acquire(30s));
+  held.push_back(pool.acquire(30s));
+  std::jthread slow([&] { ends_with([&] { pool.exec({.by = 20s}, "select pg_sleep(600)"); }); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 1; }));
+  held.pop_back();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  std::jthread fast([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  held.clear();
+  fast.join();
+  pool.close({.drain = 0ms, .cancel = 20s, .force = 1s});
+}
+
+// A lane gives its connection back while somebody waits for one.
+TEST(PoolLanes, AnAcquireIsNotStarved) {
+  Pool pool(PoolConfig{.max_size = 1, .lanes = 1});
+  std::atomic<bool> over{false};
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      while (!over) pool.exec("select 1");
+    });
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(pool.acquire(30s)->query_value<int>("select 7"), 7);
+  over = true;
+}
+
+TEST(PoolLanes, NothingTravelsWhereLeasesAreCleanedOrPrepared) {
+  std::vector<PoolConfig> configs(3, PoolConfig{.max_size = 1, .lanes = 1});
+  configs[0].reset = ResetPolicy::discard_all;
+  configs[1].nested_acquire = NestedAcquire::warn;
+  configs[2].hooks.after_release = [](Connection&) { return true; };
+  for (const PoolConfig& each : configs) {
+    Pool pool(each);
+    Lease held = pool.acquire(30s);
+    std::jthread call([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+    EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+    held.release();
+    call.join();
+    EXPECT_EQ(pool.stats().lanes.statements, 0u);
+  }
+}
+
+// Short deadlines, errors, slow statements, cancels and nonces, all at once: every answer is its
+// own, and nothing is left over.
+TEST(PoolLanes, AllAtOnce) {
+  Pool pool(PoolConfig{.max_size = 2, .lanes = 2});
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&pool, t] {
+      for (int i = 0; i < 100; ++i) {
+        const int nonce = t * 1000 + i;
+        switch ((t + i) % 10) {
+          case 0:
+            EXPECT_EQ(ends_with([&] { pool.exec("select 1 / $1::int4", 0); }), Errc::query);
+            break;
+          case 1: {
+            const auto code = ends_with(
+                [&] { pool.exec({.by = 2ms}, "select pg_sleep(0.004), $1::int4", nonce); });
+            EXPECT_TRUE(!code || code == Errc::timeout);
+            break;
+          }
+          default: ASSERT_EQ(pool.query_value<int>("select $1::int4", nonce), nonce);
+        }
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_TRUE(eventually([&] { return pool.stats().leased == 0; }));
+  EXPECT_EQ(pool.stats().lanes.callers, 0u);
+  EXPECT_EQ(pool.query_value<int>("select 8"), 8);
+}
+
+}  // namespace
+}  // namespace tidegate::test
