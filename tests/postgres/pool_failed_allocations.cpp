@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "failed_allocations_support.hpp"
 #include "pq/pool_access.hpp"
@@ -59,6 +60,43 @@ TEST(FailedAllocations, OfAQueryAreItsErrorOrItsDeadlineIs) {
     EXPECT_EQ(pool->query_value<int>("select 7"), 7);
     const Stats stats = pool->stats();
     EXPECT_EQ(stats.leased, 0u);
+  });
+}
+
+// The leader of a lane works for others, too: what it has no memory for costs itself, or those
+// whose statements were sent, and the lane goes on. A deadline, because of libpq 15 (above).
+TEST(FailedAllocations, OnALaneAreNobodyElsesForLong) {
+  PoolConfig config = of_size(1);
+  config.lanes = 1;
+  config.lane_limit = 60'000ms;
+  std::optional<Pool> pool(config);
+  sweep([&pool](FailedAllocation& failure) {
+    failure.end();
+    {
+      Lease held = pool->acquire(30s);
+      std::atomic<bool> go{false};
+      std::vector<std::jthread> calls;
+      for (int i = 0; i < 2; ++i) {
+        calls.emplace_back([&pool, &go, i] {
+          while (!go) std::this_thread::yield();
+          may_fail([&] {
+            EXPECT_EQ(pool->query_value<int>({.by = 300ms}, "select $1::int4 -- on a lane", i), i);
+          });
+        });
+      }
+      failure.begin();
+      go = true;
+      const Deadline enough(patience());
+      while (pool->stats().lanes.callers < 1 && !enough.passed()) std::this_thread::yield();
+      held.release();
+      calls.clear();
+      failure.end();
+    }
+    EXPECT_EQ(pool->query_value<int>("select 7"), 7);
+    const Stats stats = pool->stats();
+    EXPECT_EQ(stats.leased, 0u);
+    EXPECT_EQ(stats.lanes.callers, 0u);
+    EXPECT_EQ(stats.lanes.open, 0u);
   });
 }
 

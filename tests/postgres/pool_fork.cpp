@@ -136,6 +136,28 @@ TEST(Fork, EveryVerbOfAnInheritedPoolThrowsForked) {
   EXPECT_EQ(pool.stats().created, 1u);
 }
 
+// A thread that leads a lane, and one that waits on it, are the parent's.
+TEST(Fork, AChildLeavesTheLanesAlone) {
+  Pool pool(PoolConfig{.max_size = 1, .lanes = 1, .lane_limit = 60'000ms});
+  Lease held = pool.acquire();
+  std::vector<std::jthread> calls;
+  for (int i = 0; i < 2; ++i) {
+    calls.emplace_back([&pool, i] { EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i); });
+  }
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 2; }));
+  const std::string wrong = in_child([&] {
+    Verbs verbs;
+    verbs.expect_forked("exec", [&] { pool.exec("select 1"); });
+    verbs.expect_forked("query_value", [&] { pool.query_value<int>({.by = 1s}, "select 1"); });
+    return verbs.wrong();
+  });
+  EXPECT_EQ(wrong, "");
+  held.release();
+  calls.clear();
+  EXPECT_EQ(pool.stats().lanes.statements, 2u);
+  EXPECT_EQ(pool.stats().created, 1u);
+}
+
 TEST(Fork, EveryUseOfAnInheritedLeaseOrConnectionThrowsForkedAndTheServerSeesNothing) {
   Pool pool(PoolConfig{.max_size = 2});
   Lease lease = pool.acquire();

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "pool_support.hpp"
+#include "pq_support.hpp"
+#include "support/pgbouncer.hpp"
+#include "support/proxy.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -266,6 +269,32 @@ TEST(PoolLanes, CloseWaitsForWhatWasSent) {
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained);
 }
 
+// Whoever looks on sees how many callers share the connection.
+TEST(PoolLanes, LeasesAndReportsSayHowManyShare) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  for (int i = 0; i < 3; ++i) {
+    together.call([&] { ends_with([&] { pool.exec("select pg_sleep(600) /* shared */"); }); });
+  }
+  together.release();
+  EXPECT_TRUE(eventually([&] {
+    const auto leases = pool.leases();
+    return leases.size() == 1 && leases[0].under_way > 0;
+  }));
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 3; }));
+  const std::vector<LeaseInfo> leases = pool.leases();
+  ASSERT_EQ(leases.size(), 1u);
+  EXPECT_EQ(leases[0].under_way, 3);
+  EXPECT_NE(
+      to_string(leases[0]).find(
+          "running \"select pg_sleep(600) /* shared */\" and 2 more of other callers, on a lane"),
+      std::string::npos)
+      << to_string(leases[0]);
+  const CloseReport report = pool.close({.drain = 0ms, .cancel = 20s, .force = 1s});
+  ASSERT_EQ(report.remaining.size(), 1u);
+  EXPECT_EQ(report.remaining[0].lease.under_way, 3);
+}
+
 // A close that cancels does not have statements run again.
 TEST(PoolLanes, CloseCancelsWhatWasSent) {
   Pool pool(with_a_lane());
@@ -422,6 +451,68 @@ TEST(PoolLanes, NothingTravelsWhereLeasesAreCleanedOrPrepared) {
     call.join();
     EXPECT_EQ(pool.stats().lanes.statements, 0u);
   }
+}
+
+// Wherever the connection ends, between two messages or within one: each statement has its own
+// answer, or is lost, and the pool goes on.
+TEST(PoolLanes, ACutAnywhereIsALossOfWhatWasNotAnswered) {
+  using stress::Direction;
+  stress::Proxy proxy(pq_test::environment("PGHOST"), pq_test::environment("PGPORT"));
+  PoolConfig config = with_a_lane();
+  config.conninfo = "host=127.0.0.1 sslmode=disable gssencmode=disable port=" + proxy.port();
+  Pool pool(config);
+  for (const Direction direction : {Direction::to_client, Direction::to_server}) {
+    bool cut = true;
+    for (std::uint64_t after = 0; cut; after += 5) {
+      ASSERT_LT(after, 10'000u);
+      std::atomic<int> answered{0};
+      std::atomic<int> lost{0};
+      {
+        Together together(pool);
+        proxy.set(direction, {.cut_after = after});
+        for (int i = 0; i < 3; ++i) {
+          together.call([&pool, &answered, &lost, i] {
+            try {
+              EXPECT_EQ(pool.query_value<int>("select $1::int4", i), i);
+              ++answered;
+            } catch (const ConnectionLost&) {
+              ++lost;
+            }
+          });
+        }
+        together.release();
+        // What was not sent goes on with another connection, when one can be made.
+        EXPECT_TRUE(eventually([&] { return lost > 0 || answered == 3; }));
+        proxy.heal();
+      }
+      EXPECT_EQ(answered + lost, 3);
+      cut = lost > 0;
+      EXPECT_EQ(pool.query_value<int>("select 7"), 7) << after;
+      EXPECT_EQ(pool.stats().lanes.callers, 0u) << after;
+    }
+  }
+}
+
+// Its statements would meet another session each, and nobody knows what it does with a pipeline.
+TEST(PoolLanes, NothingTravelsThroughAPooler) {
+  const Bouncer bouncer(1);
+  PoolConfig config = PoolConfig::parse(bouncer.conninfo() + " pool_max_conns=1 pool_lanes=1");
+  config.lane_limit = 60'000ms;
+  Pool pool(config);
+  for (int i = 0; i < 2; ++i) {  // it is met, and then known
+    Lease held = pool.acquire(30s);
+    std::vector<std::jthread> calls;
+    for (int call = 0; call < 3; ++call) {
+      calls.emplace_back(
+          [&pool, call] { EXPECT_EQ(pool.query_value<int>("select $1::int4", call), call); });
+    }
+    EXPECT_TRUE(eventually([&] {
+      const Stats stats = pool.stats();
+      return stats.lanes.callers + stats.waiting >= 3;
+    }));
+    held.release();
+  }
+  EXPECT_EQ(pool.stats().lanes.statements, 0u);
 }
 
 // Short deadlines, errors, slow statements, cancels and nonces, all at once: every answer is its

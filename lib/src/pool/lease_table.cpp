@@ -51,6 +51,7 @@ std::optional<LeaseInfo> lease_of(const PoolCore& core, std::uint32_t slot) {
     info->transaction = activity.transaction;
     info->busy = activity.busy;
     info->statement = std::move(activity.statement);
+    info->under_way = activity.under_way;
     if (pooled.stack) info->acquired_by = pooled.stack->of(seen->number);
   });
   if (info) {  // a visit must not read files

@@ -174,9 +174,9 @@ void Pool::begin_call(detail::LaneCall& call, bool may_share) {
     const auto join = [&] {
       const auto seat = impl_->lanes()->enter(text);
       if (!seat) return false;
-      seat->lane->statement(seat->place).begin(sql, options);
       call.lane_ = seat->lane;
       call.place_ = seat->place;
+      seat->lane->statement(seat->place).begin(sql, options);
       return true;
     };
     if (!impl_->lanes()->busy() || !join()) {

@@ -129,9 +129,10 @@ bool LaneRound::prepare(const LaneStatement& statement) {
   return true;
 }
 
-void LaneRound::begin_sending(const LaneStatement& first) {
+void LaneRound::begin_sending(const LaneStatement& first, std::size_t count) {
   session_.statement_ = first.text;
   running_.emplace(session_);
+  session_.shared_->mirror.begin(first.text, count);
   if (!session_.enter_pipeline_mode()) session_.throw_unsent();
 }
 

@@ -76,8 +76,9 @@ class LaneRound {
   // Waits for the server. Needs: nothing was sent. Throws: as the constructor.
   // Returns: true when it did so.
   bool prepare(const LaneStatement& statement);
-  // Needs: no further prepare(). Diagnostics show the text of `first`. Throws: ConnectionLost.
-  void begin_sending(const LaneStatement& first);
+  // Needs: no further prepare(). Diagnostics show the text of `first`, and `count`. Throws:
+  // ConnectionLost.
+  void begin_sending(const LaneStatement& first, std::size_t count);
   // False: the connection is lost.
   bool send(LaneStatement& statement) noexcept;
 

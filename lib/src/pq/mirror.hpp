@@ -18,9 +18,10 @@ namespace tidegate::pq {
 // plain stores per statement.
 class Mirror {
  public:
-  // The session's thread.
-  void begin(std::string_view statement) noexcept {
-    busy_.store(true, std::memory_order_relaxed);  // relaxed: a hint by itself
+  // The session's thread. `count`: of statements that are under way together, on a lane.
+  void begin(std::string_view statement, std::size_t count = 1) noexcept {
+    const auto shown = static_cast<std::uint8_t>(std::min<std::size_t>(count, 255));
+    under_way_.store(shown, std::memory_order_relaxed);  // relaxed: a hint by itself
     const std::uint32_t version = version_.load(std::memory_order_relaxed);
     version_.store(version + 1, std::memory_order_relaxed);
     // [mirror-open] pairs with the fence in statement(): readers of a new word see the odd version.
@@ -37,7 +38,7 @@ class Mirror {
   }
   void end(TransactionStatus transaction) noexcept {
     transaction_.store(transaction, std::memory_order_relaxed);
-    busy_.store(false, std::memory_order_relaxed);
+    under_way_.store(0, std::memory_order_relaxed);
   }
   // The next lease must not see this one's statement. The words stay as they were, so a reader that
   // still has the old size gets the old statement.
@@ -48,9 +49,11 @@ class Mirror {
   // Any thread.
   Activity read() const {
     if (unknown_.load(std::memory_order_relaxed)) return {};
+    const std::uint8_t under_way = under_way_.load(std::memory_order_relaxed);
     return {.transaction = transaction_.load(std::memory_order_relaxed),
-            .busy = busy_.load(std::memory_order_relaxed),
-            .statement = statement()};
+            .busy = under_way > 0,
+            .statement = statement(),
+            .under_way = under_way};
   }
 
  private:
@@ -80,7 +83,7 @@ class Mirror {
   std::atomic<std::uint32_t> version_{0};
   std::atomic<std::uint8_t> size_{0};
   std::atomic<TransactionStatus> transaction_{TransactionStatus::idle};
-  std::atomic<bool> busy_{false};
+  std::atomic<std::uint8_t> under_way_{0};
   std::atomic<bool> unknown_{false};
   std::array<std::atomic<Word>, kShown / sizeof(Word)> text_{};
 };

@@ -17,6 +17,9 @@ std::string to_string(const LeaseInfo& lease) {
   if (!lease.statement.empty() && lease.statement != "unknown") {
     text += (lease.busy ? ", running \"" : ", last statement \"") +
             detail::one_line(lease.statement) + '"';
+    if (lease.under_way > 1) {
+      text += " and " + std::to_string(lease.under_way - 1) + " more of other callers, on a lane";
+    }
   }
   if (!lease.acquired_by.empty()) text += '\n' + lease.stack();
   return text;

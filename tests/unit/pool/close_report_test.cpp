@@ -126,9 +126,10 @@ TEST(CloseReportJson, HasARowForEachLeaseThatRemained) {
   const std::string json = to_json(stuck_report());
   EXPECT_THAT(
       json,
-      HasSubstr(R"j("backend_pid":4711,"transaction":"idle","busy":true,)j"
-                R"j("statement":"select pg_sleep(3600)","canceled":true,"cancel_request":"",)j"
-                R"j("forced":false,"ended_in":"cancel"})j"));
+      HasSubstr(
+          R"j("backend_pid":4711,"transaction":"idle","busy":true,)j"
+          R"j("statement":"select pg_sleep(3600)","under_way":0,"canceled":true,"cancel_request":"",)j"
+          R"j("forced":false,"ended_in":"cancel"})j"));
   EXPECT_THAT(json, HasSubstr(R"j("forced":true,"ended_in":null})j"));
 }
 

@@ -15,6 +15,9 @@ struct Activity {
   bool busy = false;
   // The beginning of the statement under way, or of the last one of this lease: 120 bytes at most.
   std::string statement{};
+  // How many statements are under way: more than one on a lane, of which `statement` is the first.
+  // 255 at most.
+  int under_way = 0;
 };
 
 }  // namespace tidegate

@@ -26,6 +26,9 @@ struct LeaseInfo {
   bool busy = false;  // a statement is under way
   // The statement under way or the lease's last: its first 120 bytes, no parameters. Empty: none.
   std::string statement{};
+  // How many statements are under way: more than one on a lane (docs/lanes.md), 255 at most. They
+  // are those of as many callers; `statement` is the first, and the thread leads them.
+  int under_way = 0;
   Stack acquired_by{};  // the stack of the acquire, with PoolConfig::capture_stack
 
   // The text of acquired_by, with names looked up; empty without capture_stack.

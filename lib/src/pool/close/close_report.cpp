@@ -119,6 +119,7 @@ std::string json_of(const Remaining& remaining) {
   object.text("transaction", to_string(lease.transaction));
   object.flag("busy", lease.busy);
   object.text("statement", lease.statement);
+  object.number("under_way", static_cast<std::uint64_t>(lease.under_way));
   object.flag("canceled", remaining.canceled);
   object.text("cancel_request", remaining.cancel_request);
   object.flag("forced", remaining.forced);

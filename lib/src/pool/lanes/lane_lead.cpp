@@ -224,7 +224,7 @@ void Lane::send_round(Lead& lead) {
     if (i > 0 && statement.text == seats_[unsent_[i - 1]].statement.text) continue;
     if (round_->prepare(statement)) ++prepares;
   }
-  round_->begin_sending(seats_[unsent_.front()].statement);
+  round_->begin_sending(seats_[unsent_.front()].statement, unsent_.size());
   std::uint64_t sent = 0;
   while (!unsent_.empty()) {
     const Place place = unsent_.pop();
