@@ -250,6 +250,20 @@ TEST(PoolLanes, CloseFencesWhatWasNotSent) {
   together.join();
 }
 
+// Behind a statement that is under way, too: the fence is for the lane's own connection.
+TEST(PoolLanes, CloseFencesWhatWaitsForTheNextRound) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  together.call([&] { pool.exec("select pg_sleep(0.3)"); });
+  together.release();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  together.call([&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::closed); });
+  std::jthread closer([&] { EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained); });
+  together.join();
+  closer.join();
+  EXPECT_EQ(pool.stats().lanes.statements, 1u);
+}
+
 // What was sent is waited for, as leases are.
 TEST(PoolLanes, CloseWaitsForWhatWasSent) {
   Pool pool(with_a_lane());
