@@ -2,8 +2,9 @@
 // statement has drawn: nobody gets another's, and none is swallowed. A row that was stored for a
 // success is there once; for a failure it is not there, unless the error says that nobody knows.
 //
-// Seen failing (answer): with a leader that tells the owners of a round in another order. (once):
-// with a struck statement that is run again although it had succeeded.
+// Seen failing: mix with a leader that takes the owners of a round in another order (answer), and
+// with one that runs a statement again which had succeeded (once); losses with one that runs again
+// what was lost (once); close with one that keeps its connection (I11).
 #include <algorithm>
 #include <atomic>
 #include <optional>

@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stop_token>
 #include <system_error>
@@ -21,6 +22,10 @@ pq::FileDescriptor open_bell() {
   if (!bell) throw std::system_error(errno, std::generic_category(), "a lane has no eventfd");
   return bell;
 }
+
+// A follower looks whether its lane stands still after pool_lane_limit, and then less and less
+// often.
+constexpr std::chrono::nanoseconds kSeldom = std::chrono::milliseconds(40);
 
 // Ends a follower's wait.
 struct StopWait {
@@ -59,9 +64,10 @@ bool Lane::is_slow(std::chrono::nanoseconds limit) const noexcept {
 std::optional<Rows> Lane::follow(Place place, const LaneWish& wish) {
   const Deadline by = wish.options.by;
   const std::chrono::nanoseconds limit = pool_.config().lane_limit;
+  auto look = limit;
   for (;;) {
     const bool sent = queue_.is_sent(place);
-    const Deadline until = sent ? by : earlier(earlier(by, wish.send_by), Deadline(limit));
+    const Deadline until = sent ? by : earlier(earlier(by, wish.send_by), Deadline(look));
     Queue::Told told = Queue::nothing;
     {
       std::optional<std::stop_callback<StopWait>> stop;
@@ -80,7 +86,7 @@ std::optional<Rows> Lane::follow(Place place, const LaneWish& wish) {
       told = queue_.take_back(place);
     }
     switch (told) {
-      case Queue::nothing: break;
+      case Queue::nothing: look = std::max(look, std::min(2 * look, kSeldom)); break;
       case Queue::answered: return take(place, wish);
       case Queue::leads: return lead(place, wish);
       case Queue::withdrawn:
