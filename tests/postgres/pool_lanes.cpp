@@ -223,6 +223,7 @@ TEST(PoolLanes, WhatWasSentOnALostConnectionIsLost) {
         ADD_FAILURE() << "nobody ends it";
       } catch (const ConnectionLost& error) {
         EXPECT_TRUE(error.outcome_unknown());
+        EXPECT_EQ(error.sqlstate(), "57P01") << error.what();
         EXPECT_EQ(error.statement(), "select pg_sleep(600) /* lost */");
       }
     });
@@ -465,6 +466,126 @@ TEST(PoolLanes, NothingTravelsWhereLeasesAreCleanedOrPrepared) {
     call.join();
     EXPECT_EQ(pool.stats().lanes.statements, 0u);
   }
+}
+
+// ---- what a look at other projects' reports has found ------------------------------------------
+
+// A text was cut off at its NUL: a DELETE without its WHERE was run. Prepared, it failed those of
+// others.
+TEST(PoolLanes, ATextWithANulByteIsRefusedAndNobodyElseIs) {
+  Pool pool(with_a_lane());
+  Together together(pool);
+  for (const bool prepared : {true, false}) {
+    std::jthread([&] {
+      EXPECT_EQ(ends_with([&] {
+                  pool.exec({.prepared = prepared}, std::string("select 1\0 where false", 22));
+                }),
+                Errc::usage);
+    }).join();
+  }
+  together.call([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+}
+
+// Parse waits for a lock on the table: it is one of the round's statements, and nobody waits for it
+// but those behind it, and those not for long. Its owner leaves in time.
+TEST(PoolLanes, NobodyWaitsBehindATableThatIsLocked) {
+  Connection locker = pq_test::connect_to_server();
+  locker.exec_script("drop table if exists lanes_locked; create table lanes_locked (i int)");
+  Pool pool(PoolConfig{.max_size = 2, .lanes = 1, .lane_limit = 5ms});
+  Transaction lock = locker.begin();
+  lock.exec("lock table lanes_locked in access exclusive mode");
+  std::vector<Lease> held;
+  held.push_back(pool.acquire(30s));
+  held.push_back(pool.acquire(30s));
+  std::jthread waits([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec({.by = 500ms}, "select * from lanes_locked"); }),
+              Errc::timeout);
+  });
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 1; }));
+  std::jthread behind([&] { EXPECT_EQ(pool.query_value<int>("select 2"), 2); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 2; }));
+  held.pop_back();  // both are sent, or the second moves
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements >= 1; }));
+  held.pop_back();
+  std::jthread([&] { EXPECT_EQ(pool.query_value<int>("select 3"), 3); }).join();
+  waits.join();
+  behind.join();
+  lock.rollback();
+  EXPECT_TRUE(eventually([&] { return pool.stats().leased == 0; }));
+}
+
+// Nothing comes of the cancel: the connection is given up, as with a lease; those behind it are not
+// kept waiting for ever.
+TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
+  Pool admin(PoolConfig{.max_size = 1});
+  admin.exec_script(
+      "create or replace function lanes_stubborn() returns int language plpgsql as $$ begin loop "
+      "begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; end "
+      "$$");
+  Pool pool(with_a_lane());
+  {
+    Together together(pool);
+    together.call([&] {
+      EXPECT_EQ(ends_with([&] { pool.exec({.by = 200ms}, "select lanes_stubborn()"); }),
+                Errc::timeout);
+    });
+    together.call(
+        [&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::connection_lost); });
+    together.join();
+  }
+  EXPECT_EQ(pool.query_value<int>("select 2"), 2);
+  admin.exec(
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like "
+      "'select lanes_stubborn%' and pid <> pg_backend_pid()");
+}
+
+// Whoever gets the lead with a statement that was not sent is bound as an acquire is.
+TEST(PoolLanes, WhoeverLeadsWithoutHavingBeenSentIsToldInTime) {
+  PoolConfig config = with_a_lane();
+  config.acquire_timeout = 400ms;
+  Pool pool(config);
+  const int pid = pid_of(pool);
+  Together together(pool);
+  together.call([&] {
+    EXPECT_EQ(ends_with([&] { pool.exec({.by = 200ms}, "select pg_sleep(600)"); }), Errc::timeout);
+  });
+  together.release();
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  const Frozen server(pid);
+  together.call([&] { EXPECT_THROW(pool.exec("select 1"), AcquireTimeout); });
+  together.join();
+}
+
+struct CountedParam {
+  std::atomic<int>* count;
+};
+
+}  // namespace
+}  // namespace tidegate::test
+
+template <>
+struct tidegate::Convert<tidegate::test::CountedParam> {
+  static void encode(const tidegate::test::CountedParam& value, tidegate::Params& params) {
+    ++*value.count;
+    params.text(std::string(200'000, 'x'));
+  }
+};
+
+namespace tidegate::test {
+namespace {
+
+// It was bound anew for each lane, and each seat kept a copy.
+TEST(PoolLanes, WhatDoesNotFitGoesToALeaseAtOnce) {
+  Pool pool(PoolConfig{.max_size = 1, .lanes = 1});
+  Lease held = pool.acquire(30s);
+  std::atomic<int> encoded{0};
+  std::jthread call([&] {
+    EXPECT_EQ(pool.query_value<int>("select length($1::text)", CountedParam{&encoded}), 200'000);
+  });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  held.release();
+  call.join();
+  EXPECT_LE(encoded, 2);
 }
 
 // Wherever the connection ends, between two messages or within one: each statement has its own

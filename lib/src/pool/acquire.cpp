@@ -45,7 +45,8 @@ void PoolImpl::tell_served(core::Ticket ticket, Location where) const noexcept {
 Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wish) {
   if (inherited()) return inherited_error(wish.where);
   Search search;
-  search.began = std::chrono::steady_clock::now();
+  search.began = wish.began;
+  if (search.began == decltype(search.began){}) search.began = std::chrono::steady_clock::now();
   search.where = wish.where;
   search.stop = wish.stop;
   search.may_not_wait = InHook::of(*this);
@@ -361,11 +362,10 @@ Expected<core::Ticket> PoolImpl::acquire_for_lane(const AcquireWish& wish) {
 void PoolImpl::no_lanes() noexcept { lanes_->switch_off(); }
 
 // It has waited as an acquire does, and is told what an acquire would be told.
-ErrorValue PoolImpl::refuse_on_lane(Errc error, const AcquireWish& wish,
-                                    std::chrono::steady_clock::time_point began) {
+ErrorValue PoolImpl::refuse_on_lane(Errc error, const AcquireWish& wish) {
   core_->count_failed({error, {}, true});
   Search search;
-  search.began = search.since = began;
+  search.began = search.since = wish.began;
   search.deadline = *wish.deadline;
   return explain(error, wish, search);
 }

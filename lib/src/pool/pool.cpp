@@ -179,7 +179,7 @@ void Pool::begin_call(detail::LaneCall& call, bool may_share) {
       seat->lane->statement(seat->place).begin(sql, options);
       return true;
     };
-    if (!impl_->lanes()->busy() || !join()) {
+    if (!impl_->lanes()->prefers(text) || !join()) {
       const auto entered = enter_and_look(*core_);
       if (entered.entry == Entry::docked) {
         call.lease_ = finish_docked(entered, options, sql.where());

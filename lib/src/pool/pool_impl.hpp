@@ -41,6 +41,8 @@ struct AcquireWish {
   Location where{};
   // The deadline is PoolConfig's acquire_timeout all the same.
   bool configured = false;
+  // When the wait began; unset: it begins now.
+  std::chrono::steady_clock::time_point began{};
 };
 
 class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
@@ -97,8 +99,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // A lane has met a connection that cannot be shared: from here on no statement travels.
   void no_lanes() noexcept;
   // The error for a statement that a lane has not sent.
-  ErrorValue refuse_on_lane(Errc error, const AcquireWish& wish,
-                            std::chrono::steady_clock::time_point began);
+  ErrorValue refuse_on_lane(Errc error, const AcquireWish& wish);
 
   // See Pool.
   void announce_shutdown(std::string_view reason, Location where);

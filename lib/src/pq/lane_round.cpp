@@ -3,12 +3,15 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <string_view>
 #include <utility>
 
 #include <tidegate/pq/errors.hpp>
+
+#include "pq/throw_usage.hpp"
 
 namespace tidegate::pq {
 namespace {
@@ -35,6 +38,9 @@ bool is_canceled(const PGresult* result) noexcept {
 }  // namespace
 
 void LaneStatement::begin(const Sql& sql, const ExecOptions& options) {
+  if (sql.text().find('\0') != std::string_view::npos) {
+    throw_usage("the statement holds a NUL byte", sql.where());
+  }
   text = sql.text();
   where = sql.where();
   params.clear(where);
@@ -54,15 +60,15 @@ LaneAnswer LaneStatement::take() noexcept {
   return {.text = std::move(text), .where = where, .result = std::move(answer)};
 }
 
-QueryReport LaneStatement::loss(std::string_view because) const {
-  QueryReport report;
-  if (is_error(answer.get())) {
-    report = report_of(answer.get());
-  } else {
-    report.message = because;
-  }
-  report.outcome_unknown = true;
-  return report;
+void LaneStatement::end() noexcept {
+  text = {};
+  params.clear({});
+}
+
+bool LaneStatement::has_failed() const noexcept {
+  if (answer == nullptr || !is_error(answer.get())) return false;
+  const char* const severity = PQresultErrorField(answer.get(), PG_DIAG_SEVERITY_NONLOCALIZED);
+  return severity != nullptr && std::string_view(severity) == "ERROR";
 }
 
 bool LaneAnswer::is_canceled() const noexcept { return pq::is_canceled(result.get()); }
@@ -91,10 +97,8 @@ std::size_t LaneStatement::answer_bytes() const noexcept {
   return PQresultMemorySize(answer.get());
 }
 
-LaneRound::LaneRound(Session& session, const ExecOptions& options, Location where)
-    : session_(session), verb_(session), options_(options) {
-  session_.begin(Sql("", where), options_);
-  session_.limits_.disarm(options_);
+LaneRound::LaneRound(Session& session, Location where) : session_(session), verb_(session) {
+  session_.begin(Sql("", where), {});
 }
 
 LaneRound::~LaneRound() {
@@ -106,64 +110,95 @@ LaneRound::~LaneRound() {
     session_.set_broken(last_words(connection));
   }
   forget_stale();
-}
-
-bool LaneRound::prepare(const LaneStatement& statement) {
-  if (!statement.prepared || statement.without_name) return false;
-  const Prepared* const known = session_.cache_.find(statement.text);
-  if (known != nullptr && session_.cache_.trust(known) == StatementCache::Trust::yes) {
-    return false;
-  }
-  session_.start(Sql(statement.text, statement.where), options_);
-  if (session_.prepared_ != nullptr || !session_.is_cached(session_.options_)) {
-    session_.limits_.disarm(options_);
-    return false;
-  }
-  const Session::Running running(session_);
-  try {
-    session_.prepare();
-  } catch (const QueryError& error) {
-    if (error.code() != Errc::query) throw;
-    // The statement itself will tell what is wrong with it.
-  }
-  return true;
+  session_.cache_.forget_evicted();
 }
 
 void LaneRound::begin_sending(const LaneStatement& first, std::size_t count) {
   session_.statement_ = first.text;
+  session_.cache_.evicted();  // from here on it is there
   running_.emplace(session_);
   session_.shared_->mirror.begin(first.text, count);
   if (!session_.enter_pipeline_mode()) session_.throw_unsent();
 }
 
-bool LaneRound::send(LaneStatement& statement) noexcept {
+// Null: there is none that can be trusted. One that cannot is forgotten at the end of the round.
+const Prepared* LaneRound::named(const LaneStatement& statement) {
+  if (!statement.prepared || statement.without_name) return nullptr;
+  const Prepared* const known = session_.cache_.find(statement.text);
+  if (known == nullptr || !known->takes(statement.params)) return nullptr;
+  if (session_.cache_.trust(known) == StatementCache::Trust::yes) return known;
+  if (stale_ == nullptr) {
+    stale_ = known;
+    how_stale_ = Stale::changed;
+  }
+  return nullptr;
+}
+
+// Only while there is room: what makes room would be what others of the round go by.
+bool LaneRound::is_to_be_prepared(const LaneStatement& statement) const noexcept {
+  StatementCache& cache = session_.cache_;
+  if (!statement.prepared || statement.without_name || prepares_ == kMostPrepares) return false;
+  if (cache.size() + prepares_ >= cache.capacity()) return false;
+  const auto end = preparing_.begin() + prepares_;
+  return Session::is_short_enough_to_prepare(statement.text) &&
+         std::find(preparing_.begin(), end, statement.text) == end &&
+         cache.find(statement.text) == nullptr;
+}
+
+bool LaneRound::send(LaneStatement& statement) {
   PGconn* const connection = session_.native();
   Params& params = statement.params;
   params.seal();
-  statement.by_name = nullptr;
-  if (statement.prepared && !statement.without_name) {
-    const Prepared* const known = session_.cache_.find(statement.text);
-    const bool fits = known != nullptr && known->takes(params) &&
-                      session_.cache_.trust(known) == StatementCache::Trust::yes;
-    if (fits) statement.by_name = known;
+  statement.number = 0;
+  statement.deallocates = false;
+  statement.failed_at = 0;
+  statement.described.reset();
+  statement.by_name = named(statement);
+  std::string deallocation;
+  if (statement.by_name == nullptr && is_to_be_prepared(statement)) {
+    std::vector<std::string>& evicted = session_.cache_.evicted();
+    statement.deallocates = !evicted.empty();
+    if (statement.deallocates) deallocation = Session::deallocation_of(evicted.back());
+    statement.number = session_.cache_.next_number();
   }
   const int count = static_cast<int>(params.count());
-  int sent = 0;
+  bool sent = false;
   if (statement.by_name != nullptr) {
     session_.options_.format = statement.format;
     sent = PQsendQueryPrepared(connection, session_.cache_.name_of(*statement.by_name).c_str(),
                                count, params.values(), params.lengths(), params.formats(),
-                               session_.result_format(*statement.by_name));
+                               session_.result_format(*statement.by_name)) == 1;
+  } else if (statement.number != 0) {
+    sent = send_prepare(statement, deallocation);
   } else {
     sent = PQsendQueryParams(connection, statement.text.c_str(), count, params.types(),
-                             params.values(), params.lengths(), params.formats(), 0);
+                             params.values(), params.lengths(), params.formats(), 0) == 1;
   }
-  if (sent != 1 || !send_sync(connection)) {
+  if (!sent || !send_sync(connection)) {
     session_.set_broken(last_words(connection));
     return false;
   }
   ++owed_;
   return true;
+}
+
+// The statement's part is then: what the server is to forget, Parse, Describe, and the statement.
+bool LaneRound::send_prepare(LaneStatement& statement, const std::string& deallocation) {
+  PGconn* const connection = session_.native();
+  const Params& params = statement.params;
+  const auto name = session_.cache_.name(statement.number);
+  const std::vector<std::uint32_t> declared = Session::declared_types(params);
+  preparing_[prepares_++] = statement.text;
+  if (statement.deallocates) {
+    session_.cache_.evicted().pop_back();
+    if (!Session::send_deallocation(connection, deallocation)) return false;
+  }
+  const int count = static_cast<int>(params.count());
+  return PQsendPrepare(connection, name.c_str(), statement.text.c_str(), count, declared.data()) ==
+             1 &&
+         PQsendDescribePrepared(connection, name.c_str()) == 1 &&
+         PQsendQueryPrepared(connection, name.c_str(), count, params.values(), params.lengths(),
+                             params.formats(), 0) == 1;
 }
 
 void LaneRound::flush() noexcept { PQflush(session_.native()); }
@@ -175,7 +210,7 @@ bool LaneRound::lost() noexcept {
 }
 
 // Each statement's results end with the one of its Sync. libpq puts a null behind the results of a
-// statement; two in a row mean that it owes nothing, and does not agree with us on where we are.
+// command; several in a row mean that it owes nothing, and does not agree with us on where we are.
 LaneRound::Next LaneRound::next(LaneStatement& statement) noexcept {
   PGconn* const connection = session_.native();
   for (;;) {
@@ -183,13 +218,17 @@ LaneRound::Next LaneRound::next(LaneStatement& statement) noexcept {
     if (PQisBusy(connection) != 0) return Next::waiting;
     ResultPtr result(PQgetResult(connection));
     if (result == nullptr) {
-      if (++nulls_ <= 2) continue;
+      commands_ += nulls_ == 0 ? 1 : 0;
+      if (++nulls_ <= 3) continue;
       session_.not_asked_for("the end of a pipeline");
       return Next::lost;
     }
     nulls_ = 0;
     session_.note_end_of_session(result.get());
     if (PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC) {
+      nulls_ = 1;
+      commands_ = 0;
+      if (statement.number != 0) note_prepared(statement);
       if (statement.answer == nullptr) {
         session_.not_asked_for("a Sync");
         return Next::lost;
@@ -204,8 +243,39 @@ LaneRound::Next LaneRound::next(LaneStatement& statement) noexcept {
       session_.not_asked_for("a COPY");
       return Next::lost;
     }
-    const bool failed = statement.answer != nullptr && is_error(statement.answer.get());
-    if (!failed) statement.answer = std::move(result);
+    keep(statement, std::move(result));
+  }
+}
+
+// A result of the command under way.
+void LaneRound::keep(LaneStatement& statement, ResultPtr result) noexcept {
+  const bool failed = statement.answer != nullptr && is_error(statement.answer.get());
+  if (failed || PQresultStatus(result.get()) == PGRES_PIPELINE_ABORTED) return;
+  const int own = statement.number == 0 ? 0 : statement.deallocates ? 3 : 2;
+  if (is_error(result.get())) {
+    statement.failed_at = commands_;
+    statement.answer = std::move(result);
+  } else if (commands_ >= own) {
+    statement.answer = std::move(result);
+  } else if (commands_ == own - 1) {
+    statement.described = std::move(result);
+  }
+}
+
+// The server has the statement if it has described it; if it has failed to do so, it may have it.
+void LaneRound::note_prepared(LaneStatement& statement) noexcept {
+  const bool has_parsed =
+      statement.described != nullptr || statement.failed_at == (statement.deallocates ? 2 : 1);
+  try {
+    if (statement.described != nullptr) {
+      session_.add_described(statement.number, statement.text,
+                             Session::declared_types(statement.params), statement.described.get());
+      return;
+    }
+    if (!has_parsed) return;
+    session_.cache_.evicted().emplace_back(session_.cache_.name(statement.number));
+  } catch (const std::bad_alloc&) {
+    // The server keeps a statement that nobody uses, until the session ends.
   }
 }
 
@@ -216,7 +286,29 @@ Waited LaneRound::wait(Deadline deadline, int bell) noexcept {
   return session_.wait_and_read(events, deadline, bell);
 }
 
+QueryReport LaneRound::loss(const LaneStatement& statement) const {
+  QueryReport report;
+  if (statement.answer != nullptr && is_error(statement.answer.get())) {
+    report = report_of(statement.answer.get());
+  } else if (const auto& broken = session_.broken_; broken != nullptr) {
+    report.message = broken->reason;
+    if (!broken->sqlstate.empty()) {
+      report.severity = "FATAL";
+      report.sqlstate = broken->sqlstate;
+      report.message.erase(0, report.sqlstate.size() + 2);  // "57P01: "
+    }
+  }
+  report.outcome_unknown = true;
+  return report;
+}
+
 bool LaneRound::is_stale(LaneStatement& statement) noexcept {
+  if (statement.number != 0 && statement.deallocates && statement.failed_at == 0 &&
+      is_error(statement.answer.get())) {
+    statement.without_name = true;  // what it was to make the server forget was gone already
+    statement.answer.reset();
+    return true;
+  }
   const Stale how = session_.staleness(statement.by_name, statement.answer.get());
   if (how == Stale::no || statement.without_name) return false;
   // Not earlier than at the end: statements that are under way have that name.
@@ -239,8 +331,13 @@ void LaneRound::forget_stale() noexcept {
   }
 }
 
+// statement_timeout ends a statement with the same code, and other words; in other languages than
+// English nobody can tell.
 bool LaneRound::is_struck(const LaneStatement& statement) const noexcept {
-  return session_.target().asked() && is_canceled(statement.answer.get());
+  if (!session_.target().asked() || !is_canceled(statement.answer.get())) return false;
+  const char* const text = PQresultErrorField(statement.answer.get(), PG_DIAG_MESSAGE_PRIMARY);
+  return text == nullptr ||
+         std::string_view(text) != "canceling statement due to statement timeout";
 }
 
 }  // namespace tidegate::pq

@@ -1,6 +1,7 @@
 // LaneRound: statements of several callers in one pipeline, each in a transaction of its own.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -44,44 +45,44 @@ struct LaneStatement {
   // The round's.
   const Prepared* by_name = nullptr;  // owned by the session's cache, until the round ends
   bool without_name = false;          // its prepared form was stale: it goes as text this time
+  std::uint32_t number = 0;  // of the name by which it is prepared on its way; 0: it is not
+  bool deallocates = false;  // and makes the server forget another before
+  int failed_at = 0;         // the command of its part that has failed
+  ResultPtr described{};
   // The first error, or the last result.
   ResultPtr answer{};
 
-  // Starts the statement anew.
+  // Starts the statement anew. Throws: UsageError for a text with a NUL byte.
   void begin(const Sql& sql, const ExecOptions& options);
   // Small enough, and with few enough parameters, to share a connection.
   bool fits() const noexcept;
+  // The statement is not used again: frees what is large.
+  void end() noexcept;
   LaneAnswer take() noexcept;
-  // What a caller is told when the connection was lost, whose last words are `because`. Throws:
-  // std::bad_alloc.
-  QueryReport loss(std::string_view because) const;
+  // The server has said that it failed, though the connection was lost then.
+  bool has_failed() const noexcept;
   // The memory that the answer takes.
   std::size_t answer_bytes() const noexcept;
 };
 
 // Statements go to the server in the order of send(), and are answered in that order. An error ends
-// its own statement only, because each has a Sync of its own. The object may be made, used and
-// ended by different threads, one at a time.
+// its own statement only, because each has a Sync of its own. One that is to be prepared is parsed
+// and described on its way, so that nobody waits for that but those behind it. The object may be
+// made, used and ended by different threads, one at a time.
 class LaneRound {
  public:
-  // `options` bound what is waited for before the first send(): an earlier cancel, a prepare().
   // Throws: as Connection's verbs; nothing was sent then.
-  LaneRound(Session& session, const ExecOptions& options, Location where);
+  LaneRound(Session& session, Location where);
   LaneRound(const LaneRound&) = delete;
   LaneRound& operator=(const LaneRound&) = delete;
   // Leaves pipeline mode. A session that still owes answers is broken from here on.
   ~LaneRound();
 
-  // Makes the text one of the session's prepared statements, if it should be one and is not yet.
-  // Waits for the server. Needs: nothing was sent. Throws: as the constructor.
-  // Returns: true when it did so.
-  bool prepare(const LaneStatement& statement);
-  // Needs: no further prepare(). Diagnostics show the text of `first`, and `count`. Throws:
-  // ConnectionLost.
+  // Diagnostics show the text of `first`, and how many there are. Throws: ConnectionLost,
+  // std::bad_alloc. Needs: all sends come before the first next().
   void begin_sending(const LaneStatement& first, std::size_t count);
-  // False: the connection is lost.
-  bool send(LaneStatement& statement) noexcept;
-
+  // False: the connection is lost. Throws: std::bad_alloc; nothing of it was sent then.
+  bool send(LaneStatement& statement);
   void flush() noexcept;
 
   // What has come of `statement`, the oldest that is not answered.
@@ -104,19 +105,29 @@ class LaneRound {
   }
   // How long an answer to a cancel is awaited.
   std::chrono::milliseconds drain_bound() const noexcept { return session_.limits_.drain_bound(); }
-  // Why the connection is lost.
-  std::string_view lost_because() const noexcept { return session_.broken_reason(); }
+  // What the owner of a statement is told when the connection is lost. Throws: std::bad_alloc.
+  QueryReport loss(const LaneStatement& statement) const;
 
  private:
+  static constexpr std::size_t kMostPrepares = 8;
+
   bool lost() noexcept;
+  const Prepared* named(const LaneStatement& statement);
+  bool is_to_be_prepared(const LaneStatement& statement) const noexcept;
+  bool send_prepare(LaneStatement& statement, const std::string& deallocation);
+  void keep(LaneStatement& statement, ResultPtr result) noexcept;
+  void note_prepared(LaneStatement& statement) noexcept;
   void forget_stale() noexcept;
 
   Session& session_;
   const Verb verb_;
-  const ExecOptions options_;
   std::optional<Session::Running> running_{};
   std::uint32_t owed_ = 0;  // statements that were sent and have not been answered
-  int nulls_ = 0;           // ends of results in a row
+  // The texts that are prepared in this round.
+  std::array<std::string_view, kMostPrepares> preparing_{};
+  std::size_t prepares_ = 0;
+  int nulls_ = 1;     // ends of results in a row; the first command begins behind one
+  int commands_ = 0;  // of the part under way that have been answered
   const Prepared* stale_ = nullptr;
   Stale how_stale_ = Stale::no;
 };

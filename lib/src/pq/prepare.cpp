@@ -106,12 +106,16 @@ int Session::result_format(const Prepared& prepared) const noexcept {
 }
 
 bool Session::is_cached(const ExecOptions& options) const noexcept {
-  return options.prepared && cache_.capacity() > 0 && statement_.size() <= kLongestCached;
+  return options.prepared && cache_.capacity() > 0 && is_short_enough_to_prepare(statement_);
 }
 
-// The parameter types that the statement under way names: those that are sent as bytes.
-std::vector<std::uint32_t> Session::declared_types() const {
-  std::vector<std::uint32_t> types(params_.types(), params_.types() + params_.count());
+bool Session::is_short_enough_to_prepare(std::string_view text) noexcept {
+  return text.size() <= kLongestCached;
+}
+
+// The parameter types that a statement names: those that are sent as bytes.
+std::vector<std::uint32_t> Session::declared_types(const Params& params) {
+  std::vector<std::uint32_t> types(params.types(), params.types() + params.count());
   std::replace_if(types.begin(), types.end(), [](auto type) { return type != oid::kBytea; }, 0U);
   return types;
 }
@@ -125,16 +129,35 @@ std::vector<std::uint32_t> Session::described_types(const PGresult* result) {
   return types;
 }
 
+// A statement that the server has described is one of the cache from here on. Throws:
+// std::bad_alloc.
+const Prepared* Session::add_described(std::uint32_t number, std::string_view text,
+                                       const std::vector<std::uint32_t>& declared,
+                                       const PGresult* described) {
+  return cache_.add(Prepared::make({.text = text,
+                                    .number = number,
+                                    .declared = declared,
+                                    .params = described_types(described),
+                                    .binary_results = has_binary_readers(described),
+                                    .bytes = has_bytes(described)}));
+}
+
+std::string Session::deallocation_of(const std::string& name) { return kDeallocate + name; }
+
+bool Session::send_deallocation(PGconn* connection, const std::string& deallocation) noexcept {
+  return send_deallocate(connection, deallocation);
+}
+
 // Null: the statement goes without a name.
 const Prepared* Session::prepare() {
-  return shares_names_ ? prepare_shared() : prepare_as(declared_types());
+  return shares_names_ ? prepare_shared() : prepare_as(declared_types(params_));
 }
 
 // Sends Parse and Describe in one round trip, with deallocations around them: before them of what
 // was dropped earlier, behind them of what makes room, so that it goes only for a statement that is
 // there. Deallocates only outside a transaction: a statement that is gone already would abort one.
 const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
-  const std::vector<std::uint32_t> declared = declared_types();
+  const std::vector<std::uint32_t> declared = declared_types(params_);
   const std::uint32_t number = cache_.next_number();
   std::string name(cache_.name(number));
   // Made before anything is sent: nothing may throw in the middle of the pipeline.
@@ -144,7 +167,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
   std::string makes_room;
   if (shares_names_ && !closes_names()) cache_.evicted().clear();
   if (PQtransactionStatus(native()) == PQTRANS_IDLE) {
-    for (const std::string& old : cache_.evicted()) deallocations.push_back(kDeallocate + old);
+    for (const std::string& old : cache_.evicted()) deallocations.push_back(deallocation_of(old));
     if (const Prepared* const last = cache_.next_to_go()) {
       makes_room.append(kDeallocate).append(cache_.name_of(*last));
     }
@@ -186,12 +209,7 @@ const Prepared* Session::prepare_as(const std::vector<std::uint32_t>& types) {
     }
     // Added before a limit keeps the statement from being run: the server has it.
     if (!useless) {
-      added = cache_.add(Prepared::make({.text = statement_,
-                                         .number = number,
-                                         .declared = declared,
-                                         .params = described_types(answer.told.get()),
-                                         .binary_results = has_binary_readers(answer.told.get()),
-                                         .bytes = has_bytes(answer.told.get())}));
+      added = add_described(number, statement_, declared, answer.told.get());
     }
     if (useless) {
       cache_.evicted().push_back(std::move(name));

@@ -245,8 +245,14 @@ class Session final : public SessionState {
   bool is_cached(const ExecOptions& options) const noexcept;
   const Prepared* prepare();
   const Prepared* prepare_as(const std::vector<std::uint32_t>& types);
-  std::vector<std::uint32_t> declared_types() const;
+  static std::vector<std::uint32_t> declared_types(const Params& params);
   static std::vector<std::uint32_t> described_types(const pg_result* result);
+  const Prepared* add_described(std::uint32_t number, std::string_view text,
+                                const std::vector<std::uint32_t>& declared,
+                                const pg_result* described);
+  static std::string deallocation_of(const std::string& name);
+  static bool send_deallocation(pg_conn* connection, const std::string& deallocation) noexcept;
+  static bool is_short_enough_to_prepare(std::string_view text) noexcept;
   void require_sent(bool sent);
   Prepare read_prepare(int parts);
   static bool is_of_changed_result(const pg_result* error) noexcept;

@@ -79,7 +79,7 @@ std::vector<std::uint32_t> Session::types_without_name(unsigned seconds) {
 // Sends Parse and Describe without a name.
 Session::Prepare Session::look(unsigned seconds) {
   const std::string text = edition_for_a_look(statement_, seconds);
-  const std::vector<std::uint32_t> declared = declared_types();
+  const std::vector<std::uint32_t> declared = declared_types(params_);
   if (!enter_pipeline_mode()) throw_unsent();
   require_sent(PQsendPrepare(native(), "", text.c_str(), static_cast<int>(declared.size()),
                              declared.data()) == 1 &&

@@ -79,6 +79,33 @@ TEST_F(LanesOfAScript, ANeighbourThatIsStruckIsRunAgain) {
   EXPECT_EQ(pool_.stats().created, 1u);
 }
 
+// While a cancel of a neighbour's is under way, too.
+TEST_F(LanesOfAScript, AStatementTimeoutIsTheOwnersBesideACancel) {
+  Lease held = pool_.acquire();
+  std::jthread leaves(
+      [&] { EXPECT_THROW(pool_.exec({.by = 100ms}, "select 'leaves'"), QueryTimeout); });
+  await_callers(1);
+  std::jthread stays([&] {
+    try {
+      pool_.exec("select 'stays'");
+      ADD_FAILURE();
+    } catch (const QueryError& error) {
+      EXPECT_EQ(error.message(), "canceling statement due to statement timeout");
+    }
+  });
+  await_callers(2);
+  held.release();
+  await_text("'stays'");
+  server_.accept_cancel();
+  server_.send(
+      canceled() +
+      pq_test::report('E', "ERROR", "57014", "canceling statement due to statement timeout") +
+      message('Z', "I"));
+  stays.join();
+  leaves.join();
+  EXPECT_EQ(pool_.stats().lanes.struck, 0u);
+}
+
 // The server cancels by itself (statement_timeout): that is the owner's error.
 TEST_F(LanesOfAScript, ACancelThatNobodyHasAskedForIsTheOwners) {
   Lease held = pool_.acquire();

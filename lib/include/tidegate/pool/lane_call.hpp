@@ -37,6 +37,8 @@ class TIDEGATE_API LaneCall {
   // way. Throws: as Pool's acquiring verbs and Connection's verbs.
   Params& params() noexcept;
   std::optional<Rows> run();
+  // After run(): another try on a lane may be worth while.
+  bool fits() const noexcept { return fits_; }
 
  private:
   friend class tidegate::Pool;
@@ -51,6 +53,7 @@ class TIDEGATE_API LaneCall {
   // The statement's text in the pool's table, and when the call began.
   std::uint64_t hash_ = 0;
   bool is_known_ = false;
+  bool fits_ = true;
   std::chrono::steady_clock::time_point began_{};
 };
 

@@ -237,12 +237,14 @@ class TIDEGATE_API Pool {
   template <Bindable... Args>
   Rows exec_or_share(const ExecOptions& options, Sql sql, const Args&... args) {
     constexpr int kMostTries = 3;  // on lanes that turn out to be slow
+    bool may_share = options.shared;
     for (int tries = 0;; ++tries) {
       detail::LaneCall call(impl_, options, sql);
-      begin_call(call, options.shared && tries < kMostTries);
+      begin_call(call, may_share && tries < kMostTries);
       if (call.has_lease()) return call.lease()->exec(options, sql, args...);
       (call.params().bind(args), ...);
       if (auto rows = call.run()) return *std::move(rows);
+      may_share = may_share && call.fits();
     }
   }
   PooledTransaction begin_on(Lease lease, const TxOptions& options, Location where);

@@ -120,16 +120,14 @@ std::optional<Rows> Lane::take(Place place, const LaneWish& wish, pq::Limit limi
     case Fate::lost:
       loss.statement = std::move(answer.text);
       throw ConnectionLost(std::move(loss), answer.where);
-    case Fate::closed: pool_.refuse_on_lane(Errc::closed, wish.acquire(), wish.began).raise();
+    case Fate::closed: pool_.refuse_on_lane(Errc::closed, wish.acquire()).raise();
     case Fate::elsewhere: break;
   }
   return std::nullopt;
 }
 
 void Lane::throw_unsent(const LaneWish& wish, pq::Limit why) {
-  pool_
-      .refuse_on_lane(why == pq::Limit::stop ? Errc::canceled : Errc::timeout, wish.acquire(),
-                      wish.began)
+  pool_.refuse_on_lane(why == pq::Limit::stop ? Errc::canceled : Errc::timeout, wish.acquire())
       .raise();
 }
 

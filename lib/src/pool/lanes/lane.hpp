@@ -39,8 +39,11 @@ struct LaneWish {
   bool configured = false;
 
   AcquireWish acquire() const {
-    return {
-        .deadline = send_by, .stop = options.stop, .where = sql.where(), .configured = configured};
+    return {.deadline = send_by,
+            .stop = options.stop,
+            .where = sql.where(),
+            .configured = configured,
+            .began = began};
   }
 };
 
@@ -70,7 +73,10 @@ class Lane {
   // For the place's owner, until run() or leave().
   pq::LaneStatement& statement(Place place) noexcept { return seats_[place].statement; }
   // Gives back a place that was not used.
-  void leave(Place place) noexcept { queue_.free(place); }
+  void leave(Place place) noexcept {
+    seats_[place].statement.end();
+    queue_.free(place);
+  }
   // Runs the statement, and frees the place in every case. Nothing: it was not sent, and should not
   // wait for this lane any longer.
   // Throws: as Pool's acquiring verbs and Connection's verbs.
@@ -111,6 +117,9 @@ class Lane {
     bool over = false;                  // its own statement needs nothing more of it
     Deadline enough{};                  // then: when it has read enough for others
     pq::Limit limit = pq::Limit::none;  // that has ended its own statement
+    bool was_sent = false;              // when it left
+    bool moves = false;                 // its own statement was not sent, and goes another way
+    int losses = 0;                     // connections that were lost before anything was sent
   };
 
   // The owner's side: lane.cpp
@@ -128,9 +137,11 @@ class Lane {
   void lease_connection(Lead& lead);
   bool may_keep_connection() noexcept;
   void drop_connection() noexcept;
+  bool open_round(Lead& lead);
   void send_round(Lead& lead);
+  bool is_ending(Lead& lead) noexcept;
   void read_answers(Lead& lead) noexcept;
-  void drain(Deadline by) noexcept;
+  void drain() noexcept;
   void end_round() noexcept;
   void lose_round(Lead* lead) noexcept;
   void settle(Place place, Lead* lead) noexcept;
@@ -138,6 +149,7 @@ class Lane {
   void wake_told() noexcept;
   void tell_unsent(Fate fate, Lead& lead) noexcept;
   Deadline cancel_for_the_gone() noexcept;
+  void forget_cancels() noexcept;
 
   PoolImpl& pool_;
   LaneCounts& counts_;
@@ -162,8 +174,10 @@ class Lane {
   std::array<Queue::Sleeper, kPlaces> told_{};
   std::uint32_t told_count_ = 0;
   Clock::time_point heard_{};  // when the last answer came, or the round was sent
-  // When the server is asked next to cancel what runs, and how long after that again.
+  // When the server is asked next to cancel what runs, and how long after that again. And when the
+  // connection is given up, because nothing has come of that.
   Deadline ask_again_ = Deadline::now();
+  Deadline given_up_by_ = Deadline::never();
   std::chrono::milliseconds ask_after_ = pq::StatementLimits::kAskAgain;
 };
 

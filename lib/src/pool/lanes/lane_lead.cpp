@@ -25,8 +25,8 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kKeep{10};
 // How long a leader reads answers for others when it has its own.
 constexpr std::chrono::milliseconds kForOthers{1};
-// How many statements a round prepares: each costs a round trip, once for each connection.
-constexpr int kMostPrepares = 8;
+// How many connections in a row may be lost before anything was sent on them.
+constexpr int kMostLosses = 3;
 // How often a statement is run that others' cancels strike.
 constexpr std::uint8_t kMostRuns = 8;
 // While nobody waits for the answers that a connection owes, the leader looks for newcomers so
@@ -72,11 +72,15 @@ std::optional<Rows> Lane::lead(Place own, const LaneWish& wish) {
   }
   if (failure) std::rethrow_exception(failure);
   if (lead.over) return take(own, wish);
-  throw_unanswered(wish, lead.limit);
+  if (lead.moves) {
+    LaneCounts::add(counts_.moved);
+    return std::nullopt;
+  }
+  lead.was_sent ? throw_unanswered(wish, lead.limit) : throw_unsent(wish, lead.limit);
 }
 
 void Lane::lead_on(Lead& lead) {
-  while (lead.limit == pq::Limit::none) {
+  while (!is_ending(lead)) {
     if (sent_.empty()) {
       end_round();
       collect();
@@ -89,6 +93,7 @@ void Lane::lead_on(Lead& lead) {
         if (lead.over) return;
         collect();  // that was a wait
       }
+      if (!open_round(lead)) continue;
       send_round(lead);
       if (lead.over) return;
     }
@@ -97,18 +102,33 @@ void Lane::lead_on(Lead& lead) {
   }
 }
 
+// Whether the leader leaves with its own statement not answered: at a limit, or because a round
+// that the statement is not in takes too long.
+bool Lane::is_ending(Lead& lead) noexcept {
+  if (lead.over) return false;
+  const ExecOptions& options = lead.wish.options;
+  lead.was_sent = seats_[lead.own].runs > 0;
+  const bool late = options.by.passed() || (!lead.was_sent && lead.wish.send_by.passed());
+  if (options.stop.stop_requested()) {
+    lead.limit = pq::Limit::stop;
+  } else if (late) {
+    lead.limit = pq::Limit::deadline;
+  } else {
+    lead.moves = !lead.was_sent && !sent_.empty() && is_slow(pool_.config().lane_limit);
+  }
+  return lead.moves || lead.limit != pq::Limit::none;
+}
+
 // ---- the end of the lead -----------------------------------------------------------------------
 
 // Somebody else leads from here on, or nobody does because nobody is on the lane.
 void Lane::hand_on() noexcept {
-  Deadline drained_by = Deadline::never();
   for (;;) {
     collect();
     if (pass_on()) return;
     // Nobody waits.
     if (!sent_.empty()) {
-      if (drained_by.is_never()) drained_by = Deadline(round_->drain_bound());
-      drain(drained_by);
+      drain();
       continue;
     }
     end_round();
@@ -145,8 +165,8 @@ bool Lane::pass_on() noexcept {
   return passed;
 }
 
-// Reads answers that nobody waits for, for a moment; `by` then the connection is given up.
-void Lane::drain(Deadline by) noexcept {
+// Reads answers that nobody waits for, for a moment.
+void Lane::drain() noexcept {
   const Deadline look(kLook);
   while (!sent_.empty() && !look.passed()) {
     switch (round_->next(seats_[sent_.front()].statement)) {
@@ -155,11 +175,7 @@ void Lane::drain(Deadline by) noexcept {
       case pq::LaneRound::Next::waiting: break;
     }
     wake_told();
-    if (by.passed()) {
-      round_->give_up();
-    } else {
-      round_->wait(earlier(look, earlier(by, cancel_for_the_gone())), -1);
-    }
+    round_->wait(earlier(look, cancel_for_the_gone()), -1);
   }
 }
 
@@ -213,17 +229,22 @@ void Lane::collect() noexcept {
   queue_.take([this](Place place) { unsent_.push(place); });
 }
 
-// Sends all that is on the lane. Needs: no round is under way, and a connection.
-void Lane::send_round(Lead& lead) {
-  const ExecOptions own{.by = lead.wish.options.by, .stop = lead.wish.options.stop};
-  round_.emplace(pq::PoolAccess(*lease_).session(), lead.over ? ExecOptions{} : own,
-                 lead.wish.sql.where());
-  int prepares = 0;
-  for (std::uint32_t i = 0; i < unsent_.size() && prepares < kMostPrepares; ++i) {
-    const pq::LaneStatement& statement = seats_[unsent_[i]].statement;
-    if (i > 0 && statement.text == seats_[unsent_[i - 1]].statement.text) continue;
-    if (round_->prepare(statement)) ++prepares;
+// False: the connection had ended before; nothing was sent, and another is to be had.
+bool Lane::open_round(Lead& lead) {
+  try {
+    round_.emplace(pq::PoolAccess(*lease_).session(), lead.wish.sql.where());
+    return true;
+  } catch (const ConnectionLost&) {
+    if (!lead.over && ++lead.losses == kMostLosses) throw;
+    drop_connection();
+    return false;
   }
+}
+
+// Sends all that is on the lane.
+void Lane::send_round(Lead& lead) {
+  heard_ = Clock::now();
+  round_began_.store(heard_.time_since_epoch().count(), std::memory_order_relaxed);
   round_->begin_sending(seats_[unsent_.front()].statement, unsent_.size());
   std::uint64_t sent = 0;
   while (!unsent_.empty()) {
@@ -240,8 +261,6 @@ void Lane::send_round(Lead& lead) {
     if (!round_->send(seat.statement)) return lose_round(&lead);
   }
   round_->flush();
-  heard_ = Clock::now();
-  round_began_.store(heard_.time_since_epoch().count(), std::memory_order_relaxed);
   LaneCounts::add(counts_.rounds);
   LaneCounts::add(counts_.statements, sent);
 }
@@ -256,15 +275,14 @@ void Lane::read_answers(Lead& lead) noexcept {
       case pq::LaneRound::Next::lost: return lose_round(&lead);
       case pq::LaneRound::Next::waiting: break;
     }
-    if (lead.over) {
-      if (lead.enough.passed()) return;
-    } else if (own.stop.stop_requested() || own.by.passed()) {
-      lead.limit = own.stop.stop_requested() ? pq::Limit::stop : pq::Limit::deadline;
-      return;
-    }
+    if (is_ending(lead) || (lead.over && lead.enough.passed())) return;
     wake_told();
-    const Deadline until = earlier(lead.over ? lead.enough : own.by, cancel_for_the_gone());
-    if (round_->wait(until, bell_.get()) == Waited::woken) {
+    Deadline until = lead.over ? lead.enough : own.by;
+    if (!lead.over && !lead.was_sent) {  // looks whether the lane stands still
+      const std::chrono::nanoseconds look = pool_.config().lane_limit;
+      until = earlier(until, earlier(lead.wish.send_by, Deadline(look)));
+    }
+    if (round_->wait(earlier(until, cancel_for_the_gone()), bell_.get()) == Waited::woken) {
       eventfd_t rings = 0;
       ::eventfd_read(bell_.get(), &rings);
     }
@@ -272,23 +290,36 @@ void Lane::read_answers(Lead& lead) noexcept {
 }
 
 // The server is asked to cancel only while that statement is the oldest that it has not answered:
-// it runs, or will at once. Returns: when to look again.
+// it runs, or will at once. Where nothing comes of that the connection is given up, as it is with a
+// lease; those behind it would wait for ever. Returns: when to look again.
 Deadline Lane::cancel_for_the_gone() noexcept {
   const Place running = sent_.front();
   if (!seats_[running].abandoned && !queue_.is_gone(running)) return Deadline::never();
+  if (given_up_by_.is_never()) given_up_by_ = Deadline(round_->drain_bound());
+  if (given_up_by_.passed()) {
+    round_->give_up();
+    return Deadline::now();
+  }
   if (ask_again_.passed()) {
     round_->cancel();
     asked_to_cancel_ = true;
     ask_again_ = Deadline(ask_after_);
     ask_after_ *= 2;
   }
-  return ask_again_;
+  return earlier(ask_again_, given_up_by_);
 }
 
 void Lane::end_round() noexcept {
   if (!round_) return;
   round_.reset();
   round_began_.store(0, std::memory_order_relaxed);
+  forget_cancels();
+}
+
+void Lane::forget_cancels() noexcept {
+  ask_again_ = Deadline::now();
+  given_up_by_ = Deadline::never();
+  ask_after_ = pq::StatementLimits::kAskAgain;
 }
 
 // Everybody whose statement was sent is told that the connection is lost. What was not sent stays
@@ -297,8 +328,12 @@ void Lane::lose_round(Lead* lead) noexcept {
   while (!sent_.empty()) {
     const Place place = sent_.pop();
     Seat& seat = seats_[place];
+    if (seat.statement.has_failed()) {
+      tell(place, Fate::answered, lead);
+      continue;
+    }
     try {
-      seat.loss = seat.statement.loss(round_->lost_because());
+      seat.loss = round_->loss(seat.statement);
     } catch (const std::bad_alloc&) {
       seat.loss.outcome_unknown = true;
     }
@@ -314,8 +349,7 @@ void Lane::settle(Place place, Lead* lead) noexcept {
   Seat& seat = seats_[place];
   const auto now = Clock::now();
   table_.note(seat.text, now - std::exchange(heard_, now), seat.statement.answer_bytes());
-  ask_again_ = Deadline::now();
-  ask_after_ = pq::StatementLimits::kAskAgain;
+  forget_cancels();
   Fate fate = Fate::answered;
   bool again = false;
   const bool left = seat.abandoned || queue_.is_gone(place);

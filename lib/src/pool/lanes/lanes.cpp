@@ -79,7 +79,7 @@ LaneCall::LaneCall(std::shared_ptr<PoolImpl> pool, const ExecOptions& options, S
 // The time of a statement that had a connection of its own, so that one that is fast again may take
 // a lane again.
 LaneCall::~LaneCall() {
-  if (lane_ != nullptr) lane_->leave(place_);
+  if (lane_ != nullptr && !pool_->inherited()) lane_->leave(place_);
   if (!lease_ || !is_known_) return;
   pool_->lanes()->table().note({.hash = hash_}, std::chrono::steady_clock::now() - began_, 0);
 }
@@ -87,7 +87,11 @@ LaneCall::~LaneCall() {
 Params& LaneCall::params() noexcept { return lane_->statement(place_).params; }
 
 std::optional<Rows> LaneCall::run() {
-  if (!lane_->statement(place_).fits()) return std::nullopt;
+  pool_->refuse_if_inherited(sql_.where());
+  if (!lane_->statement(place_).fits()) {
+    fits_ = false;
+    return std::nullopt;
+  }
   const auto timeout = pool_->config().acquire_timeout;
   const Deadline own = timeout.count() > 0 ? Deadline(began_) + timeout : Deadline::never();
   const Deadline send_by = earlier(own, options_.by);

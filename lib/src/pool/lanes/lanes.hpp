@@ -31,14 +31,21 @@ class Lanes {
     Lane* lane = nullptr;
     Lane::Place place = 0;
   };
-  // Lanes have connections, so statements wait: another one joins them.
-  bool busy() const noexcept { return counts_.open.load(std::memory_order_relaxed) > 0; }
+  // Whether the statement joins the lanes though a connection may be idle: lanes have connections,
+  // so statements wait, and it is a short one, for which a turn of its own would cost more than
+  // itself.
+  bool prefers(const StatementTable::Text& text) const noexcept {
+    return counts_.open.load(std::memory_order_relaxed) > 0 && text.time.count() > 0 &&
+           text.time < kShort;
+  }
   std::optional<Seat> enter(const StatementTable::Text& text) noexcept;
   // From here on no statement travels.
   void switch_off() noexcept { off_.store(true, std::memory_order_relaxed); }
   bool off() const noexcept { return off_.load(std::memory_order_relaxed); }
 
  private:
+  static constexpr std::chrono::microseconds kShort{500};
+
   bool may_travel(const StatementTable::Text& text) const noexcept;
 
   PoolImpl& pool_;
