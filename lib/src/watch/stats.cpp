@@ -12,6 +12,10 @@ std::string to_string(const Stats& s) {
       << " acquired=" << s.acquired() << " waited=" << s.outcomes.waited
       << " failed=" << s.attempts() - s.acquired() << " created=" << s.created
       << " create_errors=" << s.create_errors;
+  if (s.lanes.statements > 0) {
+    out << " lanes=" << s.lanes.open << " on_lanes=" << s.lanes.callers
+        << " by_lane=" << s.lanes.statements << " rounds=" << s.lanes.rounds;
+  }
   return out.str();
 }
 

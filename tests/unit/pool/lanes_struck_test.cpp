@@ -1,12 +1,14 @@
 // A cancel that arrives late strikes whoever runs then: on a lane a neighbour, which is run again.
 // The server of the script says when it is late.
-#include <atomic>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
 #include <support/rendezvous.hpp>
+#include <support/test_points.hpp>
 #include <tidegate/tidegate.hpp>
 
 #include "unit/pq/scripted_server.hpp"
@@ -49,8 +51,13 @@ class LanesOfAScript : public testing::Test {
       seen_ += came;
     }
   }
-  void await_callers(std::uint32_t count) {
-    await("callers on the lane", [&] { return pool_.stats().lanes.callers == count; });
+  // Returns when the call is on the lane.
+  template <class F>
+  static std::jthread on_lane(F call) {
+    Hold pushed("lane.pushed");
+    std::jthread thread(std::move(call));
+    pushed.await();
+    return thread;
   }
 
   ScriptedServer server_{{pq_test::welcome()}};
@@ -61,13 +68,15 @@ class LanesOfAScript : public testing::Test {
 // The first is answered, and its cancel strikes the second.
 TEST_F(LanesOfAScript, ANeighbourThatIsStruckIsRunAgain) {
   Lease held = pool_.acquire();
-  std::jthread leaves(
-      [&] { EXPECT_THROW(pool_.exec({.by = 100ms}, "select 'leaves'"), QueryTimeout); });
-  await_callers(1);
-  std::jthread stays([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'stays'"), "it"); });
-  await_callers(2);
+  std::stop_source stop;
+  std::jthread leaves = on_lane([&] {
+    EXPECT_THROW(pool_.exec({.stop = stop.get_token()}, "select 'leaves'"), QueryCanceled);
+  });
+  std::jthread stays =
+      on_lane([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'stays'"), "it"); });
   held.release();
   await_text("'stays'");
+  stop.request_stop();
   server_.accept_cancel();
   server_.send(gives("nobody's") + canceled());
   seen_.clear();
@@ -82,10 +91,11 @@ TEST_F(LanesOfAScript, ANeighbourThatIsStruckIsRunAgain) {
 // While a cancel of a neighbour's is under way, too.
 TEST_F(LanesOfAScript, AStatementTimeoutIsTheOwnersBesideACancel) {
   Lease held = pool_.acquire();
-  std::jthread leaves(
-      [&] { EXPECT_THROW(pool_.exec({.by = 100ms}, "select 'leaves'"), QueryTimeout); });
-  await_callers(1);
-  std::jthread stays([&] {
+  std::stop_source stop;
+  std::jthread leaves = on_lane([&] {
+    EXPECT_THROW(pool_.exec({.stop = stop.get_token()}, "select 'leaves'"), QueryCanceled);
+  });
+  std::jthread stays = on_lane([&] {
     try {
       pool_.exec("select 'stays'");
       ADD_FAILURE();
@@ -93,9 +103,9 @@ TEST_F(LanesOfAScript, AStatementTimeoutIsTheOwnersBesideACancel) {
       EXPECT_EQ(error.message(), "canceling statement due to statement timeout");
     }
   });
-  await_callers(2);
   held.release();
   await_text("'stays'");
+  stop.request_stop();
   server_.accept_cancel();
   server_.send(
       canceled() +
@@ -109,7 +119,7 @@ TEST_F(LanesOfAScript, AStatementTimeoutIsTheOwnersBesideACancel) {
 // The server cancels by itself (statement_timeout): that is the owner's error.
 TEST_F(LanesOfAScript, ACancelThatNobodyHasAskedForIsTheOwners) {
   Lease held = pool_.acquire();
-  std::jthread call([&] {
+  std::jthread call = on_lane([&] {
     try {
       pool_.exec("select 'slow'");
       ADD_FAILURE();
@@ -118,7 +128,6 @@ TEST_F(LanesOfAScript, ACancelThatNobodyHasAskedForIsTheOwners) {
       EXPECT_EQ(error.code(), Errc::query);
     }
   });
-  await_callers(1);
   held.release();
   await_text("'slow'");
   server_.send(canceled());
@@ -129,12 +138,11 @@ TEST_F(LanesOfAScript, ACancelThatNobodyHasAskedForIsTheOwners) {
 // Answers in the order of the statements, however the bytes come.
 TEST_F(LanesOfAScript, EachOwnerGetsTheAnswerOfItsPlace) {
   Lease held = pool_.acquire();
-  std::jthread first([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'a'"), "one"); });
-  await_callers(1);
-  std::jthread second([&] { EXPECT_THROW(pool_.exec("select 'b'"), QueryError); });
-  await_callers(2);
-  std::jthread third([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'c'"), "three"); });
-  await_callers(3);
+  std::jthread first =
+      on_lane([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'a'"), "one"); });
+  std::jthread second = on_lane([&] { EXPECT_THROW(pool_.exec("select 'b'"), QueryError); });
+  std::jthread third =
+      on_lane([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'c'"), "three"); });
   held.release();
   await_text("'c'");
   for (const char byte : gives("one") + pq_test::report('E', "ERROR", "42P01", "no such thing") +
@@ -146,8 +154,8 @@ TEST_F(LanesOfAScript, EachOwnerGetsTheAnswerOfItsPlace) {
 // What comes without a question breaks the connection, and reaches nobody as an answer.
 TEST_F(LanesOfAScript, AnAnswerTooManyIsNobodys) {
   Lease held = pool_.acquire();
-  std::jthread call([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'a'"), "one"); });
-  await_callers(1);
+  std::jthread call =
+      on_lane([&] { EXPECT_EQ(pool_.query_value<std::string>("select 'a'"), "one"); });
   held.release();
   await_text("'a'");
   server_.send(gives("one") + gives("two"));

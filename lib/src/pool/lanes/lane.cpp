@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <tidegate/base/error.hpp>
+#include <tidegate/base/test_point.hpp>
 #include <tidegate/pq/errors.hpp>
 
 #include "pool/pool_impl.hpp"
@@ -51,7 +52,9 @@ std::optional<Rows> Lane::run(Place place, const StatementTable::Text& text, con
   seat.runs = 0;
   seat.abandoned = false;
   seat.owner = core::current_thread_id();
-  return queue_.push(place) ? lead(place, wish) : follow(place, wish);
+  const bool leads = queue_.push(place);
+  TIDEGATE_TEST_POINT("lane.pushed");
+  return leads ? lead(place, wish) : follow(place, wish);
 }
 
 bool Lane::is_slow(std::chrono::nanoseconds limit) const noexcept {
