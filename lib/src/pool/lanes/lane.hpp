@@ -133,6 +133,7 @@ class Lane {
   void lead_on(Lead& lead);
   void hand_on() noexcept;
   bool pass_on() noexcept;
+  bool pass_to_one_of(const PlaceLine& line) noexcept;
   void collect() noexcept;
   void lease_connection(Lead& lead);
   bool may_keep_connection() noexcept;

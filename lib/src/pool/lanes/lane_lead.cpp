@@ -145,22 +145,24 @@ void Lane::hand_on() noexcept {
   }
 }
 
-// The lease belongs to the next leader, for whoever looks at it, before that one knows of it. Wakes
-// the next leader first, and then those who have their answers.
+// The lease belongs to the next leader, for whoever looks at it, before that one knows of it. True:
+// passed on, and nothing of the lane is this thread's any more.
+bool Lane::pass_to_one_of(const PlaceLine& line) noexcept {
+  for (std::uint32_t i = 0; i < line.size(); ++i) {
+    const Place place = line[i];
+    if (seats_[place].abandoned || queue_.is_gone(place)) continue;
+    if (lease_) lease_.core_->slots().slot(lease_.ticket_.slot()).adopt(seats_[place].owner);
+    if (queue_.pass_to(place)) return true;
+  }
+  return false;
+}
+
+// Wakes the next leader first, and then those who have their answers.
 bool Lane::pass_on() noexcept {
   std::array<Queue::Sleeper, kPlaces> told;  // the list is the next leader's from then on
   const std::uint32_t count = std::exchange(told_count_, 0);
   std::copy_n(told_.begin(), count, told.begin());
-  bool passed = false;
-  for (const PlaceLine* line : {&sent_, &unsent_}) {
-    for (std::uint32_t i = 0; i < line->size() && !passed; ++i) {
-      const Place place = (*line)[i];
-      if (seats_[place].abandoned || queue_.is_gone(place)) continue;
-      if (lease_) lease_.core_->slots().slot(lease_.ticket_.slot()).adopt(seats_[place].owner);
-      passed = queue_.pass_to(place);
-    }
-    if (passed) break;
-  }
+  const bool passed = pass_to_one_of(sent_) || pass_to_one_of(unsent_);
   for (std::uint32_t i = 0; i < count; ++i) Queue::wake(told[i]);
   return passed;
 }
