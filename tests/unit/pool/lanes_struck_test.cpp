@@ -97,7 +97,7 @@ TEST_F(LanesOfAScript, AStatementTimeoutIsTheOwnersBesideACancel) {
   });
   std::jthread stays = on_lane([&] {
     try {
-      pool_.exec("select 'stays'");
+      pool_.exec({.by = 10s}, "select 'stays'");
       ADD_FAILURE();
     } catch (const QueryError& error) {
       EXPECT_EQ(error.message(), "canceling statement due to statement timeout");
@@ -121,7 +121,7 @@ TEST_F(LanesOfAScript, ACancelThatNobodyHasAskedForIsTheOwners) {
   Lease held = pool_.acquire();
   std::jthread call = on_lane([&] {
     try {
-      pool_.exec("select 'slow'");
+      pool_.exec({.by = 10s}, "select 'slow'");
       ADD_FAILURE();
     } catch (const QueryError& error) {
       EXPECT_EQ(error.sqlstate(), "57014");
