@@ -175,7 +175,7 @@ MUTANTS = [
     ("lane-rest-relaxed", "lane random",
      relaxed(LANE, "compare_exchange_strong(alone, 0, std::memory_order_release")),
     ("lane-free-relaxed", "lane random",
-     relaxed(LANE, "std::uint64_t{1} << (place % 64), std::memory_order_release")),
+     relaxed(LANE, ".fetch_or(bit, std::memory_order_release")),
     ("last-reference-relaxed", "last-leaver random",
      relaxed(DRAIN, "refs_.fetch_sub(count, std::memory_order_acq_rel")),
 ]

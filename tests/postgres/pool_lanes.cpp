@@ -21,7 +21,7 @@ namespace {
 // them are on the lane. Each has its own thread; join() waits for all.
 class Together {
  public:
-  explicit Together(Pool& pool) : held_(pool.acquire(30s)) {}
+  explicit Together(Pool& pool) : pool_(pool), held_(pool.acquire(30s)) {}
   ~Together() { join(); }
   Together(const Together&) = delete;
   Together& operator=(const Together&) = delete;
@@ -33,14 +33,41 @@ class Together {
     pushed.await();
   }
   void release() { held_.release(); }
+  // The same, and returns when so many have been sent.
+  void send(std::uint64_t count) {
+    release();
+    EXPECT_TRUE(eventually([&] { return pool_.stats().lanes.statements == count; }));
+  }
   void join() {
     release();
     calls_.clear();
   }
 
  private:
+  Pool& pool_;
   Lease held_;
   std::vector<std::jthread> calls_{};
+};
+
+// lanes_deaf(): a function that no cancel ends; the end of this ends those who are in it.
+class Deaf {
+ public:
+  Deaf() {
+    admin_.exec_script(
+        "create or replace function lanes_deaf() returns int language plpgsql as $$ begin loop "
+        "begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; "
+        "end $$");
+  }
+  ~Deaf() {
+    admin_.exec(
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like "
+        "'select lanes_deaf%' and pid <> pg_backend_pid()");
+  }
+  Deaf(const Deaf&) = delete;
+  Deaf& operator=(const Deaf&) = delete;
+
+ private:
+  Pool admin_{PoolConfig{.max_size = 1}};
 };
 
 PoolConfig with_a_lane() { return {.max_size = 1, .lanes = 1, .lane_limit = 60'000ms}; }
@@ -250,6 +277,7 @@ TEST(PoolLanes, CloseFencesWhatWasNotSent) {
   std::jthread closer([&] { pool.close(); });
   EXPECT_TRUE(eventually([&] { return closed == 4; }));
   together.join();
+  EXPECT_EQ(pool.stats().outcomes.closed, 4u) << "each is counted once";
 }
 
 // Behind a statement that is under way, too: the fence is for the lane's own connection.
@@ -257,8 +285,7 @@ TEST(PoolLanes, CloseFencesWhatWaitsForTheNextRound) {
   Pool pool(with_a_lane());
   Together together(pool);
   together.call([&] { pool.exec("select pg_sleep(0.3)"); });
-  together.release();
-  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  together.send(1);
   together.call([&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::closed); });
   std::jthread closer([&] { EXPECT_EQ(pool.close().outcome, CloseReport::Outcome::drained); });
   together.join();
@@ -277,8 +304,7 @@ TEST(PoolLanes, CloseWaitsForWhatWasSent) {
       ++served;
     });
   }
-  together.release();
-  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 3; }));
+  together.send(3);
   const CloseReport report = pool.close();
   together.join();
   EXPECT_EQ(served, 3);
@@ -322,8 +348,7 @@ TEST(PoolLanes, CloseCancelsWhatWasSent) {
       if (code == Errc::canceled || code == Errc::connection_lost) ++canceled;
     });
   }
-  together.release();
-  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 2; }));
+  together.send(2);
   pool.close({.drain = 0ms, .cancel = 20s, .force = 1s});
   together.join();
   EXPECT_EQ(canceled, 2);
@@ -535,40 +560,27 @@ TEST(PoolLanes, NobodyWaitsBehindATableThatIsLocked) {
 // Nothing comes of the cancel: the connection is given up, as with a lease; those behind it are not
 // kept waiting for ever.
 TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
-  Pool admin(PoolConfig{.max_size = 1});
-  admin.exec_script(
-      "create or replace function lanes_stubborn() returns int language plpgsql as $$ begin loop "
-      "begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; end "
-      "$$");
+  const Deaf deaf;
   Pool pool(with_a_lane());
   {
     Together together(pool);
     std::stop_source stop;
     together.call([&] {
-      EXPECT_EQ(
-          ends_with([&] { pool.exec({.stop = stop.get_token()}, "select lanes_stubborn()"); }),
-          Errc::canceled);
+      EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select lanes_deaf()"); }),
+                Errc::canceled);
     });
     together.call(
         [&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::connection_lost); });
-    together.release();
-    EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 2; }));
+    together.send(2);
     stop.request_stop();
     together.join();
   }
   EXPECT_EQ(pool.query_value<int>("select 2"), 2);
-  admin.exec(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like "
-      "'select lanes_stubborn%' and pid <> pg_backend_pid()");
 }
 
 // The last phase: the socket is shut down, and everybody on the lane is told.
 TEST(PoolLanes, CloseForcesWhatCannotBeCanceled) {
-  Pool admin(PoolConfig{.max_size = 1});
-  admin.exec_script(
-      "create or replace function lanes_deaf() returns int language plpgsql as $$ begin loop "
-      "begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; end "
-      "$$");
+  const Deaf deaf;
   Pool pool(with_a_lane());
   Together together(pool);
   for (int i = 0; i < 2; ++i) {
@@ -576,14 +588,10 @@ TEST(PoolLanes, CloseForcesWhatCannotBeCanceled) {
       EXPECT_EQ(ends_with([&] { pool.exec("select lanes_deaf()"); }), Errc::connection_lost);
     });
   }
-  together.release();
-  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 2; }));
+  together.send(2);
   const CloseReport report = pool.close({.drain = 0ms, .cancel = 100ms, .force = 20s});
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_force);
   together.join();
-  admin.exec(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like "
-      "'select lanes_deaf%' and pid <> pg_backend_pid()");
 }
 
 // Whoever gets the lead with a statement that was not sent is bound as an acquire is.
@@ -598,8 +606,7 @@ TEST(PoolLanes, WhoeverLeadsWithoutHavingBeenSentIsToldInTime) {
     EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select pg_sleep(600)"); }),
               Errc::canceled);
   });
-  together.release();
-  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  together.send(1);
   const Frozen server(pid);
   together.call([&] { EXPECT_THROW(pool.exec("select 1"), AcquireTimeout); });
   stop.request_stop();

@@ -6,7 +6,6 @@
 #include "pool/errors/acquire_cause.hpp"
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
-#include "pool/lanes/lanes.hpp"
 #include "pool/lease_table.hpp"
 #include "pool/pool_impl.hpp"
 #include "pq/pool_access.hpp"
@@ -52,11 +51,7 @@ Expected<core::Ticket> PoolImpl::acquire(Entered entered, const AcquireWish& wis
   search.may_not_wait = InHook::of(*this);
   search.pool = this;
   search.suspect = &PoolImpl::suspect;
-  if (wish.deadline) {
-    search.deadline = *wish.deadline;
-  } else if (config_.acquire_timeout.count() > 0) {
-    search.deadline = Deadline(search.began) + config_.acquire_timeout;
-  }
+  search.deadline = wish.deadline ? *wish.deadline : timeout_from(search.began);
   try {
     auto ticket = search_or_refuse(entered, wish, search);
     search.error = ticket ? std::optional<Errc>() : std::optional(ticket.error().code());
@@ -358,8 +353,6 @@ Expected<core::Ticket> PoolImpl::acquire_for_lane(const AcquireWish& wish) {
   if (ticket) begin_lease(*ticket, wish.where);
   return ticket;
 }
-
-void PoolImpl::no_lanes() noexcept { lanes_->switch_off(); }
 
 // It has waited as an acquire does, and is told what an acquire would be told.
 ErrorValue PoolImpl::refuse_on_lane(Errc error, const AcquireWish& wish) {

@@ -149,16 +149,20 @@ Expected<Lease> Pool::try_acquire(Deadline deadline, std::stop_token stop, Locat
     impl_->tell_started(where);
   }
   if (wish.stop.stop_requested()) return impl_->refuse_stopped(wish);
+  return finish_acquire(enter_and_look(*core_), wish);
+}
+
+inline Expected<Lease> Pool::finish_acquire(core::Entered entered,
+                                            const detail::AcquireWish& wish) {
   PoolCore& core = *core_;
-  const auto entered = enter_and_look(core);
   if (may_be_warm() && entered.entry == Entry::docked &&
-      begin_if_ready(core, entered.ticket, where)) [[likely]] {
-    impl_->tell_served(entered.ticket, where);
+      begin_if_ready(core, entered.ticket, wish.where)) [[likely]] {
+    impl_->tell_served(entered.ticket, wish.where);
     return Lease(&core, entered.ticket);
   }
   auto ticket = impl_->acquire(entered, wish);
   if (!ticket) return ticket.error();
-  impl_->begin_lease(*ticket, where);
+  impl_->begin_lease(*ticket, wish.where);
   return Lease(core_, *ticket);
 }
 
@@ -182,7 +186,13 @@ void Pool::begin_call(detail::LaneCall& call, bool may_share) {
     if (!impl_->lanes()->prefers(text) || !join()) {
       const auto entered = enter_and_look(*core_);
       if (entered.entry == Entry::docked) {
-        call.lease_ = finish_docked(entered, options, sql.where());
+        impl_->tell_started(sql.where());
+        detail::AcquireWish wish{.stop = options.stop, .where = sql.where()};
+        if (!options.by.is_never()) {
+          wish.deadline =
+              earlier(options.by, impl_->timeout_from(std::chrono::steady_clock::now()));
+        }
+        call.lease_ = finish_acquire(entered, wish).value();
       } else if (entered.entry == Entry::admitted) {
         core_->slots().give_up(entered.ticket.gate());
         join();
@@ -193,24 +203,6 @@ void Pool::begin_call(detail::LaneCall& call, bool may_share) {
     call.lease_ = acquire_within(options.by, options.stop, sql.where());
   }
   call.began_ = std::chrono::steady_clock::now();
-}
-
-// Begins the lease of a connection that was idle.
-Lease Pool::finish_docked(core::Entered entered, const ExecOptions& options, Location where) {
-  impl_->tell_started(where);
-  if (may_be_warm() && begin_if_ready(*core_, entered.ticket, where)) {
-    impl_->tell_served(entered.ticket, where);
-    return Lease(core_, entered.ticket);
-  }
-  detail::AcquireWish wish{.stop = options.stop, .where = where};
-  if (!options.by.is_never()) {
-    const auto timeout = config().acquire_timeout;
-    wish.deadline = options.by;
-    if (timeout.count() > 0) wish.deadline = earlier(options.by, Deadline(timeout));
-  }
-  auto ticket = impl_->acquire(entered, wish);
-  impl_->begin_lease(ticket.value(), where);
-  return Lease(core_, *ticket);
 }
 
 std::vector<Lease> Pool::acquire_all_idle(Location where) {

@@ -81,6 +81,11 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // passed its check, or the error.
   using Entered = core::Entered;
   Expected<core::Ticket> acquire(Entered entered, const AcquireWish& wish);
+  // When acquire_timeout is over for an acquire that began then.
+  Deadline timeout_from(std::chrono::steady_clock::time_point began) const noexcept {
+    const auto timeout = config_.acquire_timeout;
+    return timeout.count() > 0 ? Deadline(began) + timeout : Deadline::never();
+  }
   // Begins the lease; keeps its stack with capture_stack, and its time with an observer of leases.
   void begin_lease(core::Ticket ticket, Location where) noexcept;
   // Call before the first take_idle(). Throws: WouldDeadlock for a nested acquire.
@@ -96,8 +101,6 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Lanes* lanes() const noexcept { return lanes_.get(); }
   // Acquires for the leader of a lane, and begins the lease.
   Expected<core::Ticket> acquire_for_lane(const AcquireWish& wish);
-  // A lane has met a connection that cannot be shared: from here on no statement travels.
-  void no_lanes() noexcept;
   // The error for a statement that a lane has not sent.
   ErrorValue refuse_on_lane(Errc error, const AcquireWish& wish);
 

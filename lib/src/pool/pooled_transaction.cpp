@@ -4,6 +4,8 @@
 
 #include <tidegate/pool/pool.hpp>
 
+#include "pool/pool_impl.hpp"
+
 namespace tidegate {
 
 PooledTransaction& PooledTransaction::operator=(PooledTransaction&& other) noexcept {
@@ -29,8 +31,7 @@ void PooledTransaction::rollback(Location where) {
 // An acquire is useless if it cannot end before the work that it is for has to end.
 Lease Pool::acquire_within(Deadline by, const std::stop_token& stop, Location where) {
   if (by.is_never() && !stop.stop_possible()) return acquire(where);
-  const auto timeout = config().acquire_timeout;
-  const Deadline own = timeout.count() > 0 ? Deadline(timeout) : Deadline::never();
+  const Deadline own = impl_->timeout_from(std::chrono::steady_clock::now());
   return acquire(earlier(own, by), stop, where);
 }
 

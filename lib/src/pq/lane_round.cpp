@@ -290,13 +290,9 @@ QueryReport LaneRound::loss(const LaneStatement& statement) const {
   QueryReport report;
   if (statement.answer != nullptr && is_error(statement.answer.get())) {
     report = report_of(statement.answer.get());
-  } else if (const auto& broken = session_.broken_; broken != nullptr) {
-    report.message = broken->reason;
-    if (!broken->sqlstate.empty()) {
-      report.severity = "FATAL";
-      report.sqlstate = broken->sqlstate;
-      report.message.erase(0, report.sqlstate.size() + 2);  // "57P01: "
-    }
+  } else {
+    report.message = session_.broken_reason();
+    session_.add_last_words(report);
   }
   report.outcome_unknown = true;
   return report;

@@ -312,14 +312,17 @@ void Session::throw_broken() {
   throw_lost(std::move(report));
 }
 
+void Session::add_last_words(QueryReport& report) const {
+  if (!report.sqlstate.empty() || broken_ == nullptr || broken_->sqlstate.empty()) return;
+  report.severity = "FATAL";
+  report.sqlstate = broken_->sqlstate;
+  report.message = broken_->reason.substr(report.sqlstate.size() + 2);  // "57P01: "
+}
+
 // The server's last words are the cause, even where libpq has others: the server may have said them
 // before anything was asked.
 void Session::throw_lost(QueryReport report) {
-  if (report.sqlstate.empty() && broken_ != nullptr && !broken_->sqlstate.empty()) {
-    report.severity = "FATAL";
-    report.sqlstate = broken_->sqlstate;
-    report.message = broken_->reason.substr(report.sqlstate.size() + 2);
-  }
+  add_last_words(report);
   report.statement = without_edition(statement_);
   throw ConnectionLost(std::move(report), where_);
 }

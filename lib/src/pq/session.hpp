@@ -202,6 +202,7 @@ class Session final : public SessionState {
   [[noreturn]] void throw_error(QueryReport report);
   [[noreturn]] void throw_broken();
   [[noreturn]] void throw_lost(QueryReport report);
+  void add_last_words(QueryReport& report) const;
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
   void not_asked_for(std::string_view what) noexcept;

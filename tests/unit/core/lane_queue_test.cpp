@@ -25,6 +25,20 @@ void answer(Queue& queue, Place place) {
   if (const auto sleeper = queue.answer(place)) Queue::wake(sleeper);
 }
 
+// A queue with one place, which is pushed; its owner leads, if anybody does.
+struct Pushed {
+  Pushed() { queue.push(place); }
+  Queue queue{1};
+  const Place place = *queue.enter(0);
+};
+// The same place, claimed by the leader.
+struct Sent : Pushed {
+  Sent() {
+    taken(queue);
+    EXPECT_TRUE(queue.claim(place));
+  }
+};
+
 TEST(LaneQueue, ThereAreAsManyPlacesAsThereAre) {
   for (const std::uint32_t places : {1U, 3U, 64U, 65U, 128U}) {
     Queue queue(places);
@@ -100,9 +114,8 @@ TEST(LaneQueue, TheLeadIsPassedOn) {
 // the place is free in the end.
 TEST(LaneQueue, WhoeverLeavesIsToldWhetherItWasSent) {
   {  // Nothing was done yet: the leader frees.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
+    Pushed pushed;
+    auto& [queue, place] = pushed;
     EXPECT_EQ(queue.give_up(place), Queue::nothing);
     EXPECT_EQ(queue.leave(place), Queue::Left::unsent);
     EXPECT_TRUE(queue.is_gone(place));
@@ -112,11 +125,8 @@ TEST(LaneQueue, WhoeverLeavesIsToldWhetherItWasSent) {
     EXPECT_EQ(queue.taken(), 0u);
   }
   {  // It was sent: the leader frees when it has the answer.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
-    taken(queue);
-    EXPECT_TRUE(queue.claim(place));
+    Sent sent;
+    auto& [queue, place] = static_cast<Pushed&>(sent);
     EXPECT_EQ(queue.give_up(place), Queue::nothing);
     EXPECT_EQ(queue.leave(place), Queue::Left::sent);
     EXPECT_EQ(queue.taken(), 1u);
@@ -124,11 +134,8 @@ TEST(LaneQueue, WhoeverLeavesIsToldWhetherItWasSent) {
     EXPECT_EQ(queue.taken(), 0u);
   }
   {  // The answer comes between the two steps of leaving: the owner takes it, and frees.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
-    taken(queue);
-    EXPECT_TRUE(queue.claim(place));
+    Sent sent;
+    auto& [queue, place] = static_cast<Pushed&>(sent);
     EXPECT_EQ(queue.give_up(place), Queue::nothing);
     answer(queue, place);
     EXPECT_EQ(queue.taken(), 1u);
@@ -136,26 +143,22 @@ TEST(LaneQueue, WhoeverLeavesIsToldWhetherItWasSent) {
     queue.free(place);
   }
   {  // The answer came first.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
-    taken(queue);
-    EXPECT_TRUE(queue.claim(place));
+    Sent sent;
+    auto& [queue, place] = static_cast<Pushed&>(sent);
     answer(queue, place);
     EXPECT_EQ(queue.give_up(place), Queue::answered);
   }
   {  // The lead came first.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
+    Pushed pushed;
+    auto& [queue, place] = pushed;
     taken(queue);
     EXPECT_TRUE(queue.pass_to(place));
     EXPECT_EQ(queue.give_up(place), Queue::leads);
   }
   {  // A stop.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
+    Pushed pushed;
+    Queue& queue = pushed.queue;
+    const Place place = pushed.place;
     std::jthread owner([&] {
       EXPECT_EQ(queue.wait(place, Deadline::never()), Queue::gone);
       EXPECT_EQ(queue.leave(place), Queue::Left::unsent);
@@ -170,29 +173,24 @@ TEST(LaneQueue, WhoeverLeavesIsToldWhetherItWasSent) {
 
 TEST(LaneQueue, OnlyWhatWasNotSentIsTakenBack) {
   {
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
+    Pushed pushed;
+    auto& [queue, place] = pushed;
     EXPECT_EQ(queue.take_back(place), Queue::withdrawn);
     taken(queue);
     EXPECT_FALSE(queue.claim(place));
     EXPECT_EQ(queue.taken(), 0u);
   }
   {
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
-    taken(queue);
-    EXPECT_TRUE(queue.claim(place));
+    Sent sent;
+    auto& [queue, place] = static_cast<Pushed&>(sent);
     EXPECT_EQ(queue.take_back(place), Queue::nothing);
     EXPECT_EQ(queue.wait(place, kPassed), Queue::nothing) << "it still waits";
     answer(queue, place);
     EXPECT_EQ(queue.wait(place, kPassed), Queue::answered);
   }
   {  // The lead is not taken back with it.
-    Queue queue(1);
-    const Place place = *queue.enter(0);
-    queue.push(place);
+    Pushed pushed;
+    auto& [queue, place] = pushed;
     taken(queue);
     EXPECT_TRUE(queue.pass_to(place));
     EXPECT_EQ(queue.take_back(place), Queue::leads);

@@ -30,6 +30,9 @@ namespace tidegate::core {
 // Carries:
 //           what is in the places, and what the last leader has left.
 // [decide]  (parker.hpp) carries the answer, or the leadership and all that the leader had.
+// [mark]    whoever sets its bit releases, and acquires what the other's carries: the answer, or
+// the
+//           place, which is its own to free.
 // [place]   free() releases, enter() acquires. Carries: the place.
 template <class Sync = StdSync>
 class LaneQueue {
@@ -77,8 +80,10 @@ class LaneQueue {
   }
   // Frees a place that was not pushed, or whose owner was told `answered`, or led.
   void free(Place place) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << (place % 64);
     // [place] release
-    free_[place / 64].fetch_or(std::uint64_t{1} << (place % 64), std::memory_order_release);
+    const std::uint64_t before = free_[place / 64].fetch_or(bit, std::memory_order_release);
+    TIDEGATE_ASSERT(I5, (before & bit) == 0);
   }
   // Returns: true when the caller leads from here on.
   bool push(Place place) noexcept {
@@ -88,6 +93,7 @@ class LaneQueue {
       // [lane] release, and acquire for one that begins to lead
       if (word_.compare_exchange_weak(word, (place + 1) << 1 | kLed, std::memory_order_acq_rel,
                                       std::memory_order_relaxed)) {
+        TIDEGATE_ASSERT(I3, (word & kLed) != 0 || word == 0);  // what waits has a leader
         return (word & kLed) == 0;
       }
     }
@@ -115,6 +121,7 @@ class LaneQueue {
   // The owner leaves, after wait() has said `gone`. With `answered` the place is still its own;
   // else somebody else frees it.
   Left leave(Place place) noexcept {
+    // [mark] release and acquire
     const std::uint32_t mark = places_[place].mark.fetch_or(kWithdrawn, std::memory_order_acq_rel);
     if ((mark & kFinished) != 0) return Left::answered;
     return (mark & kSent) != 0 ? Left::sent : Left::unsent;
@@ -129,6 +136,7 @@ class LaneQueue {
   Told take_back(Place place) noexcept {
     One& one = places_[place];
     std::uint32_t waiting = 0;
+    // [mark] release
     if (!one.mark.compare_exchange_strong(waiting, kWithdrawn, std::memory_order_acq_rel,
                                           std::memory_order_relaxed)) {
       return nothing;
@@ -171,6 +179,7 @@ class LaneQueue {
   bool claim(Place place) noexcept {
     std::uint32_t waiting = 0;
     One& one = places_[place];
+    // [mark] acquire, of what was withdrawn
     if (one.mark.compare_exchange_strong(waiting, kSent, std::memory_order_acq_rel,
                                          std::memory_order_acquire)) {
       return true;
@@ -186,6 +195,7 @@ class LaneQueue {
     One& one = places_[place];
     const Sleeper sleeper = &*one.parker;
     if (sleeper->decide(answered)) return sleeper;  // [decide] release
+    // [mark] release and acquire
     if ((one.mark.fetch_or(kFinished, std::memory_order_acq_rel) & kWithdrawn) != 0) free(place);
     return nullptr;
   }
@@ -194,6 +204,7 @@ class LaneQueue {
   // longer the leader's.
   bool send_again(Place place) noexcept {
     std::uint32_t sent = kSent;
+    // [mark] acquire, of what was withdrawn
     if (places_[place].mark.compare_exchange_strong(sent, 0, std::memory_order_acq_rel,
                                                     std::memory_order_acquire)) {
       return true;

@@ -30,8 +30,9 @@
 namespace tidegate {
 
 namespace detail {
+struct AcquireWish;
 class PoolImpl;
-}
+}  // namespace detail
 
 // Every member may be called from any thread at any time, also while the pool closes.
 //
@@ -233,7 +234,8 @@ class TIDEGATE_API Pool {
   // Gives the call a connection that is idle now; else a place on a lane, if it `may_share`; else
   // waits for a connection.
   void begin_call(detail::LaneCall& call, bool may_share);
-  Lease finish_docked(core::Entered entered, const ExecOptions& options, Location where);
+  // The rest of an acquire that has entered; the warm way where it can be.
+  Expected<Lease> finish_acquire(core::Entered entered, const detail::AcquireWish& wish);
   template <Bindable... Args>
   Rows exec_or_share(const ExecOptions& options, Sql sql, const Args&... args) {
     constexpr int kMostTries = 3;  // on lanes that turn out to be slow

@@ -148,7 +148,7 @@ class Lane {
   void settle(Place place, Lead* lead) noexcept;
   void tell(Place place, Fate fate, Lead* lead) noexcept;
   void wake_told() noexcept;
-  void tell_unsent(Fate fate, Lead& lead) noexcept;
+  void tell_unsent(Fate fate, Lead& lead, bool its_own) noexcept;
   Deadline cancel_for_the_gone() noexcept;
   void forget_cancels() noexcept;
 

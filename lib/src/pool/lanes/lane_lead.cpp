@@ -8,17 +8,15 @@
 #include <stop_token>
 #include <utility>
 
-#include <tidegate/base/assert.hpp>
 #include <tidegate/pq/errors.hpp>
 
 #include "pool/lanes/lane.hpp"
+#include "pool/lanes/lanes.hpp"
 #include "pq/pool_access.hpp"
 #include "pq/stop_bell.hpp"
 
 namespace tidegate::detail {
 namespace {
-
-using namespace std::chrono_literals;
 
 // How long a lane keeps its connection while callers come without a pause: each lease shows up in
 // the books, and may end by age. And how long while acquires wait all the time.
@@ -212,8 +210,7 @@ void Lane::drop_connection() noexcept {
 void Lane::lease_connection(Lead& lead) {
   Expected<core::Ticket> ticket = pool_.acquire_for_lane(lead.wish.acquire());
   if (!ticket) {
-    if (ticket.error().code() == Errc::closed) tell_unsent(Fate::closed, lead);
-    if (lead.over) return;
+    if (ticket.error().code() == Errc::closed) tell_unsent(Fate::closed, lead, false);
     ticket.error().raise();
   }
   lease_ = Lease(&pool_.core(), *ticket);
@@ -221,8 +218,8 @@ void Lane::lease_connection(Lead& lead) {
   counts_.open.fetch_add(1, std::memory_order_relaxed);
   // What a pooler makes of a pipeline, and whose cancel strikes whom, nobody knows.
   if (!lease_->through_pooler()) return;
-  pool_.no_lanes();
-  tell_unsent(Fate::elsewhere, lead);
+  pool_.lanes()->switch_off();
+  tell_unsent(Fate::elsewhere, lead, true);
 }
 
 // ---- a round -----------------------------------------------------------------------------------
@@ -392,12 +389,16 @@ void Lane::wake_told() noexcept {
   told_count_ = 0;
 }
 
-void Lane::tell_unsent(Fate fate, Lead& lead) noexcept {
+// `its_own`: the leader's statement, too; else that stays where it is.
+void Lane::tell_unsent(Fate fate, Lead& lead, bool its_own) noexcept {
   collect();
-  while (!unsent_.empty()) {
+  for (std::uint32_t left = unsent_.size(); left > 0; --left) {
     const Place place = unsent_.pop();
-    const bool taken = seats_[place].abandoned || place == lead.own || queue_.claim(place);
-    if (taken) tell(place, fate, &lead);
+    if (place == lead.own && !its_own) {
+      unsent_.push(place);
+    } else if (seats_[place].abandoned || place == lead.own || queue_.claim(place)) {
+      tell(place, fate, &lead);
+    }
   }
 }
 

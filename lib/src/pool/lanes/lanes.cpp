@@ -17,7 +17,7 @@ constexpr std::size_t kLargestResult = std::size_t{256} * 1024;
 
 // Threads are spread over the lanes in the order in which they come.
 std::uint32_t thread_number() noexcept {
-  static std::atomic<std::uint32_t> threads{0};
+  static std::atomic<std::uint32_t> threads{0};  // relaxed: a number of its own
   thread_local const std::uint32_t number = threads.fetch_add(1, std::memory_order_relaxed);
   return number;
 }
@@ -92,8 +92,7 @@ std::optional<Rows> LaneCall::run() {
     fits_ = false;
     return std::nullopt;
   }
-  const auto timeout = pool_->config().acquire_timeout;
-  const Deadline own = timeout.count() > 0 ? Deadline(began_) + timeout : Deadline::never();
+  const Deadline own = pool_->timeout_from(began_);
   const Deadline send_by = earlier(own, options_.by);
   const LaneWish wish{.options = options_,
                       .sql = sql_,

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 
+#include <tidegate/base/assert.hpp>
+
 namespace tidegate::detail {
 
 class PlaceLine {
@@ -17,7 +19,10 @@ class PlaceLine {
   // Counted from the oldest.
   std::uint32_t operator[](std::uint32_t i) const noexcept { return places_[(first_ + i) % most_]; }
   std::uint32_t front() const noexcept { return (*this)[0]; }
-  void push(std::uint32_t place) noexcept { places_[(first_ + size_++) % most_] = place; }
+  void push(std::uint32_t place) noexcept {
+    TIDEGATE_ASSERT(I2, size_ < most_);
+    places_[(first_ + size_++) % most_] = place;
+  }
   std::uint32_t pop() noexcept {
     const std::uint32_t place = front();
     first_ = (first_ + 1) % most_;
