@@ -63,6 +63,14 @@ class Deaf {
         "select pg_terminate_backend(pid) from pg_stat_activity where query like "
         "'select lanes_deaf%' and pid <> pg_backend_pid()");
   }
+  // Until somebody sleeps in it: a cancel that comes earlier ends the statement all the same.
+  void await_sleeper() {
+    EXPECT_TRUE(eventually([&] {
+      return admin_.query_value<bool>(
+          "select exists (select from pg_stat_activity where wait_event = 'PgSleep' and query like "
+          "'select lanes_deaf%')");
+    }));
+  }
   Deaf(const Deaf&) = delete;
   Deaf& operator=(const Deaf&) = delete;
 
@@ -560,7 +568,7 @@ TEST(PoolLanes, NobodyWaitsBehindATableThatIsLocked) {
 // Nothing comes of the cancel: the connection is given up, as with a lease; those behind it are not
 // kept waiting for ever.
 TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
-  const Deaf deaf;
+  Deaf deaf;
   Pool pool(with_a_lane());
   {
     Together together(pool);
@@ -572,6 +580,7 @@ TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
     together.call(
         [&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::connection_lost); });
     together.send(2);
+    deaf.await_sleeper();
     stop.request_stop();
     together.join();
   }
@@ -580,7 +589,7 @@ TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
 
 // The last phase: the socket is shut down, and everybody on the lane is told.
 TEST(PoolLanes, CloseForcesWhatCannotBeCanceled) {
-  const Deaf deaf;
+  Deaf deaf;
   Pool pool(with_a_lane());
   Together together(pool);
   for (int i = 0; i < 2; ++i) {
@@ -589,6 +598,7 @@ TEST(PoolLanes, CloseForcesWhatCannotBeCanceled) {
     });
   }
   together.send(2);
+  deaf.await_sleeper();
   const CloseReport report = pool.close({.drain = 0ms, .cancel = 100ms, .force = 20s});
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_force);
   together.join();
