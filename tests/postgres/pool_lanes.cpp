@@ -49,35 +49,6 @@ class Together {
   std::vector<std::jthread> calls_{};
 };
 
-// lanes_deaf(): a function that no cancel ends; the end of this ends those who are in it.
-class Deaf {
- public:
-  Deaf() {
-    admin_.exec_script(
-        "create or replace function lanes_deaf() returns int language plpgsql as $$ begin loop "
-        "begin perform pg_sleep(600); exception when query_canceled then null; end; end loop; "
-        "end $$");
-  }
-  ~Deaf() {
-    admin_.exec(
-        "select pg_terminate_backend(pid) from pg_stat_activity where query like "
-        "'select lanes_deaf%' and pid <> pg_backend_pid()");
-  }
-  // Until somebody sleeps in it: a cancel that comes earlier ends the statement all the same.
-  void await_sleeper() {
-    EXPECT_TRUE(eventually([&] {
-      return admin_.query_value<bool>(
-          "select exists (select from pg_stat_activity where wait_event = 'PgSleep' and query like "
-          "'select lanes_deaf%')");
-    }));
-  }
-  Deaf(const Deaf&) = delete;
-  Deaf& operator=(const Deaf&) = delete;
-
- private:
-  Pool admin_{PoolConfig{.max_size = 1}};
-};
-
 PoolConfig with_a_lane() { return {.max_size = 1, .lanes = 1, .lane_limit = 60'000ms}; }
 
 // The code of the error that `f` ends with; none: it ends without.
@@ -568,19 +539,19 @@ TEST(PoolLanes, NobodyWaitsBehindATableThatIsLocked) {
 // Nothing comes of the cancel: the connection is given up, as with a lease; those behind it are not
 // kept waiting for ever.
 TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
-  Deaf deaf;
   Pool pool(with_a_lane());
+  const int pid = pid_of(pool);
   {
     Together together(pool);
     std::stop_source stop;
     together.call([&] {
-      EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select lanes_deaf()"); }),
+      EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select pg_sleep(600)"); }),
                 Errc::canceled);
     });
     together.call(
         [&] { EXPECT_EQ(ends_with([&] { pool.exec("select 1"); }), Errc::connection_lost); });
     together.send(2);
-    deaf.await_sleeper();
+    const Frozen server(pid);
     stop.request_stop();
     together.join();
   }
@@ -589,16 +560,16 @@ TEST(PoolLanes, AStatementThatCannotBeCanceledKeepsNobodyForEver) {
 
 // The last phase: the socket is shut down, and everybody on the lane is told.
 TEST(PoolLanes, CloseForcesWhatCannotBeCanceled) {
-  Deaf deaf;
   Pool pool(with_a_lane());
+  const int pid = pid_of(pool);
   Together together(pool);
   for (int i = 0; i < 2; ++i) {
     together.call([&] {
-      EXPECT_EQ(ends_with([&] { pool.exec("select lanes_deaf()"); }), Errc::connection_lost);
+      EXPECT_EQ(ends_with([&] { pool.exec("select pg_sleep(600)"); }), Errc::connection_lost);
     });
   }
   together.send(2);
-  deaf.await_sleeper();
+  const Frozen server(pid);
   const CloseReport report = pool.close({.drain = 0ms, .cancel = 100ms, .force = 20s});
   EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_force);
   together.join();
