@@ -425,7 +425,8 @@ pg_conn* settled_handle(VerbModel& m) {
 
 void native_query(VerbModel& m) {
   const Native result(PQexec(settled_handle(m), "select 42"));
-  must(PQntuples(result.get()) == 1, "libpq itself gets ", PQntuples(result.get()), " rows");
+  must(PQntuples(result.get()) == 1, "libpq itself gets ", PQntuples(result.get()), " rows; ",
+       PQerrorMessage(m.connection().native_handle()));
 }
 void native_row_by_row(VerbModel& m) {
   pg_conn* const native = settled_handle(m);
@@ -433,7 +434,7 @@ void native_row_by_row(VerbModel& m) {
   PQsetSingleRowMode(native);
   int rows = 0;
   while (const Native result{PQgetResult(native)}) rows += PQntuples(result.get());
-  must(rows == 3, "libpq itself gets ", rows, " rows");
+  must(rows == 3, "libpq itself gets ", rows, " rows; ", PQerrorMessage(native));
 }
 void native_pipeline(VerbModel& m) {
   pg_conn* const native = settled_handle(m);

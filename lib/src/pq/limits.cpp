@@ -202,6 +202,20 @@ void Session::settle_cancels() {
   in_doubt_ = true;
 }
 
+// Before libpq's handle is used beside us: a statement that is made with it would take the blow,
+// and its user could not tell it from a cancel of their own. PostgreSQL signals its process twice
+// for one request, so one that has had its effect may still strike. Bounded as settle_cancels() is.
+void Session::await_cancels() noexcept {
+  if (!has(Flag::canceled) || in_doubt_ || !target().asked()) return;
+  try {
+    const Deadline end(cancels_used_up() ? cancel_echo()
+                                         : std::chrono::milliseconds(limits_.drain_bound()));
+    shared_->cancels->canceller().wait(target(), end);
+  } catch (const std::bad_alloc&) {
+    // Then it may strike.
+  }
+}
+
 void Session::throw_not_run() {
   throw_ended(limits_.struck(),
               {.message = limits_.struck() == Limit::stop

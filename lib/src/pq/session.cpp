@@ -278,6 +278,7 @@ void Session::end_login() noexcept {
 PGconn* Session::hand_out() noexcept {
   if (inherited()) return nullptr;
   mark_use();
+  if (verb_ == nullptr) await_cancels();
   set(Flag::touched);
   set(Flag::native);
   cache_.distrust();

@@ -152,7 +152,10 @@ class Session final : public SessionState {
     }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
-    ~Running() { session_.end_statement(); }
+    ~Running() {
+      session_.end_statement();
+      if (session_.has(Flag::native)) session_.await_cancels();  // its user may go on with it
+    }
 
    private:
     NonBlocking mode_;
@@ -296,6 +299,7 @@ class Session final : public SessionState {
   void refuse_if_over(std::string_view waited_for);
   void settle_ping();
   void settle_cancels();
+  void await_cancels() noexcept;
   [[noreturn]] void throw_ended(Limit why, QueryReport report);
   [[noreturn]] void throw_not_run();
 

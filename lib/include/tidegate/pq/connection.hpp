@@ -198,7 +198,9 @@ class TIDEGATE_API Connection {
   // notice handler.
   void set_notice_handler(NoticeHandler handler);
   // libpq's handle, in blocking mode, for existing libpq code; null when closed. The connection
-  // still owns it. The end of the lease checks what was done with it.
+  // still owns it. The end of the lease checks what was done with it. Waits for cancel requests of
+  // earlier statements that are on their way, so that they strike nothing that you do with it;
+  // drain_bound at most.
   pg_conn* native_handle() noexcept;
   // Ends the session, without waiting for the server to end its side. Does I/O. Inside a verb: see
   // above.
