@@ -1,6 +1,13 @@
 // Lanes: one-shot statements share connections when none is idle (docs/lanes.md).
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -8,10 +15,13 @@
 #include <thread>
 #include <vector>
 
+#include <tidegate/core/sync.hpp>
+
 #include "pool_support.hpp"
 #include "pq_support.hpp"
 #include "support/pgbouncer.hpp"
 #include "support/proxy.hpp"
+#include "support/rendezvous.hpp"
 #include "support/test_points.hpp"
 
 namespace tidegate::test {
@@ -200,6 +210,96 @@ TEST(PoolLanes, ALeaderLeavesToo) {
   together.call([&] { EXPECT_EQ(pool.query_value<int>("select 2"), 2); });
   together.join();
   EXPECT_EQ(pool.query_value<int>("select 3"), 3);
+}
+
+// A thread that the system has stopped: a signal whose handler returns when go_on() is called.
+class Stopped {
+ public:
+  explicit Stopped(std::int32_t thread) {
+    struct sigaction action{};
+    action.sa_handler = stand_still;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(SIGUSR2, &action, &before_);
+    going_ = standing_ = false;
+    EXPECT_EQ(::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR2), 0);
+    await("a thread to stop", [] { return standing_.load(); });
+  }
+  ~Stopped() {
+    go_on();
+    ::sigaction(SIGUSR2, &before_, nullptr);
+  }
+  Stopped(const Stopped&) = delete;
+  Stopped& operator=(const Stopped&) = delete;
+  void go_on() {
+    going_ = true;
+    await("a thread to go on", [] { return !standing_; });
+  }
+
+ private:
+  static void stand_still(int) {
+    const int error = errno;
+    for (standing_ = true; !going_;) {
+      const timespec moment{0, 1'000'000};
+      ::nanosleep(&moment, nullptr);
+    }
+    standing_ = false;
+    errno = error;
+  }
+  static inline std::atomic<bool> standing_{false};
+  static inline std::atomic<bool> going_{false};
+  struct sigaction before_{};
+};
+
+// Nobody can lead while the leader stands still, but whoever has a limit leaves at it: those that
+// were sent, and those that came later. What has none has its answer when the leader goes on.
+TEST(PoolLanes, AStoppedLeaderKeepsNobodyPastTheirLimit) {
+  Pool pool(with_a_lane());
+  pool.acquire();
+  Observer observer;
+  Pool others(PoolConfig{.max_size = 1});
+  Lease holder = others.acquire();
+  holder->exec("select pg_advisory_lock(91117)");
+  std::atomic<std::int32_t> leader{0};
+  std::atomic<int> answered{0};
+  {
+    Together together(pool);
+    together.call([&] {
+      leader = core::current_thread_id();
+      pool.exec("select pg_advisory_xact_lock(91117)");
+      ++answered;
+    });
+    std::atomic<int> late{0};
+    const auto is_late = [&] {
+      EXPECT_EQ(ends_with([&] { pool.exec({.by = 300ms}, "select 1"); }), Errc::timeout);
+      ++late;
+    };
+    together.call(is_late);
+    std::stop_source stop;
+    std::atomic<bool> canceled{false};
+    together.call([&] {
+      EXPECT_EQ(ends_with([&] { pool.exec({.stop = stop.get_token()}, "select 2"); }),
+                Errc::canceled);
+      canceled = true;
+    });
+    together.call([&] {
+      EXPECT_EQ(pool.query_value<int>("select 3"), 3);
+      ++answered;
+    });
+    together.send(4);
+    Stopped stopped(leader);
+    std::jthread newcomer(is_late);
+    await("those with a deadline", [&] { return late == 2; });
+    stop.request_stop();
+    await("the one that is stopped", [&] { return canceled.load(); });
+    EXPECT_EQ(holder->query_value<bool>("select pg_advisory_unlock(91117)"), true);
+    EXPECT_EQ(answered, 0);
+    stopped.go_on();
+    together.join();
+  }
+  EXPECT_EQ(answered, 2);
+  EXPECT_EQ(pool.query_value<int>("select 4"), 4);
+  EXPECT_EQ(pool.stats().lanes.callers, 0u);
+  EXPECT_EQ(pool.stats().destroyed.broken, 0u);
 }
 
 TEST(PoolLanes, WhoeverWaitsInVainIsToldSo) {
