@@ -46,7 +46,7 @@ public final class HikariPeer {
       add(rows, filter, "lease/" + crowd[0] + "_on_" + crowd[1], () -> lease(crowd[0], crowd[1]));
     }
     add(rows, filter, "handover", HikariPeer::handover);
-    for (int[] crowd : new int[][] {{1, 8}, {8, 8}}) {
+    for (int[] crowd : new int[][] {{1, 8}, {8, 8}, {32, 8}}) {
       add(rows, filter, "select_tcp/" + crowd[0] + "_on_" + crowd[1], () -> select(crowd[0], crowd[1]));
     }
     String json = "{\"benchmarks\": [\n" + String.join(",\n", rows) + "\n]}\n";

@@ -87,7 +87,7 @@ async function main() {
   for (const [threads, size] of [[1, 4], [2, 4], [16, 8], [16, 4]]) {
     await add("lease", threads, size, lease);
   }
-  for (const [threads, size] of [[1, 8], [8, 8]]) {
+  for (const [threads, size] of [[1, 8], [8, 8], [32, 8]]) {
     await add("select", threads, size, select);
   }
   fs.writeFileSync(out, JSON.stringify({ benchmarks: rows }, null, 2) + "\n");

@@ -59,7 +59,8 @@ struct Crowd {
   std::uint32_t pool;
 };
 inline constexpr Crowd kLeaseRows[] = {{1, 4}, {2, 4}, {16, 8}, {16, 4}};
-inline constexpr Crowd kSelectRows[] = {{1, 8}, {8, 8}};
+inline constexpr Crowd kSelectRows[] = {{1, 8}, {8, 8}, {32, 8}};
+inline constexpr Crowd kRawRows[] = {{1, 8}, {8, 8}};
 
 // Turns per second of that many threads, each of which takes turns until the time is over. The
 // first quarter as much again is not counted. Throws what turn() throws.
@@ -191,7 +192,7 @@ void add_rows() {
     }
   }
   if constexpr (GivesNative<P>) {
-    for (const Crowd crowd : kSelectRows) {
+    for (const Crowd crowd : kRawRows) {
       add_row("raw/" + on(crowd) + '/' + name, [crowd] { return raw_rate<P>(crowd); });
     }
   }

@@ -1,11 +1,14 @@
-"""What is published as a curve, beside the targets: throughput and p99 over barge_window (E4), and
-throughput over the number of gates. Of a run's samples the medians."""
+"""What is published as a curve, beside the targets: throughput and p99 over barge_window (E4) and
+over the number of lanes (E8), and throughput over the number of gates. Of a run's samples the
+medians."""
 
 import statistics
 
 WINDOWS = (0, 50, 200, 1000)  # microseconds
 CLIENTS = (32, 128)
 FULL, OPEN = "oversubscribed", "open_loop"
+LANES = (0, 1, 2, 4, 8)
+LANE_CLIENTS = (8, 32, 128)
 GATES = (1, 2, 4, 8)
 THREADS = (1, 2, 4, 16)
 
@@ -53,6 +56,30 @@ def barge_window(samples, caption):
     return table(headings, lines, caption)
 
 
+def shared(samples, lanes, clients, metric):
+    """`lanes`: how many, or "mutex_vector"."""
+    peer, count = (lanes, 0) if lanes == "mutex_vector" else ("pool", lanes)
+    return median(samples, f"lanes/{peer}/clients:{clients}/lanes:{count}/iterations:1/real_time",
+                  metric)
+
+
+def lanes(samples, caption):
+    """Throughput and p99 of a prepared select, 8 connections in all."""
+    def cells(contender):
+        for clients in LANE_CLIENTS:
+            rate = shared(samples, contender, clients, "items_per_second")
+            p99 = shared(samples, contender, clients, "p99_us")
+            yield rate and f"{rate / 1e3:.1f} k/s"
+            yield p99 and f"{p99 / 1e3:.2f} ms"
+
+    headings = ["", *(words for clients in LANE_CLIENTS
+                      for words in (f"{clients} clients on 8", "p99"))]
+    names = {"mutex_vector": "mutex_vector", 0: "pool, no lanes", 1: "1 lane"}
+    lines = [(names.get(contender, f"{contender} lanes"), *cells(contender))
+             for contender in ("mutex_vector", *LANES)]
+    return table(headings, lines, caption)
+
+
 def gates(samples, caption):
     """Leases per second of a core of 64, and what no pool with, or without, a word for all can go
     below."""
@@ -70,4 +97,4 @@ def gates(samples, caption):
 
 
 # By suite: {the table's name in a page: what makes it}.
-TABLES = {"micro": {"gates": gates}, "e2e": {"barge_window": barge_window}}
+TABLES = {"micro": {"gates": gates}, "e2e": {"barge_window": barge_window, "lanes": lanes}}

@@ -1,5 +1,6 @@
-"""The picture of E4: throughput and p99 over barge_window."""
+"""The pictures of E4 and E8: throughput and p99 over barge_window, and over the number of lanes."""
 
+import dataclasses
 import os
 import tempfile
 
@@ -13,25 +14,40 @@ matplotlib = build.library("matplotlib", "python3-matplotlib")
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-COLOURS = dict(zip(curves.CLIENTS, ("#1f6f8b", "#d98032")))
+COLOURS = {32: "#1f6f8b", 128: "#d98032", 8: "#6a8f3c"}
 PARTS = (("throughput at full load", "items_per_second", 1e3, "thousand requests a second"),
          ("p99 of a request at full load", "p99_us", 1e3, "ms"))
 
 
-def draw(axes, samples, heading, metric, unit, words):
-    """A line for each number of clients; the mutex and the vector, which have no window, dashed."""
-    for clients, colour in COLOURS.items():
-        points = [(place, value / unit) for place, window in enumerate(curves.WINDOWS)
-                  if (value := curves.request(samples, curves.FULL, window, clients, metric))]
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    over: str  # what the axis is
+    places: tuple  # along it
+    clients: tuple  # a line for each of these numbers
+    figure: callable  # (samples, place or "mutex_vector", clients, metric) -> a number, or None
+
+
+WINDOW = Curve("barge_window, us", curves.WINDOWS, curves.CLIENTS,
+               lambda samples, *which: curves.request(samples, curves.FULL, *which))
+LANES = Curve("pool_lanes", curves.LANES, curves.LANE_CLIENTS, curves.shared)
+
+
+def draw(axes, samples, curve, heading, metric, unit, words):
+    """A line for each number of clients; the mutex and the vector, which have neither windows nor
+    lanes, dashed."""
+    for clients in curve.clients:
+        colour = COLOURS[clients]
+        points = [(at, value / unit) for at, place in enumerate(curve.places)
+                  if (value := curve.figure(samples, place, clients, metric))]
         if points:
             axes.plot(*zip(*points), color=colour, marker="o", label=f"Pool, {clients} clients on 8")
-        other = curves.request(samples, curves.FULL, "mutex_vector", clients, metric)
+        other = curve.figure(samples, "mutex_vector", clients, metric)
         if other:
             axes.axhline(other / unit, color=colour, linestyle="--", linewidth=1,
                          label=f"mutex_vector, {clients}")
-    axes.set_xticks(range(len(curves.WINDOWS)), labels=map(str, curves.WINDOWS))
+    axes.set_xticks(range(len(curve.places)), labels=map(str, curve.places))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("barge_window, us", fontsize=8)
+    axes.set_xlabel(curve.over, fontsize=8)
     axes.set_ylabel(words, fontsize=8)
     axes.set_title(heading, fontsize=10)
     axes.tick_params(labelsize=8)
@@ -40,13 +56,23 @@ def draw(axes, samples, heading, metric, unit, words):
 
 
 def barge_window(file, samples):
-    """Says so, and draws nothing, where no such row was run."""
     if curves.barge_window(samples, "") is None:
         print("bench: no curve to plot: no row of oversubscribed or open_loop was run")
-        return
+    else:
+        plot(file, samples, WINDOW)
+
+
+def lanes(file, samples):
+    if curves.lanes(samples, "") is None:
+        print("bench: no curve to plot: no row of lanes was run")
+    else:
+        plot(file, samples, LANES)
+
+
+def plot(file, samples, curve):
     figure, grid = pyplot.subplots(1, len(PARTS), figsize=(10, 3.6), layout="constrained")
     for axes, part in zip(grid, PARTS):
-        draw(axes, samples, *part)
+        draw(axes, samples, curve, *part)
     handles, labels = grid[0].get_legend_handles_labels()
     grid[1].legend(handles, labels, fontsize=8, frameon=False)
     try:

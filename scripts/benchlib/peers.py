@@ -69,6 +69,7 @@ class Peer:
 
 PEERS = (
     Peer("pool", "tidegate::Pool"),
+    Peer("lanes", "tidegate::Pool with 2 lanes"),
     Peer("core", "tidegate::core::ResourcePool, stubs"),
     Peer("plain", "plain form: one state word and a queue, stubs"),
     Peer("mutex_vector", "mutex + vector + condition variable, libpq"),

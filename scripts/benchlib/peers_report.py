@@ -20,8 +20,10 @@ ROWS = {
     "handover": "handover",
     "select/1_on_8": "select, 1 thread",
     "select/8_on_8": "select, 8 threads",
+    "select/32_on_8": "select, 32 threads on 8",
     "select_tcp/1_on_8": "select over TCP, 1 thread",
     "select_tcp/8_on_8": "select over TCP, 8 threads",
+    "select_tcp/32_on_8": "select over TCP, 32 threads on 8",
     "raw/1_on_8": "libpq's own calls, 1 thread",
     "raw/8_on_8": "libpq's own calls, 8 threads",
 }

@@ -99,9 +99,12 @@ def micro():
                    counter="in_smallest")
     yield from exhausted_targets()
     for peer in ("core", "pool"):
-        for other in ("mutex_vector", "plain", "soci"):
-            yield Target(f"{peer}, acquired here, released there: throughput, in {other}",
-                         f"handover/{peer}/real_time", AT_LEAST, 1, f"handover/{other}/real_time")
+        for other, factor_in_step in (("mutex_vector", 1.2), ("plain", 1), ("soci", 1.2)):
+            for in_flight in (1, 4, 16):
+                row = f"in_flight:{in_flight}/real_time"
+                yield Target(f"{peer}, acquired here, released there, {in_flight} in flight: "
+                             f"throughput, in {other}", f"handover/{peer}/{row}", AT_LEAST,
+                             factor_in_step, f"handover/{other}/{row}")
     for row, words in (("on", "an observer of everything"),
                        ("on_but_leases", "one that wants no leases")):
         yield Target(f"time with {words}, in that without", f"observer/{row}/real_time", AT_MOST,
@@ -261,12 +264,13 @@ def peers():
         for other in OTHERS[:-1]:
             yield Target(f"{own}, acquired here, released there: throughput, in {other}",
                          f"handover/{own}", AT_LEAST, 1, f"handover/{other}")
-    for crowd in ("1_on_8", "8_on_8"):
-        for other in (*OTHERS[1:], "pgbouncer"):
+    for own, crowd, factor in (("pool", "1_on_8", 1.2), ("pool", "8_on_8", 1.2),
+                               ("lanes", "32_on_8", 1.7)):
+        for other in (*(OTHERS if own == "lanes" else OTHERS[1:]), "pgbouncer"):
             how, words = ("select_tcp", " over TCP") if other == "hikaricp" else ("select", "")
             words = f"prepared select{words}, {crowd.replace('_', ' ')}"
-            yield Target(f"{words}: throughput, in {other}",
-                         f"{how}/{crowd}/pool", AT_LEAST, 1.2, f"{how}/{crowd}/{other}")
+            yield Target(f"{words}: throughput of {own}, in {other}",
+                         f"{how}/{crowd}/{own}", AT_LEAST, factor, f"{how}/{crowd}/{other}")
 
 
 MICRO = tuple(micro())
