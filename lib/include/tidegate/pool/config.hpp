@@ -36,7 +36,8 @@ enum class NestedAcquire : std::uint8_t {
 };
 
 // The comment before each member gives its key in a connection string, and says what 0 means where
-// 0 is special. Durations of keys carry a unit: 50us, 250ms, 1h30m, 1.5s; only 0 needs none.
+// 0 is special; docs/configuration.md has all of them in tables. Durations of keys carry a unit:
+// 50us, 250ms, 1h30m, 1.5s; only 0 needs none.
 struct TIDEGATE_API PoolConfig {
   using milliseconds = std::chrono::milliseconds;
   using microseconds = std::chrono::microseconds;
