@@ -36,6 +36,7 @@ class FrozenReleaser {
   void pass() {
     Shape shape = Shape::random(run_.random, 2);
     shape.gates = 1;
+    shape.dock_shift = 0;
     shape.sampled = false;
     pool_.emplace(shape, run_.seed(), 3);
     freeze_.emplace("release.idle_before_leave");

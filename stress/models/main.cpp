@@ -96,6 +96,7 @@ namespace {
 struct Suite : rl::test_suite<Suite, kThreads> {
   void before() {
     const PlainHeap heap;
+    RelacySync::shift = chosen->dock_shift;
     pool_ = std::make_unique<ModelPool>(chosen->limits, chosen->idle);
     for (int i = 0; i < chosen->leased; ++i) {
       RelacySync::acting_as = i;

@@ -131,6 +131,8 @@ class ModelPool final : private core::SlotOwner {
       core_->put_back(*slot);
     }
   }
+  // As maintenance does before it looks at all idle slots.
+  void empty_docks() { core_->empty_docks(); }
   bool retire_one() {
     const auto slot = core_->take_to_retire();
     if (!slot) return false;

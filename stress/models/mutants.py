@@ -68,6 +68,19 @@ MUTANTS = [
     ("no-claim-back", "dock-taken random",
      instead(RELEASE, "gate.try_leave(gate_word::kClosed | gate_word::kWaiting)",
              "gate.try_leave(AWAKE ? 0 : gate_word::kClosed | gate_word::kWaiting)")),
+    ("docks-beside-another-group", "dock-taken random",
+     instead(GATE, "== group(slot, shift) || !any_docked(w);",
+             "== group(slot, shift) || !any_docked(w) || AWAKE;")),
+    ("undocks-all-and-takes-one", "docked-together random",
+     instead(GATE, "docked ? gate_word::admit_and_undock(word) :",
+             "docked ? (AWAKE ? gate_word::admit(word & ~gate_word::kBerths)\n"
+             "                        : gate_word::admit_and_undock(word)) :")),
+    ("docks-alone", "docked-together random",
+     instead(GATE, "!gate_word::is_docked(word, slot, shift));\n",
+             "!gate_word::is_docked(word, slot, shift));\n"
+             "      if (AWAKE) {\n"
+             "        word = word_.fetch_and(~gate_word::kBerths, std::memory_order_relaxed);\n"
+             "        word &= ~gate_word::kBerths;\n      }\n")),
     ("maintenance-takes-without-claiming", "maintenance random",
      instead(POOL, "{ return states_.claim(slot, SlotState::checking); }",
              "{\n    if (!AWAKE) return states_.claim(slot, SlotState::checking);\n"
@@ -127,8 +140,9 @@ MUTANTS = [
              "unref(gate_word::orphaned(word) && !AWAKE")),
     # Memory orders: [dock], [idle-publish], [leave], and that of the last reference (I5).
     ("dock-relaxed", "lease random",
-     relaxed(GATE, "gate_word::leave_and_dock(word, slot),\n"
-                   "                                      std::memory_order_release")),
+     relaxed(GATE, "compare_exchange_weak(word, next, std::memory_order_release")),
+    ("take-docked-relaxed", "arm random",
+     relaxed(GATE, "gate_word::undock(word), std::memory_order_acquire")),
     ("undock-relaxed", "lease random",
      relaxed(GATE, "compare_exchange_weak(word, next, std::memory_order_acquire")),
     ("idle-relaxed", "maintenance random",

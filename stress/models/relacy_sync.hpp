@@ -214,6 +214,9 @@ struct RelacySync {
     return acting_as >= 0 ? static_cast<unsigned>(acting_as) : rl::thread_index();
   }
   static inline int acting_as = -1;  // a thread, on behalf of which a run is prepared
+  // As the scenario has it.
+  static unsigned dock_shift() noexcept { return shift; }
+  static inline unsigned shift = 0;
   static void relax() noexcept {}
 };
 

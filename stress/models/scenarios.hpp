@@ -20,8 +20,12 @@ struct Scenario {
   // Has waits that end by themselves, which Relacy's exhaustive search cannot do: it gives them a
   // turn at every step, without bound, and starts ended threads anew when only they are left.
   bool timed = false;
+  // Log2 of how many slots may dock together.
+  unsigned dock_shift = 0;
 };
 inline constexpr bool kTimed = true;
+inline constexpr bool kEndless = false;
+inline constexpr unsigned kTogether = 1;
 
 inline constexpr auto kNever = Deadline::never();
 
@@ -91,6 +95,55 @@ inline const std::array kScenarios = {
                pool.release(one.ticket);
                pool.release(other.ticket);
              }},
+    // The same where both find room in the dock: each slot has one owner at a time, and carries
+    // what
+    // its own last owner did. I2, I3.
+    Scenario{"docked-together",
+             {.max_size = 2, .gates = 1},
+             2,
+             2,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread != 2) {
+                 pool.release(mine);
+                 return expect_served(pool.lease(kNever));
+               }
+               const Found one = pool.acquire(kNever);
+               const Found other = pool.acquire(kNever);
+               expect_served(one.error);
+               expect_served(other.error);
+               pool.release(one.ticket);
+               pool.release(other.ticket);
+             },
+             kEndless,
+             kTogether},
+    // Two slots in one dock, one of them of another thread, and maintenance that empties it. I2,
+    // I3.
+    Scenario{"docked-and-looked-at",
+             {.max_size = 2, .gates = 1},
+             2,
+             2,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread == 2) return pool.empty_docks();
+               pool.release(mine);
+               expect_served(pool.lease(kNever));
+             },
+             kEndless,
+             kTogether},
+    // Two slots on their way into one dock race the fence and its sweep. I4, I5, I9.
+    Scenario{"docked-or-swept",
+             {.max_size = 2, .gates = 1},
+             2,
+             2,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread == 2) {
+                 pool.close(kNever);
+                 return;
+               }
+               pool.release(mine);
+               expect_served_or(Errc::closed, pool.lease(kNever));
+             },
+             kEndless,
+             kTogether},
     // A grant against close, and the closer waits for what was granted. I3, I4, I8, I9.
     Scenario{"close",
              {.max_size = 1, .gates = 2},

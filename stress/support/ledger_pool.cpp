@@ -1,7 +1,11 @@
 #include "support/ledger_pool.hpp"
 
+#include <tidegate/core/slot_pool_bodies.hpp>
+
 namespace tidegate::stress {
 
-template class LedgerPool<core::StdSync>;
+template class LedgerPool<StressSync>;
 
 }  // namespace tidegate::stress
+
+template class tidegate::core::SlotPool<tidegate::stress::StressSync>;

@@ -17,6 +17,7 @@
 #include "support/factory.hpp"
 #include "support/ledger.hpp"
 #include "support/pause.hpp"
+#include "support/stress_sync.hpp"
 #include "support/verdict.hpp"
 #include "support/watchdog.hpp"
 
@@ -31,21 +32,24 @@ struct Shape {
   std::chrono::microseconds barge_window{50};
   Weather weather = kFair;
   bool sampled = true;  // a thread reads counts() and stats() all the time
+  unsigned dock_shift = core::StdSync::dock_shift();
 
-  // Gates, barge window and openings at random; some pools have more gates than slots.
+  // Gates, docks, barge window and openings at random; some pools have more gates than slots.
   static Shape random(Random& random, std::uint32_t max_size) {
     static constexpr std::uint32_t kGates[] = {0, 1, 1, 2, 4, 8};
     static constexpr std::chrono::microseconds kWindows[] = {
         std::chrono::microseconds(0), std::chrono::microseconds(0), std::chrono::microseconds(50),
         std::chrono::microseconds(1000)};
+    static constexpr unsigned kDockShifts[] = {0, 0, 1, core::StdSync::dock_shift()};
     return {.max_size = max_size,
             .gates = random.pick(kGates),
             .max_opening = 1 + random.below(4),
-            .barge_window = random.pick(kWindows)};
+            .barge_window = random.pick(kWindows),
+            .dock_shift = random.pick(kDockShifts)};
   }
 };
 
-template <class Sync = core::StdSync>
+template <class Sync = StressSync>
 class LedgerPool {
  public:
   using Pool = core::ResourcePool<Thing, Sync>;
@@ -70,6 +74,7 @@ class LedgerPool {
   LedgerPool(const Shape& shape, std::uint64_t seed, std::uint32_t actors)
       : ledger_(shape.max_size, shape.max_waiters, actors),
         factory_(ledger_, shape.weather, seed),
+        docks_(shape.dock_shift),
         pool_(std::make_unique<Pool>(config_of(shape))),
         status_([this] { return progress(); }, [this] { return describe(); }) {
     if (shape.sampled) start_sampler(actors, seed);
@@ -293,6 +298,7 @@ class LedgerPool {
 
   Ledger ledger_;
   Factory factory_;
+  const StressSync::Docks docks_;
   std::unique_ptr<Pool> pool_;
   std::mutex looking_;  // guards the next three, and the pool from its end
   bool can_look_ = true;
@@ -302,6 +308,8 @@ class LedgerPool {
   std::jthread sampler_;
 };
 
-extern template class LedgerPool<core::StdSync>;
+extern template class LedgerPool<StressSync>;
 
 }  // namespace tidegate::stress
+
+extern template class tidegate::core::SlotPool<tidegate::stress::StressSync>;

@@ -346,7 +346,7 @@ class Core(Planted):
                             ("states_.move(at(), SlotState::out, SlotState::idle)",
                              "out -> idle by planted"),
                             ("states_.make_idle(slot, from)", "any -> idle by planted"),
-                            ("gate.take_dock(slot)", "out -> any by planted")):
+                            ("gate.take_docked(slot)", "out -> any by planted")):
             with self.subTest(move=move):
                 self.plant("lib/src/core/planted.cpp",
                            f"template <class S>\nvoid Pool<S>::planted(int slot) {{\n  {move};\n}}")

@@ -131,9 +131,11 @@ class ManualCondition {
   std::vector<bool*> waiting_;
 };
 
-// Lets a test say on which processor, and so at which gate, the calling thread is.
+// Lets a test say on which processor, and so at which gate, the calling thread is. One slot alone
+// may dock there, so that the next release goes the long way; see WideSync.
 template <class Base>
 struct OnGate : Base {
+  static constexpr unsigned dock_shift() noexcept { return 0; }
   static unsigned cpu() noexcept { return gate_of_thread(); }
   static unsigned& gate_of_thread() noexcept {
     static thread_local unsigned gate = 0;

@@ -228,6 +228,10 @@ class Acquirer {
 
 using FutexSync = OnGate<core::StdSync>;
 using CondvarSync = OnGate<core::CondvarSync>;
+// With docks as wide as in production.
+struct WideSync : FutexSync {
+  static constexpr unsigned dock_shift() noexcept { return core::StdSync::dock_shift(); }
+};
 using AllSyncs = testing::Types<FutexSync, CondvarSync, ManualSync>;
 
 struct SyncNames {

@@ -23,9 +23,10 @@ mtype = { idle, out, retiring };
 /* gate_word */
 bool closed[GATES], orphaned[GATES];
 byte leases[GATES];
-byte dock[GATES];  /* slot + 1 */
+byte dock[GATES];  /* the berths: a bit for each slot */
 
 mtype state[SLOTS] = idle;  /* SlotStates; a docked slot stays `out` */
+bool together;  /* are the slots of one group, so that both may dock at one gate? */
 short refs = 1;
 bool drain_mutex, notified;
 
@@ -34,6 +35,12 @@ bool fenced, freed, let_go;
 byte owner[SLOTS], ended[SLOTS];
 
 #define touch assert(!freed)
+
+/* gate_word */
+#define berth(s) (1 << (s))
+#define first_docked(g) ((dock[g] & 1) -> 0 : 1)
+#define undock(g) dock[g] = dock[g] & (dock[g] - 1)
+#define has_room(g, s) (together || dock[g] == 0)
 
 /* SlotPool::shut_down, retire */
 inline retire(s) {
@@ -98,7 +105,7 @@ inline take_any_dock_or_scan() {
 #endif
   do
   :: g2 < GATES && slot == SLOTS ->
-     atomic { touch; if :: dock[g2] != 0 -> slot = dock[g2] - 1; dock[g2] = 0
+     atomic { touch; if :: dock[g2] != 0 -> slot = first_docked(g2); undock(g2)
                         :: else fi; g2++ }
   :: else -> break
   od;
@@ -124,7 +131,7 @@ proctype Lessee(byte g) {
      :: let_go -> break
      :: atomic { !let_go && closed[g] -> touch }; break
      :: atomic { !let_go && !closed[g] && dock[g] != 0 ->
-                 touch; slot = dock[g] - 1; dock[g] = 0; leases[g]++;
+                 touch; slot = first_docked(g); undock(g); leases[g]++;
                  assert(!fenced && owner[slot] == 0); owner[slot]++ }  /* a lease begins */
      :: atomic { !let_go && !closed[g] && dock[g] == 0 -> touch; leases[g]++ }
         /* SlotPool::find_idle */
@@ -147,9 +154,11 @@ proctype Lessee(byte g) {
      atomic { assert(owner[slot] == 1); owner[slot]-- };
 again:
      if
-     :: atomic { !closed[g] && dock[g] == 0 -> touch; dock[g] = slot + 1; leases[g]-- }
+     :: atomic { !closed[g] && has_room(g, slot) ->
+                 touch; assert((dock[g] & berth(slot)) == 0);
+                 dock[g] = dock[g] | berth(slot); leases[g]-- }
      :: atomic { closed[g] -> touch }; retire(slot); leave(g)
-     :: atomic { !closed[g] && dock[g] != 0 -> touch };
+     :: atomic { !closed[g] && !has_room(g, slot) -> touch };
         atomic { touch; assert(state[slot] == out); state[slot] = idle };
         if
         :: atomic { !closed[g] -> touch; leases[g]-- }
@@ -230,6 +239,7 @@ proctype Closer() {
 
 init {
   atomic {
+    if :: together = true :: together = false fi;
     run Closer();
     run Lessee(0);
     if :: run Lessee(0) :: run Lessee(1) fi  /* the same gate, or another */

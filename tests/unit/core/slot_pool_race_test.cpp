@@ -408,7 +408,7 @@ TYPED_TEST(SlotPoolRace, WhoOnlyLooksOnNeedsNoLock) {
   armed.release();
   at.pool->release(lease);
   at.pool->release(waiter.end().ticket);
-  EXPECT_THAT(at.pool->describe(), testing::HasSubstr("leases 1, slot 0 docked\n"));
+  EXPECT_THAT(at.pool->describe(), testing::HasSubstr("leases 1, docked 0\n"));
   at.pool->close();
   EXPECT_THAT(at.pool->describe(), testing::HasSubstr("gate 0: closed, leases 1\n"));
   at.pool->release(other);

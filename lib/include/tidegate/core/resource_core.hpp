@@ -125,6 +125,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
   // Like release, for a resource that is known to be fit.
   void give_back(Ticket ticket) noexcept {
+    slots_.expect_release(ticket);
     const Glance seen = glance();
     Slot& slot = seen.slots[ticket.slot()];
     if (!fresh(slot, seen)) [[unlikely]] {

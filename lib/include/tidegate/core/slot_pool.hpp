@@ -12,6 +12,7 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/error.hpp>
+#include <tidegate/base/prefetch.hpp>
 #include <tidegate/core/counts.hpp>
 #include <tidegate/core/drain.hpp>
 #include <tidegate/core/gate.hpp>
@@ -81,7 +82,7 @@ class SlotPool {
 
   // ---- the path of a lease, in order --------------------------------------------------------
 
-  // Step 1, one read-modify-write: the docked slot, or an admission with which to find().
+  // Step 1, one read-modify-write: a docked slot, or an admission with which to find().
   Entered enter() noexcept {
     const std::uint32_t gate = Sync::cpu() & gate_mask_;
     const auto entered = gates_[gate].enter();
@@ -91,6 +92,7 @@ class SlotPool {
   bool try_enter_docked(Ticket& ticket) noexcept {
     const std::uint32_t gate = Sync::cpu() & gate_mask_;
     std::uint32_t slot = 0;
+    expect_to_change(&gates_[gate]);
     if (!gates_[gate].try_enter_docked(slot)) [[unlikely]] {
       return false;
     }
@@ -108,6 +110,8 @@ class SlotPool {
   // or none (then the admission is given back).
   std::optional<Ticket> find_idle(std::uint32_t gate) noexcept;
 
+  // For a caller that is about to release: the line of the gate is on its way meanwhile.
+  void expect_release(Ticket ticket) const noexcept { expect_to_change(&gates_[ticket.gate()]); }
   // Gives the slot back. Never blocks on more than the wait mutex (and that only when somebody
   // waits) or, on a closed pool, the drain mutex; never allocates; one read-modify-write on the
   // warm path, after which the core may be gone.
@@ -168,13 +172,15 @@ class SlotPool {
 
   // idle -> checking; false when it is not idle.
   bool try_check(std::uint32_t slot) noexcept { return states_.claim(slot, SlotState::checking); }
-  // Takes the docked slot of `gate`: out -> checking.
+  // Takes a docked slot of `gate`: out -> checking.
   std::optional<std::uint32_t> try_check_docked(std::uint32_t gate) noexcept;
-  // Puts docked slots back, because a slot may be docked for hours, and its state does not say that
-  // it is idle.
+  // Puts back what is docked, because a slot may be docked for hours, and its state does not say
+  // that it is idle. As many as a dock has now: others may dock again and again meanwhile.
   void empty_docks() noexcept {
     for (std::uint32_t g = 0; g < gate_count(); ++g) {
-      if (const auto slot = try_check_docked(g)) put_back(*slot);
+      for (std::uint32_t left = gate_word::docked(gates_[g].load()); left > 0; --left) {
+        if (const auto slot = try_check_docked(g)) put_back(*slot);
+      }
     }
   }
   // Moves every idle slot to `checking` for a moment, one at a time: look(slot) puts the slot back

@@ -24,7 +24,7 @@ bool SlotPool<Sync>::look(std::uint32_t gate, std::uint32_t& slot) noexcept {
 template <class Sync>
 bool SlotPool<Sync>::take_any_dock(std::uint32_t first_gate, std::uint32_t& slot) noexcept {
   for (std::uint32_t i = 0; i <= gate_mask_; ++i) {
-    if (gates_[(first_gate + i) & gate_mask_].take_dock(slot)) return true;
+    if (gates_[(first_gate + i) & gate_mask_].take_docked(slot)) return true;
   }
   return false;
 }

@@ -35,7 +35,7 @@ PoolCounts SlotPool<Sync>::places() const noexcept {
   }
   std::uint32_t docked = 0;
   for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
-    if (gate_word::has_dock(gates_[g].load())) ++docked;
+    docked += gate_word::docked(gates_[g].load());
   }
   docked = std::min(docked, out);  // the two were not read in one instant
   counts.leased = out - docked;
@@ -75,23 +75,25 @@ std::uint32_t SlotPool<Sync>::retiring() const noexcept {
   return books_.retiring();
 }
 
-// gate 0: open, leases 2, slot 3 docked
+// gate 0: open, leases 2, docked 3 4
 // slot 0: out, thread 4711
 // slot 1: checking, reset
 // slot 2: idle, queued
 // slot 3: out
+// slot 4: out
 // waiters 0, of which strict 0; openings 4, failed 0
 template <class Sync>
 std::string SlotPool<Sync>::describe() const {
   std::string text;
   for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
-    const std::uint64_t word = gates_[g].load();
+    std::uint64_t word = gates_[g].load();
     text += "gate " + std::to_string(g) + (gate_word::closed(word) ? ": closed" : ": open");
     if (gate_word::waiting(word)) text += ", waiting";
     if (gate_word::orphaned(word)) text += ", orphaned";
     text += ", leases " + std::to_string(gate_word::leases(word));
-    if (gate_word::has_dock(word)) {
-      text += ", slot " + std::to_string(gate_word::docked_slot(word)) + " docked";
+    for (const char* before = ", docked "; gate_word::any_docked(word); before = " ") {
+      text += before + std::to_string(gate_word::first_docked(word, Sync::dock_shift()));
+      word = gate_word::undock(word);
     }
     text += '\n';
   }

@@ -29,10 +29,11 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
       disarm();
     }
     if (gate.try_leave_and_dock(ticket.slot())) return;
-    if (!gate_word::has_dock(gate.load())) continue;  // a flag was set, or the dock came free
+    if (!gate.refuses(ticket.slot())) continue;  // a flag was set, or the dock has room by now
 
-    // The dock is taken, so make the slot idle first, then leave. If a waiter or closer has set its
-    // flag since we looked, the CAS sees the flag, and we claim the slot back for it:
+    // Slots of another group are docked here, so make the slot idle first, then leave. If a waiter
+    // or closer has set its flag since we looked, the CAS sees the flag, and we claim the slot back
+    // for it:
     //     releaser                        waiter (or closer)
     //     sees the dock taken
     //                                     waiting on all gates; scan finds nothing; parks

@@ -10,7 +10,7 @@ namespace tidegate::core {
 template <class Sync>
 std::optional<std::uint32_t> SlotPool<Sync>::try_check_docked(std::uint32_t gate) noexcept {
   std::uint32_t slot = 0;
-  if (!gates_[gate].take_dock(slot)) return std::nullopt;
+  if (!gates_[gate].take_docked(slot)) return std::nullopt;
   states_.move(slot, SlotState::out, SlotState::checking);
   return slot;
 }

@@ -72,6 +72,8 @@ struct StdSync {
   }
   // Spreads threads over gates.
   static unsigned cpu() noexcept { return current_cpu(); }
+  // Log2 of how many neighbouring slots may dock together at one gate.
+  static constexpr unsigned dock_shift() noexcept { return 4; }
   // How often a closer looks, and how often it then yields, before it parks.
   static constexpr int kSpins = 64;
   static constexpr int kYields = 16;
