@@ -40,6 +40,16 @@ inline void expect_answered(bool answered) {
   check(answered, "I3: a statement that nothing limits ended without an answer");
 }
 
+// Has two slots at the same time.
+inline void lease_both(ModelPool& pool) {
+  const Found one = pool.acquire(kNever);
+  const Found other = pool.acquire(kNever);
+  expect_served(one.error);
+  expect_served(other.error);
+  pool.release(one.ticket);
+  pool.release(other.ticket);
+}
+
 inline const std::array kScenarios = {
     // Acquire and release of one slot by everybody, one of them twice. I2, I3, I5.
     Scenario{"lease",
@@ -88,16 +98,10 @@ inline const std::array kScenarios = {
              2,
              [](ModelPool& pool, int thread, Ticket mine) {
                if (thread != 2) return pool.release(mine);
-               const Found one = pool.acquire(kNever);
-               const Found other = pool.acquire(kNever);
-               expect_served(one.error);
-               expect_served(other.error);
-               pool.release(one.ticket);
-               pool.release(other.ticket);
+               lease_both(pool);
              }},
     // The same where both find room in the dock: each slot has one owner at a time, and carries
-    // what
-    // its own last owner did. I2, I3.
+    // what its own last owner did. I2, I3.
     Scenario{"docked-together",
              {.max_size = 2, .gates = 1},
              2,
@@ -107,12 +111,7 @@ inline const std::array kScenarios = {
                  pool.release(mine);
                  return expect_served(pool.lease(kNever));
                }
-               const Found one = pool.acquire(kNever);
-               const Found other = pool.acquire(kNever);
-               expect_served(one.error);
-               expect_served(other.error);
-               pool.release(one.ticket);
-               pool.release(other.ticket);
+               lease_both(pool);
              },
              kEndless,
              kTogether},

@@ -32,6 +32,16 @@ void release(WidePool& pool, const std::vector<Ticket>& tickets) {
   for (const Ticket ticket : tickets) pool->release(ticket);
 }
 
+// Leases all of a pool of a group, the first `here` at gate 0 and the others at gate 1, and gives
+// them back: they are docked there.
+void dock_at_two_gates(WidePool& pool, std::uint32_t here) {
+  pool.open(kGroup);
+  const auto first = take(pool, here, 0);
+  const auto second = take(pool, kGroup - here, 1);
+  release(pool, first);
+  release(pool, second);
+}
+
 // M8: a lease that comes back where others are docked costs what any other costs.
 TEST(SlotPoolDock, AllSlotsOfASmallPoolDockAtOneGate) {
   WidePool pool({.max_size = kGroup, .gates = 1});
@@ -85,11 +95,7 @@ TEST(SlotPoolDock, WhatIsDockedElsewhereIsFoundToTheLast) {
 
 TEST(SlotPoolDock, MaintenanceFindsEachDockedSlotOnce) {
   WidePool pool({.max_size = kGroup, .gates = 2});
-  pool.open(kGroup);
-  const auto first = take(pool, 5, 0);
-  const auto second = take(pool, kGroup - 5, 1);
-  release(pool, first);
-  release(pool, second);
+  dock_at_two_gates(pool, 5);
   std::vector<std::uint32_t> seen;
   pool->check_each_idle([&](std::uint32_t slot) {
     seen.push_back(slot);
@@ -104,11 +110,7 @@ TEST(SlotPoolDock, MaintenanceFindsEachDockedSlotOnce) {
 
 TEST(SlotPoolDock, TheSweepTakesAllThatIsDocked) {
   WidePool pool({.max_size = kGroup, .gates = 2});
-  pool.open(kGroup);
-  const auto first = take(pool, 7, 0);
-  const auto second = take(pool, kGroup - 7, 1);
-  release(pool, first);
-  release(pool, second);
+  dock_at_two_gates(pool, 7);
   EXPECT_EQ(pool->close().idle, kGroup);
   EXPECT_EQ(pool.slots_in(SlotState::retiring), kGroup);
   EXPECT_TRUE(pool->drained());
