@@ -4,7 +4,9 @@
 //   clang++  void ns::Tp<int>::f() const [T = int]        auto ns::Tp<int>::f()::(anonymous
 //   class)::operator()() const
 //
-// and both give "ns::Tp::f" and "ns::Tp::f(lambda)" here.
+// and both give "ns::Tp::f" and "ns::Tp::f(lambda)" here. From 22 on clang++ writes "(lambda)" for
+// "(anonymous class)", and "(unnamed struct)", as g++ writes "<unnamed struct>", for what was and
+// is "(anonymous struct)" here.
 #include <tidegate/base/location.hpp>
 
 namespace tidegate {
@@ -37,11 +39,15 @@ class Reader {
       read_operator();
     } else if (take("{anonymous}") || take("(anonymous namespace)")) {
       append("(anonymous namespace)");
-    } else if (rest_.starts_with("<lambda") || rest_.starts_with("(lambda")) {
+    } else if (rest_.starts_with("<lambda")) {
       skip_brackets();
       append_lambda();
-    } else if (take("(anonymous class)::operator()")) {
+    } else if (take("(anonymous class)::operator()") || take("(lambda)::operator()")) {
       append_lambda();
+    } else if (rest_.starts_with("<unnamed ") || rest_.starts_with("(unnamed ")) {
+      const auto kind = rest_.substr(9, rest_.find_first_of(">)") - 9);  // "struct"
+      append(std::string("(anonymous ").append(kind).append(")"));
+      skip_brackets();
     } else if (rest_.starts_with("(anonymous ") || (c == '(' && starts_name())) {
       const auto from = rest_;
       skip_brackets();
