@@ -61,9 +61,9 @@ MUTANTS = [
      instead(ACQUIRE, "!node.parker.decide(word)) word",
              "!node.parker.decide(word) && !AWAKE) word")),
     ("only-the-oldest-is-asked", "timeout random",
-     instead(WAITERS, "      if (node->parker.decide(word)) return node;\n",
-             "      if (node->parker.decide(word)) return node;\n"
-             "      if (AWAKE) return nullptr;\n")),
+     instead(WAITERS, "      if (node->parker.decide(word)) return {*node, called_back};\n",
+             "      if (node->parker.decide(word)) return {*node, called_back};\n"
+             "      if (AWAKE) return {};\n")),
     # Giving back (I2, I3).
     ("no-claim-back", "dock-taken random",
      instead(RELEASE, "gate.try_leave(gate_word::kClosed | gate_word::kWaiting)",
@@ -102,15 +102,13 @@ MUTANTS = [
     ("make-available-skips-capacity", "growth random",
      never(RELEASE, "plan_openings();  // for those who still wait, and", "plan_openings()")),
     ("rejection-wakes-nobody", "rejected random",
-     instead(OPEN, "while (Node* node = waiters_.",
-             "while (Node* node = AWAKE ? nullptr : waiters_.")),
+     instead(OPEN, "    waiters_.decide_all(", "    if (!AWAKE) waiters_.decide_all(")),
     # Close (I3, I4, I5).
     ("no-look-at-the-own-gate", "fence sequential",
      never(ACQUIRE, "if (gate_word::closed(gates_[gate].load())) {",
            "gate_word::closed(gates_[gate].load())")),
     ("close-wakes-nobody", "close random",
-     instead(CLOSE, "while (Node* node = waiters_.",
-             "while (Node* node = AWAKE ? nullptr : waiters_.")),
+     instead(CLOSE, "    fenced.waiters = waiters_.", "    if (!AWAKE) fenced.waiters = waiters_.")),
     ("close-leaves-the-docks", "fence random",
      never(CLOSE, "take_any_dock(0, slot) || scan(slot)", "take_any_dock(0, slot)")),
     ("published-after-close", "open-or-close random",

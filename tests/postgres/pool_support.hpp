@@ -73,6 +73,10 @@ class Observer {
  public:
   Observer() : pool_(PoolConfig{.name = "observer", .max_size = 1}) {}
 
+  template <class T, class... Args>
+  T value(Sql sql, const Args&... args) {
+    return pool_.query_value<T>(sql, args...);
+  }
   // Server processes of the pool `name`.
   std::int64_t backends(const std::string& name) {
     return pool_.query_value<std::int64_t>(

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/fiber.hpp"
+
 namespace tidegate::detail {
 namespace {
 
@@ -18,6 +20,9 @@ timespec to_timespec(Deadline::Clock::duration left) noexcept {
 }  // namespace
 
 Waited wait_for(int fd, short events, int wake_fd, Deadline deadline, short& seen) noexcept {
+  if (Fiber* const fiber = Fiber::current()) [[unlikely]] {
+    return fiber->await({fd, events, wake_fd, deadline}, seen);
+  }
   // poll(2) ignores a negative descriptor.
   pollfd fds[] = {{.fd = fd, .events = events, .revents = 0},
                   {.fd = wake_fd, .events = POLLIN, .revents = 0}};

@@ -271,11 +271,11 @@ bool PoolImpl::ping(Connection& connection, const Search& search) const noexcept
 // connection, it has forgotten more, and an acquirer must not wait for one after the other: it
 // leaves all further ones that want a ping to maintenance at once, which pings them side by side. A
 // connection is closed only if it has not answered its own ping. An acquirer whose deadline has
-// passed leaves all pings to maintenance.
+// passed, or that must not block, leaves all pings to maintenance.
 Checked PoolImpl::check_by_ping(core::Ticket ticket, Search& search) {
   const auto began = std::chrono::steady_clock::now();
   const bool has_met_silence = search.silent > 0 && !search.may_not_wait;
-  if (has_met_silence || search.deadline.passed()) {
+  if (search.leaves_pings || has_met_silence || search.deadline.passed()) {
     leave_ping_to_maintenance(ticket, search, began);
     return Checked::next;
   }

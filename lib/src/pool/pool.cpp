@@ -1,3 +1,4 @@
+#include <tidegate/pool/async.hpp>
 #include <tidegate/pool/pool.hpp>
 
 #include <algorithm>
@@ -114,6 +115,15 @@ Lease Pool::acquire_slowly(Location where) {
   }
   impl_->tell_served(entered.ticket, where);
   return Lease(core_, entered.ticket);
+}
+
+std::optional<Lease> async::try_acquire(Pool& pool, Location where) noexcept {
+  PoolCore* const core = pool.warm_core_;
+  core::Ticket ticket;
+  if (core == nullptr || !core->slots().try_enter_docked(ticket)) return std::nullopt;
+  if (begin_if_ready(*core, ticket, where)) return Lease(core, ticket);
+  core->slots().release(ticket);  // as it was: it wants a closer look
+  return std::nullopt;
 }
 
 bool Pool::may_be_warm() const noexcept {

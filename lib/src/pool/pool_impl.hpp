@@ -118,14 +118,17 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Stats stats() const;
 
  private:
+  friend class PendingAcquire;  // an acquire in steps
+
   // One acquire under way.
   struct Search : core::Search {
     PoolImpl* pool = nullptr;  // for suspect()
     std::chrono::steady_clock::time_point began{};
     Location where{};
-    bool only_idle = false;    // for acquire_all_idle
-    std::uint32_t dead = 0;    // connections found unfit so far
-    std::uint32_t silent = 0;  // connections left to maintenance without an answer to a ping
+    bool only_idle = false;     // for acquire_all_idle
+    bool leaves_pings = false;  // to maintenance, because it must not block
+    std::uint32_t dead = 0;     // connections found unfit so far
+    std::uint32_t silent = 0;   // connections left to maintenance without an answer to a ping
     std::optional<ErrorValue> failure{};  // the error of a hook
     // How the acquire has ended, for the observer.
     bool waited = false;

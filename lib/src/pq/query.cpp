@@ -349,7 +349,8 @@ PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcep
   if (stop.stop_possible() && limits_.open_bell() >= 0) {
     rings.emplace(stop, RingBell{limits_.open_bell()});
   };
-  const PingResult result = ping_until(deadline, rings ? limits_.open_bell() : -1);
+  const PingResult result =
+      ping_until(deadline, rings ? limits_.open_bell() : detail::Fiber::interrupt_only());
   rings.reset();
   if (stop.stop_requested()) limits_.silence_bell();
   return result;

@@ -5,6 +5,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/pq/transaction.hpp>
 
+#include "base/fiber.hpp"
 #include "pq/retry.hpp"
 #include "pq/wait.hpp"
 
@@ -40,7 +41,7 @@ bool Retries::another(const QueryError& error) {
   const Deadline moment(retry_delay(++failed_, draw));
   if (moment >= by_) return false;
   short seen = 0;
-  wait_for(-1, 0, -1, moment, seen);
+  wait_for(-1, 0, detail::Fiber::interrupt_only(), moment, seen);
   return true;
 }
 

@@ -60,9 +60,9 @@ const char* severity_of(const PGresult* result) noexcept {
 Session::Session(NativePtr native, NoticeHandler on_notice) : native_(std::move(native)) {
   install_callbacks();
   if (!on_notice) return;
-  handlers_ = std::make_unique<NoticeHandlers>();
-  handlers_->standing = std::move(on_notice);
-  handlers_->of_login = true;
+  seldom_ = std::make_unique<Seldom>();
+  seldom_->standing = std::move(on_notice);
+  seldom_->of_login = true;
 }
 
 void Session::install_callbacks() noexcept {
@@ -108,6 +108,9 @@ std::string_view Session::broken_reason() const noexcept {
 Session::~Session() {
   at_fork_.end();
   leave_transaction();
+  if (seldom_ != nullptr && inherited())
+    (void)seldom_->attachment.release();  // the parent's loop's
+  seldom_.reset();                        // before the socket is closed
   if (shared_ == nullptr) return;
   target().end_statement();
   shared_->mirror.end(TransactionStatus::unknown);
@@ -250,8 +253,8 @@ void Session::receive(const PGresult* notice) noexcept {
 }
 
 void Session::notify(const Notice& notice) noexcept {
-  if (handlers_ == nullptr) return;
-  const NoticeHandler& handler = handlers_->lease ? handlers_->lease : handlers_->standing;
+  if (seldom_ == nullptr) return;
+  const NoticeHandler& handler = seldom_->lease ? seldom_->lease : seldom_->standing;
   if (!handler) return;
   noticing_ = true;
   try {
@@ -266,19 +269,25 @@ void Session::set_notice_handler(NoticeHandler handler) {
   if (noticing_) throw UsageError("a notice handler cannot replace itself while it runs");
   mark_use();
   set(Flag::touched);  // so that the end of the lease removes it
-  if (handlers_ == nullptr) handlers_ = std::make_unique<NoticeHandlers>();
-  if (!has(Flag::pooled)) handlers_->of_login = false;
-  (has(Flag::pooled) ? handlers_->lease : handlers_->standing) = std::move(handler);
+  if (seldom_ == nullptr) seldom_ = std::make_unique<Seldom>();
+  if (!has(Flag::pooled)) seldom_->of_login = false;
+  (has(Flag::pooled) ? seldom_->lease : seldom_->standing) = std::move(handler);
 }
 
 void Session::end_login() noexcept {
-  if (handlers_ != nullptr && handlers_->of_login) handlers_.reset();
+  if (seldom_ != nullptr && seldom_->of_login) seldom_.reset();
+}
+
+std::unique_ptr<Attachment>& Session::attachment() {
+  if (seldom_ == nullptr) seldom_ = std::make_unique<Seldom>();
+  return seldom_->attachment;
 }
 
 PGconn* Session::hand_out() noexcept {
   if (inherited()) return nullptr;
   mark_use();
   if (verb_ == nullptr) await_cancels();
+  if (seldom_ != nullptr) seldom_->attachment.reset();
   set(Flag::touched);
   set(Flag::native);
   cache_.distrust();
@@ -293,7 +302,7 @@ bool Session::end_touched_lease() noexcept {
   mark_use();
   PGconn* connection = native_.get();
   leave_transaction();
-  if (handlers_ != nullptr) handlers_->lease = nullptr;
+  if (seldom_ != nullptr) seldom_->lease = nullptr;
   end_statement();
   if (has(Flag::doomed) || has(Flag::canceled)) return false;
   if (PQstatus(connection) != CONNECTION_OK) {

@@ -17,6 +17,7 @@
 #include <tidegate/base/fork.hpp>
 #include <tidegate/base/location.hpp>
 #include <tidegate/base/sql.hpp>
+#include <tidegate/pq/attachment.hpp>
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
@@ -111,6 +112,7 @@ class Session final : public SessionState {
   Activity activity() const { return shared_->mirror.read(); }
   SessionMonitor monitor() const noexcept { return SessionMonitor(shared_); }
   bool end_touched_lease() noexcept;
+  std::unique_ptr<Attachment>& attachment();
   pg_conn* hand_out() noexcept;
   void watch_role() noexcept;
   Role role() noexcept;
@@ -314,10 +316,12 @@ class Session final : public SessionState {
   static void receive_notice(void* session, const pg_result* notice);
   static void in_child(void* session) noexcept;
 
-  struct NoticeHandlers {
+  // What few sessions have.
+  struct Seldom {
     NoticeHandler standing{};
     NoticeHandler lease{};
     bool of_login = false;  // `standing` is ConnectOptions' handler
+    std::unique_ptr<Attachment> attachment{};
   };
 
   // A pool has one Session for each connection, so members that few sessions need are made on
@@ -367,7 +371,7 @@ class Session final : public SessionState {
   // Shared with other threads; set when the connect has succeeded.
   std::shared_ptr<SharedSession> shared_{};
 
-  std::unique_ptr<NoticeHandlers> handlers_{};  // null: none was ever set
+  std::unique_ptr<Seldom> seldom_{};  // null: none of it was ever set
 
   detail::ForkHook at_fork_{};  // begins when the connect has succeeded
 };

@@ -36,7 +36,7 @@ bool StatementLimits::arm(const ExecOptions& options) {
 }
 
 void StatementLimits::disarm(const ExecOptions& options) noexcept {
-  if (bell() < 0) return;
+  if (stops_ == nullptr || !stops_->any()) return;
   // The destructors wait for a callback that runs; after them nobody rings.
   stops_->statement.reset();
   stops_->standing.reset();
@@ -44,7 +44,10 @@ void StatementLimits::disarm(const ExecOptions& options) noexcept {
 }
 
 Limit StatementLimits::reached(const ExecOptions& options) const noexcept {
-  if (options.stop.stop_requested() || bound_stop_.stop_requested()) return Limit::stop;
+  if (options.stop.stop_requested() || bound_stop_.stop_requested() ||
+      detail::Fiber::interrupted_here()) {
+    return Limit::stop;
+  }
   return by_.passed() ? Limit::deadline : Limit::none;
 }
 

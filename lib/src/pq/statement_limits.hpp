@@ -10,6 +10,7 @@
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
+#include "base/fiber.hpp"
 #include "pq/stop_bell.hpp"
 
 namespace tidegate::pq {
@@ -36,12 +37,15 @@ class StatementLimits {
   bool arm(const ExecOptions& options);
   void disarm(const ExecOptions& options) noexcept;
   Deadline by() const noexcept { return by_; }
-  bool any() const noexcept { return !by_.is_never() || bell() >= 0; }
+  bool any() const noexcept { return !by_.is_never() || bell() != -1; }
   // The limit that has been reached by now, whether it has struck or not.
   Limit reached(const ExecOptions& options) const noexcept;
 
-  // Readable as soon as a stop is requested; -1: the statement has no stop.
-  int bell() const noexcept { return stops_ != nullptr && stops_->any() ? bell_.get() : -1; }
+  // Readable as soon as a stop is requested; negative: the statement has no stop, but on a fiber it
+  // may be interrupted all the same (base/fiber.hpp).
+  int bell() const noexcept {
+    return stops_ != nullptr && stops_->any() ? bell_.get() : detail::Fiber::interrupt_only();
+  }
   // The same descriptor, for another stop than the statement's; -1: there is none.
   int open_bell() noexcept;
   void silence_bell() noexcept;

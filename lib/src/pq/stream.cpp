@@ -129,7 +129,8 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
   Waited waited = Waited::ready;
   // libpq reads past the answer to a ping only after that answer is taken.
   if (has(Flag::pinging) &&
-      ping_until(until, rings ? limits_.open_bell() : -1) == PingResult::pending) {
+      ping_until(until, rings ? limits_.open_bell() : detail::Fiber::interrupt_only()) ==
+          PingResult::pending) {
     waited = Waited::timed_out;
   }
   bool has_read = false;
@@ -144,7 +145,8 @@ std::vector<Notification> Session::notifications(Deadline deadline, const std::s
     // As in await_result(): after the deadline a server that always has something else to say is
     // read at most once more.
     if (has_read && until.passed() && held_back(native()) != HeldBack::something) break;
-    waited = wait_and_read(POLLIN, until, rings ? limits_.open_bell() : -1);
+    waited =
+        wait_and_read(POLLIN, until, rings ? limits_.open_bell() : detail::Fiber::interrupt_only());
     has_read = true;
   }
   rings.reset();

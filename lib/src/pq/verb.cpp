@@ -2,6 +2,9 @@
 
 #include <libpq-fe.h>
 
+#include <string>
+#include <utility>
+
 #include "pq/session.hpp"
 #include "pq/throw_usage.hpp"
 
@@ -24,11 +27,16 @@ Verb::~Verb() {
 
 void Session::refuse_in_verb(Location where) const {
   if (verb_ == nullptr) return;
-  pq::throw_usage(copying_     ? "the connection is in the middle of a COPY"
-                  : streaming_ ? "each() is under way on this connection"
-                               : "a statement is under way on this connection: what it calls, a "
-                                 "Convert<T> or a notice handler, must not use it",
-                  where);
+  std::string why = copying_     ? "the connection is in the middle of a COPY"
+                    : streaming_ ? "each() is under way on this connection"
+                                 : "a statement is under way on this connection";
+  if (where_.known()) why += ", begun in " + where_.to_string();
+  if (!copying_ && !streaming_) {
+    why +=
+        ": neither what it calls, a Convert<T> or a notice handler, nor another coroutine may "
+        "use the connection meanwhile";
+  }
+  pq::throw_usage(std::move(why), where);
 }
 
 void Session::require_going_on() const {

@@ -14,9 +14,9 @@ using Node = WaitNode<StdSync>;
 constexpr std::uint32_t kGranted = wait_word::grant(11);
 
 // Takes out everything, oldest first.
-std::vector<Node*> drain(List& list) {
-  std::vector<Node*> nodes;
-  while (Node* node = list.decide_oldest(kGranted)) nodes.push_back(node);
+std::vector<const Node*> drain(List& list) {
+  std::vector<const Node*> nodes;
+  while (const auto decided = list.decide_oldest(kGranted)) nodes.push_back(decided.node());
   return nodes;
 }
 
@@ -39,7 +39,7 @@ TEST(WaitList, BeginsEmpty) {
   EXPECT_EQ(list.size(), 0u);
   EXPECT_EQ(list.strict(), 0u);
   EXPECT_EQ(list.oldest(), nullptr);
-  EXPECT_EQ(list.decide_oldest(kGranted), nullptr);
+  EXPECT_EQ(list.decide_oldest(kGranted).node(), nullptr);
 }
 
 TEST(WaitList, ServesTheOldestFirst) {
@@ -48,7 +48,7 @@ TEST(WaitList, ServesTheOldestFirst) {
   for (Node& node : nodes) list.push_back(node);
   EXPECT_EQ(list.size(), 4u);
   EXPECT_EQ(list.oldest(), &nodes[0]);
-  EXPECT_EQ(drain(list), (std::vector{&nodes[0], &nodes[1], &nodes[2], &nodes[3]}));
+  EXPECT_EQ(drain(list), (std::vector<const Node*>{&nodes[0], &nodes[1], &nodes[2], &nodes[3]}));
   EXPECT_TRUE(list.empty());
   for (Node& node : nodes) EXPECT_EQ(node.parker.value(), kGranted);
 }
@@ -59,7 +59,7 @@ TEST(WaitList, PushedToTheFrontIsServedNext) {
   list.push_front(nodes[0]);
   list.push_back(nodes[1]);
   list.push_front(nodes[2]);
-  EXPECT_EQ(drain(list), (std::vector{&nodes[2], &nodes[0], &nodes[1]}));
+  EXPECT_EQ(drain(list), (std::vector<const Node*>{&nodes[2], &nodes[0], &nodes[1]}));
 }
 
 TEST(WaitList, AnyNodeCanBeTakenOut) {
@@ -77,7 +77,7 @@ TEST(WaitList, AnyNodeCanBeTakenOut) {
     list.push_back(last);
     Node first;
     list.push_front(first);
-    std::vector<Node*> expected{&first};
+    std::vector<const Node*> expected{&first};
     for (std::size_t i = 0; i < 3; ++i) {
       if (i != gone) expected.push_back(&nodes[i]);
     }
@@ -122,7 +122,7 @@ TEST(WaitList, CountsTheStrictOnesThatAreInIt) {
   EXPECT_EQ(list.strict(), 2u) << "that one was not strict";
   list.unlink(nodes[1]);
   EXPECT_EQ(list.strict(), 1u);
-  EXPECT_EQ(list.decide_oldest(kGranted), &nodes[2]);
+  EXPECT_EQ(list.decide_oldest(kGranted).node(), &nodes[2]);
   EXPECT_EQ(list.strict(), 0u);
 }
 
@@ -147,7 +147,7 @@ TEST(WaitList, WhoHasDecidedForHimselfIsPassedOver) {
   ASSERT_TRUE(nodes[0].parker.decide(wait_word::kTimedOut));
   ASSERT_TRUE(nodes[1].parker.decide(wait_word::kCanceled));
 
-  EXPECT_EQ(list.decide_oldest(kGranted), &nodes[2]);
+  EXPECT_EQ(list.decide_oldest(kGranted).node(), &nodes[2]);
   EXPECT_EQ(nodes[0].parker.value(), wait_word::kTimedOut);
   EXPECT_EQ(nodes[1].parker.value(), wait_word::kCanceled);
   EXPECT_FALSE(nodes[0].linked) << "the ones passed over are out of the list, too";
@@ -164,9 +164,54 @@ TEST(WaitList, WhenAllHaveDecidedForThemselvesNobodyIsServed) {
     list.mark_strict(node);
     ASSERT_TRUE(node.parker.decide(wait_word::kCanceled));
   }
-  EXPECT_EQ(list.decide_oldest(kGranted), nullptr);
+  EXPECT_EQ(list.decide_oldest(kGranted).node(), nullptr);
   EXPECT_TRUE(list.empty());
   EXPECT_EQ(list.strict(), 0u);
+}
+
+// ---- those who are called back ---------------------------------------------------------------
+
+// Whoever is called back, in that order.
+struct Called {
+  static void back(Node& node) noexcept {
+    static_cast<Called*>(node.owner)->order.push_back(&node);
+  }
+  void by(Node& node) {
+    node.called_back = &Called::back;
+    node.owner = this;
+  }
+  std::vector<const Node*> order{};
+};
+
+TEST(WaitList, TellsAThreadByItsParkerAndOthersByTheirCallback) {
+  List list;
+  Called called;
+  std::array<Node, 2> nodes;
+  called.by(nodes[1]);
+  for (Node& node : nodes) list.push_back(node);
+  list.decide_oldest(kGranted).tell();
+  EXPECT_TRUE(called.order.empty());
+  const auto second = list.decide_oldest(kGranted);
+  EXPECT_TRUE(called.order.empty()) << "told before the mutex was free";
+  second.tell();
+  EXPECT_EQ(called.order, (std::vector<const Node*>{&nodes[1]}));
+}
+
+TEST(WaitList, DecidesAllAndLeavesTheCallbacksForLater) {
+  List list;
+  Called called;
+  std::array<Node, 5> nodes;
+  for (const std::size_t i : {1u, 2u, 4u}) called.by(nodes[i]);
+  for (Node& node : nodes) list.push_back(node);
+  ASSERT_TRUE(nodes[2].parker.decide(wait_word::kTimedOut));  // has decided for itself
+  ASSERT_TRUE(nodes[3].parker.decide(wait_word::kTimedOut));
+  CallBacks<StdSync> callbacks;
+  EXPECT_EQ(list.decide_all(wait_word::kClosed, callbacks), 3u);
+  EXPECT_TRUE(list.empty());
+  EXPECT_TRUE(called.order.empty());
+  callbacks.tell();
+  EXPECT_EQ(called.order, (std::vector<const Node*>{&nodes[1], &nodes[4]}));
+  for (const std::size_t i : {0u, 1u, 4u}) EXPECT_EQ(nodes[i].parker.value(), wait_word::kClosed);
 }
 
 }  // namespace

@@ -74,13 +74,30 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       if (found.error) return count_failed(found);
       checked = check(found);
     }
-    if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
-    if (!slots_.still_open(found.ticket)) return count_failed({Errc::closed, {}, found.waited});
-    if (found.waited) {
-      waited_.fetch_add(1, std::memory_order_relaxed);
-      waited_for_.fetch_add((Sync::now() - search.since).count(), std::memory_order_relaxed);
-    }
-    return found;
+    return end_acquire(found, checked, search);
+  }
+  // The same in steps, for a caller that does not block. None: the search waits, and the waiter's
+  // callback comes (SlotPool::begin_find). Until then the caller touches neither; then it ends the
+  // wait with slots().end_find(), and goes on with what that gave.
+  struct Waiter {
+    std::optional<WaitNode<Sync>> node{};
+    void (*called_back)(WaitNode<Sync>&) noexcept = nullptr;
+    void* owner = nullptr;
+  };
+  template <class Check>
+  std::optional<Found> begin_acquire(Entered entered, Search& search, Waiter& waiter,
+                                     Check&& check) {
+    if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
+    const Found found{std::nullopt, entered.ticket, false};
+    const Checked checked = entered.entry == Entry::docked ? check(found) : Checked::next;
+    return search_on(found, checked, search, waiter, std::forward<Check>(check));
+  }
+  template <class Check>
+  std::optional<Found> go_on_acquiring(const Found& found, Search& search, Waiter& waiter,
+                                       Check&& check) {
+    if (found.error) return count_failed(found);
+    const Checked checked = check(found);
+    return search_on(found, checked, search, waiter, std::forward<Check>(check));
   }
   // For `check`: the resource is not fit; another will take its place. The admission stays.
   void replace(Ticket ticket, Retired reason) noexcept {
@@ -243,6 +260,34 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
 
  private:
+  template <class Check>
+  std::optional<Found> search_on(Found found, Checked checked, Search& search, Waiter& waiter,
+                                 Check&& check) {
+    const std::uint32_t gate = found.ticket.gate();
+    while (checked == Checked::next) {
+      const bool waited = found.waited;
+      WaitNode<Sync>& node = waiter.node.emplace();
+      node.called_back = waiter.called_back;
+      node.owner = waiter.owner;
+      const auto next = slots_.begin_find(gate, search, node);
+      if (!next) return std::nullopt;
+      found = *next;
+      found.waited |= waited;
+      if (found.error) return count_failed(found);
+      checked = check(found);
+    }
+    return end_acquire(found, checked, search);
+  }
+  Found end_acquire(const Found& found, Checked checked, const Search& search) noexcept {
+    if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
+    if (!slots_.still_open(found.ticket)) return count_failed({Errc::closed, {}, found.waited});
+    if (found.waited) {
+      waited_.fetch_add(1, std::memory_order_relaxed);
+      waited_for_.fetch_add((Sync::now() - search.since).count(), std::memory_order_relaxed);
+    }
+    return found;
+  }
+
   ResourceCore(const SlotPoolLimits& limits, const OpenersConfig& openers, ResourceMaker<T> maker)
       : maker_(std::move(maker)),
         resources_(new std::optional<T>[limits.max_size]),

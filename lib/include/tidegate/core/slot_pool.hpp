@@ -73,6 +73,7 @@ class SlotPool {
  public:
   using Entry = core::Entry;
   using Entered = core::Entered;
+  using Node = WaitNode<Sync>;
 
   // `owner` outlives the core. Throws std::bad_alloc.
   SlotPool(const SlotPoolLimits& limits, SlotOwner& owner);
@@ -103,6 +104,17 @@ class SlotPool {
   // first, a slot or a finished opening. Promises: on an error the admission is given back. Ends
   // with closed, timeout, canceled, overloaded, unavailable, rejected or would_deadlock.
   Found find(std::uint32_t gate, Search& search) noexcept;
+  // find() for a caller that does not block but is called back (WaitNode::called_back is set;
+  // `node` is fresh). None: the node waits. From then on the caller touches neither node nor search
+  // until it is called back, or withdraw() says true; then end_find() says how the search has
+  // ended. `search`: no stop, nothing to suspect.
+  std::optional<Found> begin_find(std::uint32_t gate, Search& search, Node& node) noexcept;
+  // Ends the node's wait as `word`, timed out or canceled. False: somebody was faster, and the
+  // callback has come, or will. Needs: the node waits, and has not been withdrawn.
+  bool withdraw(Node& node, std::uint32_t word) noexcept;
+  Found end_find(std::uint32_t gate, Search& search, const Node& node) noexcept {
+    return end_wait(gate, node.parker.value(), search);
+  }
   // The first look of find(): takes a slot from the queue or a dock, or ends with closed. None: the
   // look found nothing, and the admission stays.
   std::optional<Found> try_find(std::uint32_t gate) noexcept;
@@ -291,7 +303,7 @@ class SlotPool {
   void next_generation() noexcept { generation_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
-  using Node = WaitNode<Sync>;
+  using Decided = core::Decided<Sync>;
 
   // How many waiters are strict: an atomic, so no mutex is needed.
   std::uint32_t strict() const noexcept TIDEGATE_UNCHECKED { return waiters_.strict(); }
@@ -304,8 +316,11 @@ class SlotPool {
 
   Found wait(std::uint32_t gate, Search& search) noexcept;
   std::optional<Errc> may_wait(Search& search) noexcept TIDEGATE_REQUIRES(mutex_);
+  void enlist(Node& node, Search& search) noexcept TIDEGATE_REQUIRES(mutex_);
   std::uint32_t sleep(std::uint32_t gate, Node& node, Search& search) noexcept
       TIDEGATE_RELEASES(mutex_);
+  std::uint32_t become_strict(std::uint32_t gate, Node& node) noexcept TIDEGATE_REQUIRES(mutex_);
+  Found end_wait(std::uint32_t gate, std::uint32_t word, Search& search) noexcept;
   std::uint32_t park_in_doubt(Node& node, Search& search) noexcept;
   std::uint32_t decide_and_unlink(Node& node, std::uint32_t word) noexcept
       TIDEGATE_EXCLUDES(mutex_);
@@ -318,7 +333,7 @@ class SlotPool {
   bool seems_to_wait_for_itself() const noexcept;
 
   void release_slowly(Ticket ticket) noexcept TIDEGATE_EXCLUDES(mutex_);
-  Node* grant(std::uint32_t slot) noexcept TIDEGATE_REQUIRES(mutex_);
+  Decided grant(std::uint32_t slot) noexcept TIDEGATE_REQUIRES(mutex_);
   void make_available(std::uint32_t slot, SlotState from) noexcept TIDEGATE_EXCLUDES(mutex_);
   void enqueue(std::uint32_t slot, std::uint32_t hint) noexcept;
   void retire(std::uint32_t slot, SlotState from) noexcept TIDEGATE_EXCLUDES(mutex_);

@@ -106,15 +106,10 @@ Found SlotPool<Sync>::find(std::uint32_t gate, Search& search) noexcept {
 // Step 3. The list, the flags and the exact scan, all under the wait mutex.
 template <class Sync>
 Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
-  const auto now = Sync::now();
   const bool first_turn = search.since == std::chrono::steady_clock::time_point{};
 
   Node node;
   Lock lock(mutex_);
-  if (first_turn) {
-    search.failures_before = failures();
-    search.openings_before = openings();
-  }
   if (const auto refused = may_wait(search)) {
     lock.unlock();
     return leave_with(gate, *refused);
@@ -134,12 +129,7 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     return leave_with(gate, first_turn ? Errc::timeout : timeout_reason(search), !first_turn);
   }
 
-  if (first_turn) search.since = now;
-  node.since = search.since;
-  search.resumed ? waiters_.push_front(node) : waiters_.push_back(node);
-  if (waiters_.size() > peak_waiting()) {
-    peak_waiting_.store(waiters_.size(), std::memory_order_relaxed);
-  }
+  enlist(node, search);
   std::uint32_t word = kUndecided;
   {
     // The destructor waits for a running callback, so the node outlives every decider.
@@ -149,7 +139,49 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
     lock.let_go();
     word = sleep(gate, node, search);
   }
+  return end_wait(gate, word, search);
+}
 
+// The same for a caller that is called back. There is no barge window: the node is strict at once,
+// because a callback that finds its slot gone would only queue again. Until the mutex is free
+// nobody can decide the node; from then on it may be decided, and its lease over, and the pool
+// closed, so the core is pinned for what is left to do.
+template <class Sync>
+std::optional<Found> SlotPool<Sync>::begin_find(std::uint32_t gate, Search& search,
+                                                Node& node) noexcept {
+  if (search.deadline.passed()) return find(gate, search);  // which does not wait then
+  std::uint32_t slot = 0;
+  if (!search.resumed && (look(gate, slot) || scan(slot))) return settle(gate, slot, false);
+  TIDEGATE_TEST_POINT("acquire.before_wait");
+  Lock lock(mutex_);
+  if (const auto refused = may_wait(search)) {
+    lock.unlock();
+    return leave_with(gate, *refused);
+  }
+  enlist(node, search);
+  if (const std::uint32_t word = become_strict(gate, node); word != kUndecided) {
+    lock.unlock();
+    return end_wait(gate, word, search);
+  }
+  const std::uint32_t wanted = plan_openings();
+  ref();
+  lock.unlock();
+  tell_openings(wanted);
+  unref();
+  return std::nullopt;
+}
+
+template <class Sync>
+bool SlotPool<Sync>::withdraw(Node& node, std::uint32_t word) noexcept {
+  if (!node.parker.decide(word)) return false;
+  const Lock lock(mutex_);
+  waiters_.unlink(node);
+  return true;
+}
+
+// How a wait ended whose node was decided to `word`.
+template <class Sync>
+Found SlotPool<Sync>::end_wait(std::uint32_t gate, std::uint32_t word, Search& search) noexcept {
   if (wait_word::granted(word)) {
     search.resumed = true;
     return settle(gate, wait_word::slot(word), true);
@@ -165,6 +197,10 @@ Found SlotPool<Sync>::wait(std::uint32_t gate, Search& search) noexcept {
 // The error that refuses an acquire before it waits, if any.
 template <class Sync>
 std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
+  if (search.since == std::chrono::steady_clock::time_point{}) {
+    search.failures_before = failures();
+    search.openings_before = openings();
+  }
   if (closed_) return Errc::closed;
   if (books_.open() == 0 && last_failure_ == OpenFailure::rejected && Sync::now() < next_attempt_) {
     return Errc::rejected;
@@ -175,6 +211,17 @@ std::optional<Errc> SlotPool<Sync>::may_wait(Search& search) noexcept {
     return Errc::overloaded;
   }
   return std::nullopt;
+}
+
+// Puts the node into the list, where a search that goes on finds its place again.
+template <class Sync>
+void SlotPool<Sync>::enlist(Node& node, Search& search) noexcept {
+  if (search.since == std::chrono::steady_clock::time_point{}) search.since = Sync::now();
+  node.since = search.since;
+  search.resumed ? waiters_.push_front(node) : waiters_.push_back(node);
+  if (waiters_.size() > peak_waiting()) {
+    peak_waiting_.store(waiters_.size(), std::memory_order_relaxed);
+  }
 }
 
 // Sleeps until the node's word is decided, by others or by us. On return the wait mutex is free,
@@ -206,19 +253,9 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
     mutex_.lock();
   }
 
-  // Strict from here. Marked before the mutex is unlocked, or a release in between would miss us.
-  waiters_.mark_strict(node);
-  if (!node.linked) {  // granted, closed or rejected while we took the mutex
+  if (const std::uint32_t word = become_strict(gate, node); word != kUndecided) {
     mutex_.unlock();
-    return node.parker.value();
-  }
-  if (!armed_) arm();
-  TIDEGATE_TEST_POINT("wait.armed");
-  std::uint32_t slot = 0;
-  if (take_any_dock(gate, slot) || scan(slot)) {
-    waiters_.unlink(node);
-    mutex_.unlock();
-    return wait_word::grant(slot);
+    return word;
   }
   const bool in_doubt = search.suspect != nullptr && seems_to_wait_for_itself();
   const std::uint32_t openings = plan_openings();
@@ -229,6 +266,22 @@ std::uint32_t SlotPool<Sync>::sleep(std::uint32_t gate, Node& node, Search& sear
   const std::uint32_t word =
       in_doubt ? park_in_doubt(node, search) : node.parker.park(search.deadline);
   return decide_and_unlink(node, word == kUndecided ? wait_word::kTimedOut : word);
+}
+
+// Strict from here: marked before the mutex is unlocked, or a release in between would miss us.
+// Returns: the word, if the wait is over; a slot that the exact scan finds is a grant.
+template <class Sync>
+std::uint32_t SlotPool<Sync>::become_strict(std::uint32_t gate, Node& node) noexcept {
+  waiters_.mark_strict(node);
+  if (!node.linked) return node.parker.value();  // decided while we took the mutex
+  if (!armed_) arm();
+  TIDEGATE_TEST_POINT("wait.armed");
+  std::uint32_t slot = 0;
+  if (take_any_dock(gate, slot) || scan(slot)) {
+    waiters_.unlink(node);
+    return wait_word::grant(slot);
+  }
+  return kUndecided;
 }
 
 // A sleeping thread gets no lease, so a wait that does not look like one for itself at the

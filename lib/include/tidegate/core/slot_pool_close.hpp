@@ -17,15 +17,14 @@ typename SlotPool<Sync>::Fenced SlotPool<Sync>::close() noexcept {
   Fenced fenced;
   fence();
   TIDEGATE_TEST_POINT("close.fenced");
+  CallBacks<Sync> callbacks;
   {
     const Lock lock(mutex_);
     closed_ = true;
-    while (Node* node = waiters_.decide_oldest(wait_word::kClosed)) {
-      node->parker.wake();
-      ++fenced.waiters;
-    }
+    fenced.waiters = waiters_.decide_all(wait_word::kClosed, callbacks);
     books_.drop_wanted();
   }
+  callbacks.tell();
   fenced.idle = sweep();
   return fenced;
 }

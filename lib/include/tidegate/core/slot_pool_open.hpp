@@ -77,19 +77,21 @@ void SlotPool<Sync>::open_failed(std::uint32_t slot, OpenFailure why,
   if (why != OpenFailure::aborted) failures_.fetch_add(1, std::memory_order_relaxed);
   if (why == OpenFailure::rejected && outdated) why = OpenFailure::aborted;
   books_.end_opening(slot);
+  CallBacks<Sync> callbacks;
   std::uint32_t openings = 0;
   if (why != OpenFailure::aborted) {
     last_failure_ = why == OpenFailure::rejected ? why : OpenFailure::unavailable;
     next_attempt_ = next_attempt;
   }
   if (why == OpenFailure::rejected && books_.open() == 0) {
-    while (Node* node = waiters_.decide_oldest(wait_word::kRejected)) node->parker.wake();
+    waiters_.decide_all(wait_word::kRejected, callbacks);
   } else if (!closed_ && why != OpenFailure::no_thread) {
     // The owner asks again for what the floor lacks when the next attempt may begin. Until then
     // only waiters are a reason to stand in line for that attempt.
     openings = plan_openings(why == OpenFailure::aborted ? For::all : For::waiters);
   }
   lock.unlock();
+  callbacks.tell();
   tell_openings(openings);
 }
 

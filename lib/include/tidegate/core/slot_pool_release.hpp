@@ -20,9 +20,9 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
     }
     if (gate_word::waiting(word)) {
       Lock lock(mutex_);
-      if (Node* const served = waiters_.strict() > 0 ? grant(ticket.slot()) : nullptr) {
+      if (const auto served = waiters_.strict() > 0 ? grant(ticket.slot()) : Decided()) {
         lock.unlock();
-        served->parker.wake();  // the node may be gone: see Parker
+        served.tell();
         return leave(ticket.gate());
       }
       TIDEGATE_TEST_POINT("release.before_disarm");
@@ -50,11 +50,11 @@ void SlotPool<Sync>::release_slowly(Ticket ticket) noexcept {
   }
 }
 
-// Gives our `slot`, which is out, to the oldest waiter that still wants one. Returns that waiter's
-// node, to be woken after the mutex is unlocked; nullptr: there is none. The grant is published
-// under the mutex, so a waiter that wakes is in no list any more.
+// Gives our `slot`, which is out, to the oldest waiter that still wants one. Returns that waiter,
+// to be told after the mutex is unlocked; empty: there is none. The grant is published under the
+// mutex, so a waiter that wakes is in no list any more.
 template <class Sync>
-typename SlotPool<Sync>::Node* SlotPool<Sync>::grant(std::uint32_t slot) noexcept {
+typename SlotPool<Sync>::Decided SlotPool<Sync>::grant(std::uint32_t slot) noexcept {
   return waiters_.decide_oldest(wait_word::grant(slot));
 }
 
@@ -84,16 +84,16 @@ void SlotPool<Sync>::make_available(std::uint32_t slot, SlotState from) noexcept
     lock.unlock();
     return shut_down(slot, from);
   }
-  Node* served = nullptr;
+  Decided served;
   if (!waiters_.empty()) {
     books_.hand_out(slot, from);
     from = SlotState::out;
     served = grant(slot);
   }
-  const bool must_enqueue = served == nullptr && books_.make_idle(slot, from);
+  const bool must_enqueue = !served && books_.make_idle(slot, from);
   const std::uint32_t openings = plan_openings();  // for those who still wait, and the floor
   lock.unlock();
-  if (served != nullptr) served->parker.wake();  // the node may be gone: see Parker
+  if (served) served.tell();
   if (must_enqueue) enqueue(slot, slot);
   tell_openings(openings);
 }

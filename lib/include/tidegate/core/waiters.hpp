@@ -1,4 +1,5 @@
-// Waiters: the FIFO of threads that found nothing, on their own stacks. Guarded by the wait mutex.
+// Waiters: the FIFO of acquires that found nothing: threads, on their own stacks, and acquires that
+// are called back. Guarded by the wait mutex.
 #pragma once
 
 #include <atomic>
@@ -22,11 +23,15 @@ constexpr bool granted(std::uint32_t word) noexcept { return (word & kGrant) != 
 constexpr std::uint32_t slot(std::uint32_t word) noexcept { return word & ~kGrant; }
 }  // namespace wait_word
 
-// One waiter. The owner creates the node, pushes it, parks, and leaves only after the word is
-// decided and the node is out of the list.
+// One waiter. The owner creates the node, pushes it, parks or goes away to be called back, and
+// leaves only after the word is decided and the node is out of the list.
 template <class Sync>
 struct WaitNode {
   typename Sync::Parker parker{};
+  // Null: a thread parks here. Otherwise whoever decides the word (but the owner) calls this, once
+  // and as the last touch of the node, without a lock of the core. Set before push.
+  void (*called_back)(WaitNode&) noexcept = nullptr;
+  void* owner = nullptr;  // for that function
   // Guarded by the wait mutex from push to unlink.
   WaitNode* next = nullptr;
   WaitNode* previous = nullptr;
@@ -35,12 +40,54 @@ struct WaitNode {
   std::chrono::steady_clock::time_point since{};  // when its acquire began to wait
 };
 
+// A waiter whose word has just been decided, and who is still to be told so: after the wait mutex
+// is unlocked. A thread's node may be gone by then, so what tell() needs of it was read before.
+template <class Sync>
+class Decided {
+ public:
+  using Node = WaitNode<Sync>;
+  Decided() noexcept = default;
+  Decided(Node& node, void (*called_back)(Node&) noexcept) noexcept
+      : node_(&node), called_back_(called_back) {}
+
+  explicit operator bool() const noexcept { return node_ != nullptr; }
+  const Node* node() const noexcept { return node_; }  // its address: it may be gone
+  void tell() const noexcept { called_back_ != nullptr ? called_back_(*node_) : wake(); }
+
+ private:
+  void wake() const noexcept { node_->parker.wake(); }  // the node may be gone: see Parker
+
+  Node* node_ = nullptr;
+  void (*called_back_)(Node&) noexcept = nullptr;
+};
+
+// Several of them that are called back, in the order of the list.
+template <class Sync>
+class CallBacks {
+ public:
+  void add(WaitNode<Sync>& node) noexcept {
+    (last_ != nullptr ? last_->next : first_) = &node;
+    last_ = &node;
+  }
+  void tell() noexcept {
+    while (WaitNode<Sync>* const node = first_) {
+      first_ = node->next;
+      node->called_back(*node);
+    }
+  }
+
+ private:
+  WaitNode<Sync>* first_ = nullptr;
+  WaitNode<Sync>* last_ = nullptr;
+};
+
 // The list. Every member needs the wait mutex; size() and strict() may also be read without it, as
 // numbers of a moment.
 template <class Sync>
 class WaitList {
  public:
   using Node = WaitNode<Sync>;
+  using Decided = core::Decided<Sync>;
 
   bool empty() const noexcept { return head_ == nullptr; }
   // Any thread may call these two; they are exact under the wait mutex.
@@ -68,14 +115,28 @@ class WaitList {
     if (node.strict) change(strict_, -1);
   }
 
-  // Takes nodes out, oldest first, until one accepts `word`; null when none does. Nodes that refuse
-  // have decided for themselves (timed out, canceled) and are on their way out.
-  Node* decide_oldest(std::uint32_t word) noexcept {
+  // Takes nodes out, oldest first, until one accepts `word`; empty when none does. Nodes that
+  // refuse have decided for themselves (timed out, canceled) and are on their way out.
+  Decided decide_oldest(std::uint32_t word) noexcept {
     while (Node* node = head_) {
       unlink(*node);
-      if (node->parker.decide(word)) return node;
+      const auto called_back = node->called_back;
+      if (node->parker.decide(word)) return {*node, called_back};
     }
-    return nullptr;
+    return {};
+  }
+  // Decides all of them to `word`, and wakes those that are threads. Returns how many accepted it;
+  // `callbacks` gets the others, to be told after the mutex is unlocked.
+  std::uint32_t decide_all(std::uint32_t word, CallBacks<Sync>& callbacks) noexcept {
+    std::uint32_t count = 0;
+    while (Node* node = head_) {
+      unlink(*node);
+      const auto called_back = node->called_back;
+      if (!node->parker.decide(word)) continue;
+      ++count;
+      called_back != nullptr ? callbacks.add(*node) : node->parker.wake();
+    }
+    return count;
   }
 
  private:

@@ -1,6 +1,7 @@
 // Lease: a connection in use.
 #pragma once
 
+#include <optional>
 #include <stop_token>
 #include <utility>
 
@@ -11,6 +12,11 @@
 
 namespace tidegate {
 
+class Lease;
+class Pool;
+namespace async {
+std::optional<Lease> try_acquire(Pool& pool, Location where) noexcept;
+}  // namespace async
 namespace core {
 struct StdSync;
 template <class T, class Sync>
@@ -18,6 +24,7 @@ class ResourceCore;
 }  // namespace core
 namespace detail {
 class Lane;
+class PendingAcquire;
 struct PooledConnection;
 using PoolCore = core::ResourceCore<PooledConnection, core::StdSync>;
 }  // namespace detail
@@ -74,7 +81,9 @@ class TIDEGATE_API Lease {
 
  private:
   friend class Pool;
+  friend std::optional<Lease> async::try_acquire(Pool& pool, Location where) noexcept;
   friend class detail::Lane;
+  friend class detail::PendingAcquire;
   Lease(detail::PoolCore* core, core::Ticket ticket) noexcept : core_(core), ticket_(ticket) {}
   // Takes its arguments in registers, so that a lease that ends is not written to once more.
   static void give_back(detail::PoolCore& core, core::Ticket ticket) noexcept;

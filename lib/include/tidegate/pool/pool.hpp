@@ -33,6 +33,10 @@ namespace detail {
 struct AcquireWish;
 class PoolImpl;
 }  // namespace detail
+namespace async {
+class Acquire;
+std::optional<Lease> try_acquire(Pool& pool, Location where) noexcept;
+}  // namespace async
 
 // Every member may be called from any thread at any time, also while the pool closes.
 //
@@ -229,6 +233,9 @@ class TIDEGATE_API Pool {
   const PoolConfig& config() const noexcept;
 
  private:
+  friend class async::Acquire;
+  friend std::optional<Lease> async::try_acquire(Pool& pool, Location where) noexcept;
+
   // An acquire() that the deadline and the stop of its statement also bound.
   Lease acquire_within(Deadline by, const std::stop_token& stop, Location where);
   // Gives the call a connection that is idle now; else a place on a lane, if it `may_share`; else

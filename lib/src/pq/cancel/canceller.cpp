@@ -14,6 +14,9 @@
 #include <tidegate/base/thread.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 
+#include "base/fiber.hpp"
+#include "pq/wait.hpp"
+
 namespace tidegate::pq {
 namespace {
 
@@ -27,6 +30,8 @@ constexpr auto kStuck = 5s;
 
 // How long until a request is tried again that found no room, here or at the server.
 constexpr auto kAgain = 10ms;
+// How often a fiber looks whether a request is over; most take a fraction of this.
+constexpr auto kLookOnFiber = 2ms;
 
 // When the books allow the next request: at most per_second in any second.
 Clock::time_point allowed_at(CancelBooks& books, Clock::time_point now) noexcept {
@@ -360,6 +365,12 @@ void Canceller::forget(CancelTarget& target) noexcept {
 }
 
 bool Canceller::wait(CancelTarget& target, Deadline deadline) noexcept {
+  // A fiber does not sleep on a condition, but looks now and then.
+  while (detail::Fiber::current() != nullptr && !deadline.passed() &&
+         target.trace() == CancelTrace::pending) {
+    short seen = 0;
+    wait_for(-1, 0, -1, earlier(deadline, Deadline(kLookOnFiber)), seen);
+  }
   detail::Lock lock(state_->mutex);
   const auto over = [&] { return target.trace() != CancelTrace::pending; };
   if (deadline.is_never()) {

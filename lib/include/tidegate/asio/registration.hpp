@@ -1,0 +1,100 @@
+// Registration: a connection's socket, known to one event loop for as long as they both live.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <tidegate/asio/net.hpp>
+#include <tidegate/pool/async.hpp>
+
+namespace tidegate::asio::detail {
+
+using Executor = net::any_io_executor;
+using Descriptor = net::posix::basic_stream_descriptor<Executor>;
+
+// The descriptor is the connection's, which closes it: here it is only let go of. Connection and
+// loop may end in either order, on different threads: `mutex` is for that. Whoever has the lease
+// uses the descriptor without it, because neither ends meanwhile.
+struct Registered {
+  std::mutex mutex{};
+  std::optional<Descriptor> descriptor{};
+
+  void let_go() noexcept {
+    const std::lock_guard lock(mutex);
+    if (!descriptor) return;
+    descriptor->release();
+    descriptor.reset();
+  }
+};
+
+// Of an execution context: lets go of all descriptors when the context ends.
+class Registrations final : public net::execution_context::service {
+ public:
+  using key_type = Registrations;
+  static inline net::execution_context::id id{};
+
+  explicit Registrations(net::execution_context& context)
+      : net::execution_context::service(context) {}
+
+  void add(const std::shared_ptr<Registered>& one) {
+    const std::lock_guard lock(mutex_);
+    if (all_.size() == all_.capacity()) {  // seldom: forget those whose connections have ended
+      const auto gone = [](const auto& weak) { return weak.expired(); };
+      all_.erase(std::remove_if(all_.begin(), all_.end(), gone), all_.end());
+    }
+    all_.push_back(one);
+  }
+
+ private:
+  void shutdown() noexcept override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& weak : all_) {
+      if (const auto one = weak.lock()) one->let_go();
+    }
+    all_.clear();
+  }
+
+  std::mutex mutex_{};
+  std::vector<std::weak_ptr<Registered>> all_{};
+};
+
+class Registration final : public Attachment {
+ public:
+  // The descriptor of `connection` on the loop of `executor`: registered there when it is on none,
+  // or on another. Needs: the caller uses the connection. Throws: std::bad_alloc, system_error when
+  // the loop cannot take it.
+  static Descriptor& of(Connection& connection, const Executor& executor) {
+    std::unique_ptr<Attachment>& held = async::attachment(connection);
+    net::execution_context& context = net::query(executor, net::execution::context);
+    auto* mine = dynamic_cast<Registration*>(held.get());
+    if (mine == nullptr || mine->context_ != &context || !mine->registered_->descriptor) {
+      held.reset();  // first: a socket that two loops watch wakes both
+      held = std::make_unique<Registration>(async::socket(connection), executor, context);
+      mine = static_cast<Registration*>(held.get());
+    }
+    return *mine->registered_->descriptor;
+  }
+
+  Registration(int socket, const Executor& executor, net::execution_context& context)
+      : context_(&context), registered_(std::make_shared<Registered>()) {
+    registered_->descriptor.emplace(executor);
+    registered_->descriptor->assign(socket);
+    try {
+      net::use_service<Registrations>(context).add(registered_);
+    } catch (...) {
+      registered_->let_go();
+      throw;
+    }
+  }
+  ~Registration() override { registered_->let_go(); }
+
+ private:
+  net::execution_context* context_;
+  std::shared_ptr<Registered> registered_;
+};
+
+}  // namespace tidegate::asio::detail

@@ -1,0 +1,406 @@
+// Coroutines that wait: in the pool's queue, for a server, for a deadline, on several loops.
+#include <libpq-fe.h>
+
+#include <atomic>
+#include <thread>
+
+#include "coroutines/asio_support.hpp"
+
+namespace tidegate::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// ---- the queue ---------------------------------------------------------------------------------
+
+TEST(AsioWait, ServesCoroutinesInTheOrderOfTheirComing) {
+  Pool pool("pool_max_conns=1");
+  std::vector<int> order;
+  net::io_context loop(1);
+  run_on(loop, [&]() -> Task {
+    ta::Lease held = co_await ta::acquire(pool);
+    for (int i = 0; i < 5; ++i) {
+      net::co_spawn(
+          loop,
+          [&, i]() -> Task {
+            ta::Lease lease = co_await ta::acquire(pool);
+            order.push_back(i);
+            EXPECT_EQ(co_await lease.query_value<int>("select $1::int4", i), i);
+          },
+          net::detached);
+    }
+    co_await until([&] { return waiting(pool) == 5; });
+    EXPECT_TRUE(order.empty());
+  });
+  EXPECT_EQ(order, (std::vector{0, 1, 2, 3, 4}));
+}
+
+TEST(AsioWait, ThreadsAndCoroutinesStandInOneQueue) {
+  Pool pool(PoolConfig{.max_size = 1, .barge_window = 0ms});
+  std::vector<std::string> order;
+  std::mutex mutex;
+  const auto note = [&](const char* who) {
+    const std::lock_guard lock(mutex);
+    order.emplace_back(who);
+  };
+  Lease held = pool.acquire();
+  std::thread first([&] {
+    const Lease lease = pool.acquire();
+    note("thread");
+  });
+  ASSERT_TRUE(eventually([&] { return waiting(pool) == 1; }));
+  std::thread loop([&] {
+    run([&]() -> Task {
+      const ta::Lease lease = co_await ta::acquire(pool);
+      note("coroutine");
+    });
+  });
+  ASSERT_TRUE(eventually([&] { return waiting(pool) == 2; }));
+  std::thread last([&] {
+    const Lease lease = pool.acquire();
+    note("last thread");
+  });
+  ASSERT_TRUE(eventually([&] { return waiting(pool) == 3; }));
+  held.release();
+  first.join();
+  loop.join();
+  last.join();
+  EXPECT_EQ(order, (std::vector<std::string>{"thread", "coroutine", "last thread"}));
+}
+
+TEST(AsioWait, EndsAtItsDeadlineWithTheUsualReport) {
+  Pool pool(PoolConfig{.name = "orders", .max_size = 1});
+  const Lease held = pool.acquire();
+  run([&]() -> Task {
+    const std::string error = co_await error_of<AcquireTimeout>(
+        [](Pool& of) -> Task { (void)co_await ta::acquire(of, 20ms); }(pool));
+    EXPECT_THAT(error, AllOf(HasSubstr("orders"), HasSubstr("asio_waits.cpp")));
+  });
+  EXPECT_EQ(pool.stats().outcomes.timeout, 1u);
+  EXPECT_EQ(pool.stats().waiting, 0u);
+}
+
+TEST(AsioWait, TheConfiguredTimeoutIsTheDefault) {
+  Pool pool(PoolConfig{.max_size = 1, .acquire_timeout = 20ms});
+  const Lease held = pool.acquire();
+  run([&]() -> Task {
+    co_await error_of<AcquireTimeout>(
+        [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
+    co_await error_of<AcquireTimeout>(
+        [](Pool& of) -> Task { co_await ta::exec(of, "select 1"); }(pool));
+  });
+}
+
+TEST(AsioWait, ACloseTellsEveryCoroutine) {
+  Pool pool(PoolConfig{.max_size = 1});
+  net::io_context loop(1);
+  int told = 0;
+  run_on(loop, [&]() -> Task {
+    ta::Lease held = co_await ta::acquire(pool);
+    for (int i = 0; i < 20; ++i) {
+      net::co_spawn(
+          loop,
+          [&]() -> Task {
+            co_await error_of<PoolClosed>(
+                [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
+            ++told;
+          },
+          net::detached);
+    }
+    co_await until([&] { return waiting(pool) == 20; });
+    net::co_spawn(
+        loop,
+        [&]() -> Task {
+          co_await until([&] { return told == 20; });
+          EXPECT_EQ(co_await held.query_value<int>("select 5"), 5) << "leases live on";
+          held.release();
+        },
+        net::detached);
+    const CloseOptions options{.reason = "the test"};
+    const CloseReport report = co_await ta::close(pool, options);
+    EXPECT_EQ(report.outcome, CloseReport::Outcome::drained) << to_string(report);
+    EXPECT_EQ(report.waiters_rejected, 20u);
+  });
+  EXPECT_EQ(told, 20);
+}
+
+// A close on the loop's own thread, while coroutines wait that this loop would have to tell: they
+// hold nothing up.
+TEST(AsioWait, ABlockingCloseOnTheLoopWaitsForNoWaiter) {
+  Pool pool(PoolConfig{.max_size = 1});
+  net::io_context loop(1);
+  std::optional<Lease> held = pool.acquire();
+  int told = 0;
+  run_on(loop, [&]() -> Task {
+    for (int i = 0; i < 5; ++i) {
+      net::co_spawn(
+          loop,
+          [&]() -> Task {
+            co_await error_of<PoolClosed>(
+                [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
+            ++told;
+          },
+          net::detached);
+    }
+    co_await until([&] { return waiting(pool) == 5; });
+    std::thread elsewhere([&] {
+      eventually([&] { return pool.closed(); });
+      held.reset();
+    });
+    const CloseReport report = pool.close({.drain = 20s});
+    elsewhere.join();
+    EXPECT_EQ(report.outcome, CloseReport::Outcome::drained) << to_string(report);
+    EXPECT_EQ(told, 0);
+  });
+  EXPECT_EQ(told, 5);
+}
+
+TEST(AsioWait, AServerThatRefusesIsToldAtOnce) {
+  Pool pool(PoolConfig::parse("dbname=no_such_database pool_max_conns=1"));
+  run([&]() -> Task {
+    co_await error_of<ConnectError>(
+        [](Pool& of) -> Task { co_await ta::exec(of, "select 1"); }(pool));
+  });
+}
+
+// Each wants a ping before it is handed out. Nobody on the loop waits for the answer: maintenance
+// asks, and the acquire waits in the queue.
+TEST(AsioWait, PingsAreMaintenances) {
+  std::atomic<int> asked{0};
+  PoolConfig config{.max_size = 1};
+  config.hooks.should_ping = [&](const Connection&, std::chrono::nanoseconds) {
+    return asked++ == 0;
+  };
+  Pool pool(std::move(config));
+  pool.query_value<int>("select 1");
+  await_idle_long_enough();
+  asked = 0;
+  run([&]() -> Task { EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1); });
+  EXPECT_EQ(pool.stats().pings, 1u);
+  EXPECT_EQ(pool.stats().outcomes.waited, 2u) << "for the connection, and for its ping";
+}
+
+// ---- many --------------------------------------------------------------------------------------
+
+TEST(AsioMany, TenThousandCoroutinesShareEightConnections) {
+  Pool pool(PoolConfig{.max_size = 8});
+  net::io_context loop(1);
+  int right = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    net::co_spawn(
+        loop,
+        [&, i]() -> Task {
+          right += co_await ta::query_value<int>(pool, "select $1::int4", i) == i;
+        },
+        net::detached);
+  }
+  loop.run();
+  EXPECT_EQ(right, 10'000);
+  const Stats stats = pool.stats();
+  EXPECT_EQ(stats.acquired(), 10'000u);
+  EXPECT_LE(stats.created, 8u);
+  EXPECT_EQ(stats.waiting, 0u);
+  EXPECT_EQ(stats.leased, 0u);
+}
+
+// No strand: the handlers of one operation may run on any of the threads, side by side.
+TEST(AsioMany, ALoopMayHaveManyThreads) {
+  Pool pool(PoolConfig{.max_size = 4});
+  net::io_context loop;
+  std::atomic<int> right{0};
+  constexpr int kCoroutines = 400;
+  for (int i = 0; i < kCoroutines; ++i) {
+    net::co_spawn(
+        loop,
+        [&, i]() -> Task {
+          for (int k = 0; k < 5; ++k) {
+            ta::Lease lease = co_await ta::acquire(pool, 60s);
+            const int value = 10 * i + k;
+            const ExecOptions options{.by = Deadline(60s)};
+            right += co_await lease.query_value<int>(options, "select $1::int4", value) == value;
+          }
+        },
+        net::detached);
+  }
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) threads.emplace_back([&] { loop.run(); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 5 * kCoroutines);
+  EXPECT_EQ(pool.stats().leased, 0u);
+}
+
+TEST(AsioMany, ConnectionsMoveBetweenLoopsAndThreads) {
+  Pool pool(PoolConfig{.max_size = 2});
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      run([&]() -> Task {
+        for (int i = 0; i < 100; ++i) {
+          const int value = 1000 * t + i;
+          if (co_await ta::query_value<int>(pool, "select $1::int4", value) != value) ++wrong;
+        }
+      });
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < 100; ++i) {
+      if (pool.query_value<int>("select $1::int4", -i) != -i) ++wrong;
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(pool.stats().created, 2u);
+}
+
+// ---- statements that end early -----------------------------------------------------------------
+
+TEST(AsioLimits, AStatementIsCanceledAtItsDeadlineAndTheConnectionGoesOn) {
+  Pool pool("pool_max_conns=1");
+  run([&]() -> Task {
+    ta::Lease lease = co_await ta::acquire(pool);
+    const int pid = lease.connection().backend_pid();
+    co_await error_of<QueryTimeout>([](ta::Lease& of) -> Task {
+      const ExecOptions options{.by = Deadline(30ms)};
+      co_await of.exec(options, "select pg_sleep(60)");
+    }(lease));
+    EXPECT_EQ(co_await lease.query_value<int>("select 1"), 1);
+    EXPECT_EQ(lease.connection().backend_pid(), pid);
+  });
+  run([&]() -> Task {
+    co_await error_of<QueryTimeout>([](Pool& of) -> Task {
+      const ExecOptions options{.by = Deadline(30ms)};
+      co_await ta::exec(of, options, "select pg_sleep(60)");
+    }(pool));
+    EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1);
+  });
+  EXPECT_EQ(pool.stats().created, 1u);
+}
+
+TEST(AsioLimits, AStopTokenOfTheUsersCancelsToo) {
+  Pool pool("pool_max_conns=1");
+  std::stop_source stop;
+  net::io_context loop(1);
+  run_on(
+      loop,
+      [&]() -> Task {
+        co_await error_of<QueryCanceled>([](Pool& of, std::stop_token token) -> Task {
+          const ExecOptions options{.stop = token};
+          co_await ta::exec(of, options, "select pg_sleep(60)");
+        }(pool, stop.get_token()));
+        EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1);
+      },
+      [&]() -> Task {
+        co_await until([&] { return pool.stats().leased == 1; });
+        stop.request_stop();
+      });
+}
+
+TEST(AsioLimits, AServerProcessThatEndsIsAConnectionLost) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Observer other;
+  run([&]() -> Task {
+    ta::Lease lease = co_await ta::acquire(pool);
+    const int pid = lease.connection().backend_pid();
+    std::thread killer([&] { other.terminate(pid); });
+    co_await error_of<ConnectionLost>(
+        [](ta::Lease& of) -> Task { co_await of.exec("select pg_sleep(60)"); }(lease));
+    killer.join();
+    lease.release();
+    EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1) << "a new one";
+  });
+}
+
+TEST(AsioLimits, NotificationsAreAwaited) {
+  Pool pool(PoolConfig{.max_size = 2});
+  net::io_context loop(1);
+  run_on(loop, [&]() -> Task {
+    ta::Lease listener = co_await ta::acquire(pool);
+    co_await listener.exec("listen asio_channel");
+    co_await ta::exec(pool, "select pg_notify('asio_channel', 'hello')");
+    const auto all = co_await listener.notifications(Deadline(20s));
+    EXPECT_EQ(all.size(), 1u);
+    EXPECT_EQ(all.at(0).payload, "hello");
+    EXPECT_TRUE((co_await listener.notifications(Deadline(10ms))).empty());
+  });
+}
+
+// PQreset() gives the connection another socket, often with the number of the old one.
+TEST(AsioLimits, ASocketThatWasChangedIsWatchedAnew) {
+  Pool pool(PoolConfig{.max_size = 1});
+  run([&]() -> Task {
+    ta::Lease lease = co_await ta::acquire(pool);
+    EXPECT_EQ(co_await lease.query_value<int>("select 1"), 1);
+    PQreset(lease.connection().native_handle());
+    EXPECT_EQ(co_await lease.query_value<int>("select 2 from pg_sleep(0.01)"), 2);
+    lease.discard();
+  });
+}
+
+// ---- loops that end ----------------------------------------------------------------------------
+
+TEST(AsioLoop, OneThatEndsWithOperationsPendingLeaksNothing) {
+  Pool pool(PoolConfig{.max_size = 1});
+  int pid = 0;
+  {
+    net::io_context loop(1);
+    net::co_spawn(
+        loop,
+        [&]() -> Task {
+          ta::Lease lease = co_await ta::acquire(pool);
+          pid = lease.connection().backend_pid();
+          co_await lease.exec("select pg_sleep(60)");
+        },
+        net::detached);
+    for (int i = 0; i < 10; ++i) {
+      net::co_spawn(loop, [&]() -> Task { (void)co_await ta::acquire(pool); }, net::detached);
+    }
+    while (pid == 0 || waiting(pool) < 10) loop.run_one();
+    loop.run_for(20ms);  // the statement is on its way
+  }
+  EXPECT_EQ(waiting(pool), 0u);
+  EXPECT_EQ(pool.stats().leased, 0u);
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
+  EXPECT_EQ(pid_of(pool), pid) << "the statement was canceled, the connection is in order";
+}
+
+// A connection that has been on a loop goes on without it.
+TEST(AsioLoop, AConnectionOutlivesIt) {
+  Pool pool(PoolConfig{.max_size = 1});
+  for (int i = 0; i < 3; ++i) {
+    run([&]() -> Task { EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1); });
+    EXPECT_EQ(pool.query_value<int>("select 2"), 2);
+  }
+  EXPECT_EQ(pool.stats().created, 1u);
+}
+
+TEST(AsioLoop, OutlivesThePool) {
+  net::io_context loop(1);
+  std::optional<Pool> pool(std::in_place, PoolConfig{.max_size = 2});
+  run_on(loop, [&]() -> Task { co_await ta::exec(*pool, "select 1"); });
+  pool.reset();
+  run_on(loop, []() -> Task { co_await turn(); });
+}
+
+TEST(AsioLoop, ThatStopsAndGoesOnLosesNothing) {
+  Pool pool(PoolConfig{.max_size = 1});
+  net::io_context loop(1);
+  bool ended = false;
+  net::co_spawn(
+      loop,
+      [&]() -> Task {
+        EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1 from pg_sleep(0.05)"), 1);
+        ended = true;
+      },
+      net::detached);
+  while (pool.stats().leased == 0) loop.run_one();
+  loop.stop();
+  EXPECT_FALSE(ended);
+  loop.restart();
+  loop.run();
+  EXPECT_TRUE(ended);
+}
+
+}  // namespace
+}  // namespace tidegate::test
