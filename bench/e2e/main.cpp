@@ -13,6 +13,7 @@ void add_rows() {
   bench::add_batch_rows();
   bench::add_oversubscribed_rows();
   bench::add_lane_rows();
+  bench::add_coroutine_rows();
   bench::add_memory_rows();
   bench::add_copy_rows();
   bench::add_large_rows();

@@ -6,6 +6,7 @@ namespace bench {
 void add_select_rows();
 void add_batch_rows();
 void add_copy_rows();
+void add_coroutine_rows();
 void add_lane_rows();
 void add_large_rows();
 void add_oversubscribed_rows();

@@ -117,7 +117,7 @@ TEST(AsioWait, ACloseTellsEveryCoroutine) {
           held.release();
         },
         net::detached);
-    const CloseOptions options{.reason = "the test"};
+    const CloseOptions options{.reason = "the test, told at length so that the text is on the heap"};
     const CloseReport report = co_await ta::close(pool, options);
     EXPECT_EQ(report.outcome, CloseReport::Outcome::drained) << to_string(report);
     EXPECT_EQ(report.waiters_rejected, 20u);

@@ -203,8 +203,9 @@ TEST(AsyncCall, ThreeStatementsOfOneThreadRunSideBySide) {
   std::vector<std::string> order;
   auto body = [&](std::size_t i) {
     return [&, i]() noexcept {
-      values[i] = leases[i]->query_value<int>("select $1::int4 from pg_sleep($2)",
-                                              static_cast<int>(i), 0.1 * static_cast<double>(3 - i));
+      values[i] =
+          leases[i]->query_value<int>("select $1::int4 from pg_sleep($2)", static_cast<int>(i),
+                                      0.1 * static_cast<double>(3 - i));
       order.push_back(std::to_string(i));
     };
   };

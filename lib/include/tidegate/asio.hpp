@@ -145,7 +145,7 @@ auto call(Pool& pool, F f, Token&& token = Token(), Location where = Location::c
 }
 
 // BEGIN on a connection of the pool; see Pool::begin().
-inline net::awaitable<Transaction> begin(Pool& pool, TxOptions options = {},
+inline net::awaitable<Transaction> begin(Pool& pool, TxOptions options,
                                          Location where = Location::current()) {
   // No conditional expression: g++ 12 ends the lease of a co_await in one twice.
   Lease lease;
@@ -158,11 +158,14 @@ inline net::awaitable<Transaction> begin(Pool& pool, TxOptions options = {},
       [options, where](Connection& connection) { return connection.begin(options, where); });
   co_return Transaction(std::move(lease), std::move(transaction));
 }
+inline net::awaitable<Transaction> begin(Pool& pool, Location where = Location::current()) {
+  return begin(pool, TxOptions(), where);
+}
 
 // Calls f(Transaction&), a coroutine, commits, and gives what f gave. When f throws, rolls back and
 // passes the exception on. f may end the transaction itself.
 template <class F>
-auto transact(Pool& pool, F f, TxOptions options = {}, Location where = Location::current())
+auto transact(Pool& pool, F f, TxOptions options, Location where = Location::current())
     -> std::invoke_result_t<F&, Transaction&> {
   Transaction transaction = co_await begin(pool, std::move(options), where);
   using R = typename std::invoke_result_t<F&, Transaction&>::value_type;
@@ -186,6 +189,10 @@ auto transact(Pool& pool, F f, TxOptions options = {}, Location where = Location
     // What f threw is the cause; the connection is not given to anybody as it is.
   }
   std::rethrow_exception(error);
+}
+template <class F>
+auto transact(Pool& pool, F f, Location where = Location::current()) {
+  return transact(pool, std::move(f), TxOptions(), where);
 }
 
 }  // namespace tidegate::asio

@@ -330,12 +330,16 @@ Openers::Backoff Openers::backoff() const noexcept {
 }
 
 std::uint32_t Openers::stop_opening() noexcept {
-  // Counts before the stop fires, because openings that obey it end at once. Fires without the
-  // lock, because the stop may call a user's code.
+  // Counts before the stop fires, because openings that obey it end at once; those that are settled
+  // have ended already, and their workers are about to say so. Fires without the lock, because the
+  // stop may call a user's code.
   std::uint32_t under_way = 0;
   {
     const Lock lock(mutex_);
-    under_way = opening_;
+    const auto settled = std::count_if(workers_.begin(), workers_.end(), [](const Worker& w) {
+      return w.attempt.stage == Stage::settled;
+    });
+    under_way = opening_ - static_cast<std::uint32_t>(settled);
   }
   stop_.request_stop();
   return under_way;

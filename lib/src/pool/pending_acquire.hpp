@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
-#include <tidegate/pool/async.hpp>
 #include <tidegate/base/mutex.hpp>
+#include <tidegate/pool/async.hpp>
 
 #include "pool/pool_impl.hpp"
 

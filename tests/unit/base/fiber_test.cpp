@@ -1,5 +1,5 @@
 // Fiber: a call that stops where it would wait. Each test is its own little event loop.
-#include "base/fiber.hpp"
+#include <base/fiber.hpp>
 
 #include <poll.h>
 #include <unistd.h>

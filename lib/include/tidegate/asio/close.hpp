@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include <tidegate/asio/operation.hpp>
@@ -68,7 +69,7 @@ class Closing final : public std::enable_shared_from_this<Closing<Handler>> {
 // the loop runs on, so that coroutines with leases can end them. The pool has to outlive the
 // operation. If the loop ends before, its end waits for the close.
 template <class Token = net::use_awaitable_t<>>
-auto close(Pool& pool, const CloseOptions& options = {}, Token&& token = Token(),
+auto close(Pool& pool, const CloseOptions& options, Token&& token = Token(),
            Location where = Location::current()) {
   return net::async_initiate<Token, void(std::exception_ptr, CloseReport)>(
       [](auto handler, Pool* of, CloseOptions how, Location at) {
@@ -77,6 +78,13 @@ auto close(Pool& pool, const CloseOptions& options = {}, Token&& token = Token()
         closing->start(*of, std::move(how), at);
       },
       token, &pool, options, where);
+}
+// An overload, because a default argument `= {}` would be an aggregate in braces inside the caller's
+// co_await expression, which g++ 12 ends twice (docs/coroutines.md). The same elsewhere.
+template <class Token = net::use_awaitable_t<>>
+  requires(!std::is_convertible_v<Token, const CloseOptions&>)
+auto close(Pool& pool, Token&& token = Token(), Location where = Location::current()) {
+  return close(pool, CloseOptions(), std::forward<Token>(token), where);
 }
 
 }  // namespace tidegate::asio

@@ -209,7 +209,12 @@ class Verbs {
     return detail::query_value<T>(on(), options, sql, std::forward<Args>(args)...);
   }
   template <class Token = DefaultToken>
-  auto exec_script(Sql sql, const ExecOptions& options = {}, Token&& token = Token()) {
+    requires(!std::is_convertible_v<Token, Sql>)
+  auto exec_script(Sql sql, Token&& token = Token()) {
+    return exec_script(ExecOptions(), sql, std::forward<Token>(token));
+  }
+  template <class Token = DefaultToken>
+  auto exec_script(const ExecOptions& options, Sql sql, Token&& token = Token()) {
     return call(
         [statement = detail::keep(options, sql)](Connection& connection) mutable {
           statement.call([&](const auto&... all) { connection.exec_script(all...); });
@@ -217,7 +222,12 @@ class Verbs {
         std::forward<Token>(token));
   }
   template <class Token = DefaultToken>
-  auto run(Batch batch, const ExecOptions& options = {}, Token&& token = Token(),
+    requires(!std::is_convertible_v<Token, const ExecOptions&>)
+  auto run(Batch batch, Token&& token = Token(), Location where = Location::current()) {
+    return run(std::move(batch), ExecOptions(), std::forward<Token>(token), where);
+  }
+  template <class Token = DefaultToken>
+  auto run(Batch batch, const ExecOptions& options, Token&& token = Token(),
            Location where = Location::current()) {
     return call(
         [batch = std::move(batch), options, where](Connection& connection) mutable {
