@@ -2,9 +2,9 @@
 //
 // `coroutines`: so many of them on 8 connections and one loop, each asking again as soon as it has
 // its answer; `by_hand` is a vector of connections, a queue of coroutines and no lock, on the same
-// loop; `threads` are 32 that block, on the same pool. `coroutine_alone`: one after the other on one
-// connection that it keeps, beside libpq that blocks. `coroutine_lease`: acquire and release of a
-// warm connection from a loop: awaited, tried (`try_acquire`), and as a thread does it.
+// loop; `threads` are 32 that block, on the same pool. `coroutine_alone`: one after the other on
+// one connection that it keeps, beside libpq that blocks. `coroutine_lease`: acquire and release of
+// a warm connection from a loop: awaited, tried (`try_acquire`), and as a thread does it.
 #include <tidegate/asio.hpp>
 #include <tidegate/tidegate.hpp>
 
@@ -56,7 +56,8 @@ class HandConnection {
     PGconn* const c = connection_.get();
     const std::string text = std::to_string(value);
     const char* values[] = {text.c_str()};
-    if (PQsendQueryPrepared(c, "one", 1, values, nullptr, nullptr, 0) != 1) throw std::runtime_error("send");
+    if (PQsendQueryPrepared(c, "one", 1, values, nullptr, nullptr, 0) != 1)
+      throw std::runtime_error("send");
     while (PQflush(c) == 1) co_await socket_.async_wait(socket_.wait_write, asio::use_awaitable);
     int result = 0;
     for (;;) {

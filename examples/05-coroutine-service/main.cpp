@@ -64,8 +64,8 @@ class Service {
     if (request.method() == http::verb::post && path.starts_with("/orders/")) {
       const int item = number(path.substr(8));
       // Acquires, begins, commits, releases; an exception rolls back.
-      co_return std::to_string(co_await pg::transact(
-          pool_, [item](pg::Transaction& tx) -> awaitable<std::int64_t> {
+      co_return std::to_string(
+          co_await pg::transact(pool_, [item](pg::Transaction& tx) -> awaitable<std::int64_t> {
             co_await tx.exec("update stock set left_over = left_over - 1 where item = $1", item);
             co_return co_await tx.query_value<std::int64_t>(
                 "insert into orders (item) values ($1) returning id", item);
@@ -108,8 +108,8 @@ class Service {
     }
   }
 
-  // Requests of one connection, one after the other. When the service stops, the request under way is
-  // answered, and so is one that comes soon after; both answers say that there will be no more.
+  // Requests of one connection, one after the other. When the service stops, the request under way
+  // is answered, and so is one that comes soon after; both answers say that there will be no more.
   awaitable<void> serve(tcp::socket socket) {
     beast::flat_buffer buffer;
     beast::error_code error;

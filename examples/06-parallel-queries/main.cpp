@@ -14,13 +14,14 @@ namespace asio = boost::asio;
 namespace pg = tidegate::asio;
 using namespace std::chrono_literals;
 
-// A report of four regions, each a query of its own: as slow as the slowest, not as all four. What is
-// not there by the deadline is canceled on the server.
+// A report of four regions, each a query of its own: as slow as the slowest, not as all four. What
+// is not there by the deadline is canceled on the server.
 asio::awaitable<void> report(tidegate::Pool& pool, tidegate::Deadline by) {
   const auto executor = co_await asio::this_coro::executor;
   std::vector<asio::steady_timer> ends;
   std::vector<std::string> lines(4);
-  for (int region = 0; region < 4; ++region) ends.emplace_back(executor, asio::steady_timer::time_point::max());
+  for (int region = 0; region < 4; ++region)
+    ends.emplace_back(executor, asio::steady_timer::time_point::max());
   for (int region = 0; region < 4; ++region) {
     const auto index = static_cast<std::size_t>(region);
     tidegate::ExecOptions options;

@@ -19,7 +19,8 @@ template <class F>
 awaitable<void> listen(tidegate::Pool& pool, F changed) {
   for (;;) {
     try {
-      // A connection of its own, taken out of the pool's count of idle ones for as long as we listen.
+      // A connection of its own, taken out of the pool's count of idle ones for as long as we
+      // listen.
       pg::Lease lease = co_await pg::acquire(pool);
       co_await lease.exec("listen jobs");
       if (!changed()) co_return;

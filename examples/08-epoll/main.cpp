@@ -50,7 +50,8 @@ class Loop {
       for (const auto& [fd, one] : waiting_) next = earlier(next, one.call->wait().until);
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(next.remaining()).count();
       epoll_event events[16];
-      const int n = ::epoll_wait(epoll_, events, 16, static_cast<int>(std::min<std::int64_t>(left, 1000)));
+      const int n =
+          ::epoll_wait(epoll_, events, 16, static_cast<int>(std::min<std::int64_t>(left, 1000)));
       for (int i = 0; i < n; ++i) {
         if (events[i].data.fd == wake_) {
           run_tasks();

@@ -1,8 +1,12 @@
 // Coroutines that wait: in the pool's queue, for a server, for a deadline, on several loops.
 #include <libpq-fe.h>
+#include <malloc.h>
 
 #include <atomic>
+#include <cstdio>
 #include <thread>
+
+#include <support/sanitizers.hpp>
 
 #include "coroutines/asio_support.hpp"
 
@@ -117,7 +121,8 @@ TEST(AsioWait, ACloseTellsEveryCoroutine) {
           held.release();
         },
         net::detached);
-    const CloseOptions options{.reason = "the test, told at length so that the text is on the heap"};
+    const CloseOptions options{.reason =
+                                   "the test, told at length so that the text is on the heap"};
     const CloseReport report = co_await ta::close(pool, options);
     EXPECT_EQ(report.outcome, CloseReport::Outcome::drained) << to_string(report);
     EXPECT_EQ(report.waiters_rejected, 20u);
@@ -203,6 +208,47 @@ TEST(AsioMany, TenThousandCoroutinesShareEightConnections) {
   EXPECT_EQ(stats.waiting, 0u);
   EXPECT_EQ(stats.leased, 0u);
 }
+
+#if !defined(TIDEGATE_TEST_SANITIZED)
+// What 2,000 coroutines take that wait for a connection, beyond what as many take that wait for a
+// timer. Bytes that malloc has given out, not pages.
+TEST(AsioMany, AWaitingCoroutineTakesLessThanAKilobyteOfOurs) {
+  constexpr std::size_t kCoroutines = 2000;
+  const auto bytes_of = [](const std::function<Task(net::io_context&)>& wait,
+                           const std::function<bool(std::size_t)>& all_wait) {
+    net::io_context loop(1);
+    std::size_t begun = 0;
+    const std::size_t before = ::mallinfo2().uordblks;
+    for (std::size_t i = 0; i < kCoroutines; ++i) {
+      net::co_spawn(
+          loop,
+          [&]() -> Task {
+            ++begun;
+            co_await wait(loop);
+          },
+          net::detached);
+    }
+    while (!all_wait(begun)) loop.poll_one();
+    return ::mallinfo2().uordblks - before;
+  };
+  const std::size_t timers = bytes_of(
+      [](net::io_context& loop) -> Task {
+        net::steady_timer timer(loop, net::steady_timer::time_point::max());
+        co_await timer.async_wait(net::use_awaitable);
+      },
+      [](std::size_t begun) { return begun == kCoroutines; });
+  Pool pool(PoolConfig{.max_size = 1});
+  const Lease held = pool.acquire();
+  const std::size_t acquires =
+      bytes_of([&](net::io_context&) -> Task { (void)co_await ta::acquire(pool); },
+               [&](std::size_t) { return waiting(pool) == kCoroutines; });
+  const double each = (static_cast<double>(acquires) - static_cast<double>(timers)) / kCoroutines;
+  RecordProperty("bytes", std::to_string(each));
+  std::printf("%.0f bytes a waiting coroutine, %.0f with a timer's\n", each,
+              static_cast<double>(acquires) / kCoroutines);
+  EXPECT_LE(each, 1024);
+}
+#endif
 
 // No strand: the handlers of one operation may run on any of the threads, side by side.
 TEST(AsioMany, ALoopMayHaveManyThreads) {

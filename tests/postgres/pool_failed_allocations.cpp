@@ -71,8 +71,8 @@ TEST(FailedAllocations, OnALaneAreNobodyElsesForLong) {
   config.lane_limit = 60'000ms;
   sweep([&config](FailedAllocation& failure) {
     failure.end();
-    // A pool for each: what a connection has prepared, and whether one was lost, depends on who led,
-    // and would be counted from one failure to the next.
+    // A pool for each: what a connection has prepared, and whether one was lost, depends on who
+    // led, and would be counted from one failure to the next.
     std::optional<Pool> pool(config);
     {
       Lease held = pool->acquire(30s);

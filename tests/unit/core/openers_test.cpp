@@ -478,8 +478,8 @@ TEST_F(OpenersHookJobs, GoOnWhenOpeningIsStopped) {
 }
 
 #if defined(TIDEGATE_CHECKED)
-// Seen failing: the report of a close said that two connects were aborted, one of which had succeeded
-// and was in use. Its worker had not come to say so.
+// Seen failing: the report of a close said that two connects were aborted, one of which had
+// succeeded and was in use. Its worker had not come to say so.
 TEST_F(OpenersHookJobs, AnOpeningThatHasEndedIsNoLongerUnderWay) {
   test::Hold ended("open.after");
   Openers openers(kOneOfEach, client);

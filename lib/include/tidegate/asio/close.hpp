@@ -23,7 +23,6 @@ class Closing final : public std::enable_shared_from_this<Closing<Handler>> {
  public:
   explicit Closing(Handler handler)
       : executor_(executor_of(handler)),
-        work_(executor_),
         handler_(std::move(handler)),
         owner_(executor_, net::steady_timer::time_point::max()) {}
   ~Closing() {
@@ -31,8 +30,7 @@ class Closing final : public std::enable_shared_from_this<Closing<Handler>> {
   }
 
   void start(Pool& pool, CloseOptions options, Location where) {
-    owner_.async_wait(net::bind_executor(
-        executor_, [self = this->shared_from_this()](const error_code&) { self->complete(); }));
+    owner_.async_wait([self = this->shared_from_this()](const error_code&) { self->complete(); });
     thread_ = std::thread([this, &pool, options = std::move(options), where] {
       try {
         report_.emplace(pool.close(options, where));
@@ -55,7 +53,6 @@ class Closing final : public std::enable_shared_from_this<Closing<Handler>> {
   }
 
   const Executor executor_;
-  const net::executor_work_guard<Executor> work_;
   std::optional<Handler> handler_;
   net::basic_waitable_timer<Deadline::Clock, net::wait_traits<Deadline::Clock>, Executor> owner_;
   std::optional<CloseReport> report_{};
@@ -79,8 +76,8 @@ auto close(Pool& pool, const CloseOptions& options, Token&& token = Token(),
       },
       token, &pool, options, where);
 }
-// An overload, because a default argument `= {}` would be an aggregate in braces inside the caller's
-// co_await expression, which g++ 12 ends twice (docs/coroutines.md). The same elsewhere.
+// An overload, because a default argument `= {}` would be an aggregate in braces inside the
+// caller's co_await expression, which g++ 12 ends twice (docs/coroutines.md). The same elsewhere.
 template <class Token = net::use_awaitable_t<>>
   requires(!std::is_convertible_v<Token, const CloseOptions&>)
 auto close(Pool& pool, Token&& token = Token(), Location where = Location::current()) {

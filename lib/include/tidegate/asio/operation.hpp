@@ -26,7 +26,7 @@ namespace tidegate::asio::detail {
 // the others are late. What waits is owned by handlers that a loop has: with the loop it ends.
 class Driver : public std::enable_shared_from_this<Driver> {
  public:
-  explicit Driver(Executor executor) : executor_(std::move(executor)), work_(executor_) {}
+  explicit Driver(Executor executor) : executor_(std::move(executor)) {}
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
   virtual ~Driver() = default;
@@ -149,30 +149,37 @@ class Driver : public std::enable_shared_from_this<Driver> {
     if (wait.fd >= 0) {
       Descriptor& descriptor = wait.fd == async::socket(*connection_)
                                    ? Registration::of(*connection_, executor_)
-                                   : watch(other_, wait.fd);
+                                   : watch(wait.fd);
       if ((wait.events & POLLIN) != 0) wait_on(descriptor, Descriptor::wait_read, POLLIN);
       if ((wait.events & POLLOUT) != 0) wait_on(descriptor, Descriptor::wait_write, POLLOUT);
     }
     if (wait.wake_fd >= 0) {
-      wait_on(watch(wake_, wait.wake_fd), Descriptor::wait_read, POLLIN, Came::woken);
+      wait_on(watch(wait.wake_fd), Descriptor::wait_read, POLLIN, Came::woken);
     }
     // A wait for time alone has a timer even without end: it is what owns this object.
     if (!wait.until.is_never() || waited_on_.size() == 0) wait_until(wait.until);
   }
-  Descriptor& watch(std::optional<Descriptor>& own, int fd) {
-    own.emplace(executor_);
-    own->assign(fd);
-    return *own;
+  // For this wait only; seldom: a stop_token of the user's, or another thread that sends.
+  Descriptor& watch(int fd) {
+    auto watched = std::make_unique<Watched>(executor_, std::move(watched_));
+    watched_ = std::move(watched);
+    watched_->descriptor.assign(fd);
+    return watched_->descriptor;
   }
   void wait_on(Descriptor& descriptor, Descriptor::wait_type type, short event,
                Came what = Came::ready) {
     waited_on_.add(descriptor);
-    descriptor.async_wait(
-        type, net::bind_executor(executor_, [self = shared_from_this(), of = wait_, event,
-                                             what](const error_code& error) {
-          // Of its own wait that is not canceled, an error is the descriptor's.
-          self->came(of, what, static_cast<short>(error ? POLLERR : event));
-        }));
+    auto handler = [self = shared_from_this(), of = wait_, event, what](const error_code& error) {
+      // Of its own wait that is not canceled, an error is the descriptor's.
+      self->came(of, what, static_cast<short>(error ? POLLERR : event));
+    };
+    // A handler without an executor runs on the descriptor's, which most often is the same, and
+    // saves Asio a few copies of it.
+    if (descriptor.get_executor() == executor_) {
+      descriptor.async_wait(type, std::move(handler));
+    } else {
+      descriptor.async_wait(type, net::bind_executor(executor_, std::move(handler)));
+    }
   }
 
   // ---- both
@@ -182,27 +189,40 @@ class Driver : public std::enable_shared_from_this<Driver> {
     if (!timer_) timer_.emplace(executor_);
     timer_->expires_at(until.at());
     timer_set_ = true;
-    timer_->async_wait(net::bind_executor(
-        executor_, [self = shared_from_this(), of = wait_](const error_code& error) {
-          if (error) return;
-          if (self->call_) return self->came(of, Came::timed_out, 0);
-          self->turn(Caller::loop, [&] {
-            if (of != self->wait_ || !self->acquire_) return;
-            // None: it was served at the last moment, and on_ready() is on its way.
-            if (auto ended = self->acquire_->time_out()) self->acquire_ended(std::move(ended));
-          });
-        }));
+    timer_->async_wait([self = shared_from_this(), of = wait_](const error_code& error) {
+      if (error) return;
+      self->turn(Caller::loop, [&] {
+        if (of != self->wait_) return;
+        if (self->call_) {
+          self->forget_waits();
+          self->step([&] { return self->call_->resume(Came::timed_out); });
+        } else if (self->acquire_) {
+          // None: it was served at the last moment, and on_ready() is on its way.
+          if (auto ended = self->acquire_->time_out()) self->acquire_ended(std::move(ended));
+        }
+      });
+    });
   }
   // What is waited for does not count any more.
   void forget_waits() noexcept {
     ++wait_;
     if (std::exchange(timer_set_, false)) timer_->cancel();
     waited_on_.cancel();
-    if (other_) other_->release();
-    if (wake_) wake_->release();
-    other_.reset();
-    wake_.reset();
+    watched_.reset();
   }
+
+  // A descriptor that is not ours, and those watched before it.
+  struct Watched {
+    Watched(const Executor& executor, std::unique_ptr<Watched> others)
+        : descriptor(executor), next(std::move(others)) {}
+    Watched(const Watched&) = delete;
+    Watched& operator=(const Watched&) = delete;
+    ~Watched() {
+      if (descriptor.is_open()) descriptor.release();
+    }
+    Descriptor descriptor;
+    std::unique_ptr<Watched> next;
+  };
 
   // The descriptors that a turn waits on.
   class WaitedOn {
@@ -220,7 +240,6 @@ class Driver : public std::enable_shared_from_this<Driver> {
   };
 
   const Executor executor_;
-  const net::executor_work_guard<Executor> work_;
   std::recursive_mutex mutex_{};  // recursive: a body may cancel its own operation
   Connection* connection_ = nullptr;
   std::optional<async::Acquire> acquire_{};
@@ -228,8 +247,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   std::optional<
       net::basic_waitable_timer<Deadline::Clock, net::wait_traits<Deadline::Clock>, Executor>>
       timer_{};
-  std::optional<Descriptor> other_{};  // of another descriptor than the connection's
-  std::optional<Descriptor> wake_{};
+  std::unique_ptr<Watched> watched_{};
   WaitedOn waited_on_{};
   unsigned wait_ = 0;  // the number of the wait that counts
   bool timer_set_ = false;

@@ -70,7 +70,9 @@ class Registration final : public Attachment {
   static Descriptor& of(Connection& connection, const Executor& executor) {
     std::unique_ptr<Attachment>& held = async::attachment(connection);
     net::execution_context& context = net::query(executor, net::execution::context);
-    auto* mine = dynamic_cast<Registration*>(held.get());
+    auto* mine = held != nullptr && held->kind() == &Registrations::id
+                     ? static_cast<Registration*>(held.get())
+                     : nullptr;
     if (mine == nullptr || mine->context_ != &context || !mine->registered_->descriptor) {
       held.reset();  // first: a socket that two loops watch wakes both
       held = std::make_unique<Registration>(async::socket(connection), executor, context);
@@ -91,6 +93,7 @@ class Registration final : public Attachment {
     }
   }
   ~Registration() override { registered_->let_go(); }
+  const void* kind() const noexcept override { return &Registrations::id; }
 
  private:
   net::execution_context* context_;

@@ -13,6 +13,8 @@ class Attachment {
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
   virtual ~Attachment() = default;
+  // Whose it is: an address that its kind alone has.
+  virtual const void* kind() const noexcept = 0;
 };
 
 }  // namespace tidegate
