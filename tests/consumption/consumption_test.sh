@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # consumption_test.sh static|shared CHECKOUT BUILD WORK_DIRECTORY
 #
-# Builds the ten-line program outside the tree as strangers do, and runs it. With the shared library:
+# Builds the ten-line program, and the same awaited, outside the tree as strangers do, and runs them. With the shared library:
 # with the checkout as a subdirectory of the program's own build, then with find_package(tidegate)
 # against what that build installed. With the static one: against what BUILD installs, which is there
 # anyway. The installed library meets a debug build, as is common.
@@ -10,8 +10,8 @@ kind=$1 checkout=$2 installed=$3 work=$4
 
 mkdir -p "$work/program"
 rm -rf "$work/prefix" "$work/against-prefix"
-cp "$checkout/tests/consumption/CMakeLists.txt" "$checkout/examples/01-ten-lines/main.cpp" \
-   "$work/program"
+cp "$checkout/tests/consumption/CMakeLists.txt" "$checkout/tests/consumption/awaited.cpp" \
+   "$checkout/examples/01-ten-lines/main.cpp" "$work/program"
 
 build() { # BUILD_DIRECTORY CMAKE_OPTION...
   cmake -G Ninja -S "$work/program" -B "$@"
@@ -38,8 +38,10 @@ if [ "$kind" = shared ]; then
   build "$installed" -DTIDEGATE_CHECKOUT="$checkout" -DBUILD_SHARED_LIBS=ON \
       -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O0 -DNDEBUG"
   expect_linkage_and_answer "$installed/ten-lines"
+  expect_linkage_and_answer "$installed/awaited"
 fi
 
 cmake --install "$installed" --prefix "$work/prefix"
 build "$work/against-prefix" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug
 expect_linkage_and_answer "$work/against-prefix/ten-lines"
+expect_linkage_and_answer "$work/against-prefix/awaited"

@@ -124,6 +124,44 @@ TEST(Asio, AFutureNeedsNoLoopOfTheUsers) {
   EXPECT_THROW(failed.get(), QueryError);
 }
 
+// The lease ends with the operation then, and the operation with its own answer.
+TEST(Asio, ALeaseThatEndsDuringItsOperationIsGivenBackAfterIt) {
+  Pool pool("pool_max_conns=1");
+  net::io_context loop;
+  ta::Lease lease(pool.acquire());
+  int got = 0;
+  lease.query_value<int>("select 5 from pg_sleep(0.05)",
+                         net::bind_executor(loop, [&](std::exception_ptr error, int value) {
+                           EXPECT_FALSE(error);
+                           got = value;
+                         }));
+  lease.release();
+  EXPECT_EQ(pool.stats().leased, 1u);
+  EXPECT_FALSE(ta::try_acquire(pool));
+  loop.run();
+  EXPECT_EQ(got, 5);
+  EXPECT_EQ(pool.stats().leased, 0u);
+  EXPECT_EQ(pool.query_value<int>("select 6"), 6);
+}
+
+TEST(Asio, APoolThatEndsTellsWhoWaits) {
+  net::io_context loop;
+  std::optional<Pool> pool(std::in_place, "pool_max_conns=1");
+  std::optional<Lease> held(pool->acquire());
+  bool told = false;
+  ta::query_value<int>(*pool, "select 1",
+                       net::bind_executor(loop, [&](std::exception_ptr error, int) {
+                         EXPECT_THROW(std::rethrow_exception(error), PoolClosed);
+                         told = true;
+                       }));
+  EXPECT_EQ(waiting(*pool), 1u);
+  held.reset();  // served, and then not: the loop has not run
+  pool->close({.drain = 10ms, .cancel = 0ms, .force = 0ms});
+  pool.reset();
+  loop.run();
+  EXPECT_TRUE(told);
+}
+
 TEST(Asio, TheHandlerRunsOnItsStrand) {
   Pool pool("pool_max_conns=2");
   net::io_context loop;

@@ -1,6 +1,8 @@
 // Coroutines that wait: in the pool's queue, for a server, for a deadline, on several loops.
 #include <libpq-fe.h>
 #include <malloc.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -159,6 +161,53 @@ TEST(AsioWait, ABlockingCloseOnTheLoopWaitsForNoWaiter) {
     EXPECT_EQ(told, 0);
   });
   EXPECT_EQ(told, 5);
+}
+
+// Cancel, the second phase of a close: the statement of a coroutine is canceled, and its lease comes
+// back by itself.
+TEST(AsioWait, ACloseCancelsTheStatementOfACoroutine) {
+  Pool pool(PoolConfig{.max_size = 1});
+  net::io_context loop(1);
+  bool canceled = false;
+  run_on(
+      loop,
+      [&]() -> Task {
+        co_await error_of<QueryCanceled>(
+            [](Pool& of) -> Task { co_await ta::exec(of, "select pg_sleep(60)"); }(pool));
+        canceled = true;
+      },
+      [&]() -> Task {
+        co_await until([&] { return pool.stats().leased == 1; });
+        const CloseOptions options{.drain = 10ms, .cancel = 20s};
+        const CloseReport report = co_await ta::close(pool, options);
+        EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_cancel) << to_string(report);
+      });
+  EXPECT_TRUE(canceled);
+}
+
+// Force, the third: a server process that does not answer any more.
+TEST(AsioWait, ACloseCutsOffTheStatementOfACoroutine) {
+  Pool pool(PoolConfig{.max_size = 1});
+  const Frozen frozen(pid_of(pool));
+  net::io_context loop(1);
+  bool lost = false;
+  run_on(
+      loop,
+      [&]() -> Task {
+        ta::Lease lease = co_await ta::acquire(pool);
+        try {
+          co_await lease.exec("select 1");
+        } catch (const QueryError&) {  // lost, or canceled and given up, whichever is first
+          lost = !lease.connection().is_open();
+        }
+      },
+      [&]() -> Task {
+        co_await until([&] { return pool.stats().leased == 1; });
+        const CloseOptions options{.drain = 10ms, .cancel = 50ms, .force = 20s};
+        const CloseReport report = co_await ta::close(pool, options);
+        EXPECT_EQ(report.outcome, CloseReport::Outcome::drained_after_force) << to_string(report);
+      });
+  EXPECT_TRUE(lost);
 }
 
 TEST(AsioWait, AServerThatRefusesIsToldAtOnce) {
@@ -409,6 +458,56 @@ TEST(AsioLoop, OneThatEndsWithOperationsPendingLeaksNothing) {
   EXPECT_EQ(pool.stats().leased, 0u);
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
   EXPECT_EQ(pid_of(pool), pid) << "the statement was canceled, the connection is in order";
+}
+
+// The connection comes back on another thread while the loop is in its destructor. Whoever is first:
+// nothing is posted to a loop that has gone, and the connection is in the pool afterwards.
+TEST(AsioLoop, MayEndWhileItsWaitersAreServed) {
+  Pool pool(PoolConfig{.max_size = 1});
+  for (int round = 0; round < 300; ++round) {
+    std::optional<Lease> held(pool.acquire());
+    std::optional<net::io_context> loop(std::in_place, 1);
+    for (int i = 0; i < 3; ++i) {
+      net::co_spawn(
+          *loop, [&]() -> Task { (void)co_await ta::acquire(pool); }, net::detached);
+    }
+    while (waiting(pool) < 3) loop->run_one();
+    std::atomic<bool> go{false};
+    std::thread releaser([&] {
+      while (!go) {
+      }
+      held.reset();
+    });
+    go = true;
+    for (std::atomic<int> spin{round % 100 * 20}; spin > 0; --spin) {
+    }
+    loop.reset();
+    releaser.join();
+    ASSERT_EQ(waiting(pool), 0u);
+    ASSERT_EQ(pool.query_value<int>("select $1::int4", round), round);
+  }
+}
+
+// The child of a fork shares the loop's epoll, and must not take the connection out of it.
+TEST(AsioLoop, AChildOfAForkLeavesItAlone) {
+  net::io_context loop(1);
+  std::optional<Pool> pool(std::in_place, PoolConfig{.max_size = 1});
+  const auto ask = [&](int value) {
+    run_on(loop, [&]() -> Task {
+      EXPECT_EQ(co_await ta::query_value<int>(*pool, "select $1::int4", value), value);
+    });
+  };
+  ask(1);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    pool.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  ask(2);
+  EXPECT_EQ(pool->stats().created, 1u);
 }
 
 // A connection that has been on a loop goes on without it.

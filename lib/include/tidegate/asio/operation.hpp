@@ -34,6 +34,8 @@ class Driver : public std::enable_shared_from_this<Driver> {
   void start_acquire(Pool& pool, std::optional<Deadline> by, Location where) {
     turn(Caller::other, [&] {
       if (auto lease = async::try_acquire(pool, where)) return on_lease(*std::move(lease));
+      net::execution_context& context = net::query(executor_, net::execution::context);
+      gate_ = net::use_service<Registrations>(context).gate();
       acquire_.emplace(pool, by, where);
       acquire_ended(acquire_->begin(&Driver::on_ready, this));
     });
@@ -112,8 +114,18 @@ class Driver : public std::enable_shared_from_this<Driver> {
 
   // ---- the acquire
 
+  // On any thread, while the loop may be ending on another:
+  //     this thread                     the loop's
+  //     the gate is open: posts
+  //                                     closes the gate; destroys what was posted, and this object
+  // or
+  //                                     closes the gate; destroys this object: the destructor of
+  //                                     acquire_ waits for this call
+  //     the gate is closed: returns
   static void on_ready(void* of) noexcept {
-    // acquire_ is there: its destructor waits for this.
+    const std::shared_ptr<LoopGate> gate = static_cast<Driver*>(of)->gate_;
+    const std::lock_guard lock(gate->mutex);
+    if (!gate->open) return;
     if (const auto self = static_cast<Driver*>(of)->weak_from_this().lock()) {
       net::post(self->executor_, [self] {
         self->turn(Caller::loop, [&] {
@@ -242,6 +254,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   const Executor executor_;
   std::recursive_mutex mutex_{};  // recursive: a body may cancel its own operation
   Connection* connection_ = nullptr;
+  std::shared_ptr<LoopGate> gate_{};  // once there is an acquire_
   std::optional<async::Acquire> acquire_{};
   std::optional<async::Call> call_{};
   std::optional<

@@ -31,7 +31,14 @@ struct Registered {
   }
 };
 
-// Of an execution context: lets go of all descriptors when the context ends.
+// Whether a loop still takes what other threads post to it: they hold the mutex while they do. A
+// connection that comes back on a thread of its own must not meet a loop in its destructor.
+struct LoopGate {
+  std::mutex mutex{};
+  bool open = true;
+};
+
+// Of an execution context: lets go of all descriptors, and closes the gate, when the context ends.
 class Registrations final : public net::execution_context::service {
  public:
   using key_type = Registrations;
@@ -40,6 +47,7 @@ class Registrations final : public net::execution_context::service {
   explicit Registrations(net::execution_context& context)
       : net::execution_context::service(context) {}
 
+  const std::shared_ptr<LoopGate>& gate() const noexcept { return gate_; }
   void add(const std::shared_ptr<Registered>& one) {
     const std::lock_guard lock(mutex_);
     if (all_.size() == all_.capacity()) {  // seldom: forget those whose connections have ended
@@ -51,6 +59,10 @@ class Registrations final : public net::execution_context::service {
 
  private:
   void shutdown() noexcept override {
+    {
+      const std::lock_guard lock(gate_->mutex);
+      gate_->open = false;
+    }
     const std::lock_guard lock(mutex_);
     for (const auto& weak : all_) {
       if (const auto one = weak.lock()) one->let_go();
@@ -58,6 +70,7 @@ class Registrations final : public net::execution_context::service {
     all_.clear();
   }
 
+  const std::shared_ptr<LoopGate> gate_ = std::make_shared<LoopGate>();
   std::mutex mutex_{};
   std::vector<std::weak_ptr<Registered>> all_{};
 };
