@@ -163,8 +163,8 @@ TEST(AsioWait, ABlockingCloseOnTheLoopWaitsForNoWaiter) {
   EXPECT_EQ(told, 5);
 }
 
-// Cancel, the second phase of a close: the statement of a coroutine is canceled, and its lease comes
-// back by itself.
+// Cancel, the second phase of a close: the statement of a coroutine is canceled, and its lease
+// comes back by itself.
 TEST(AsioWait, ACloseCancelsTheStatementOfACoroutine) {
   Pool pool(PoolConfig{.max_size = 1});
   net::io_context loop(1);
@@ -460,16 +460,15 @@ TEST(AsioLoop, OneThatEndsWithOperationsPendingLeaksNothing) {
   EXPECT_EQ(pid_of(pool), pid) << "the statement was canceled, the connection is in order";
 }
 
-// The connection comes back on another thread while the loop is in its destructor. Whoever is first:
-// nothing is posted to a loop that has gone, and the connection is in the pool afterwards.
+// The connection comes back on another thread while the loop is in its destructor. Whoever is
+// first: nothing is posted to a loop that has gone, and the connection is in the pool afterwards.
 TEST(AsioLoop, MayEndWhileItsWaitersAreServed) {
   Pool pool(PoolConfig{.max_size = 1});
   for (int round = 0; round < 300; ++round) {
     std::optional<Lease> held(pool.acquire());
     std::optional<net::io_context> loop(std::in_place, 1);
     for (int i = 0; i < 3; ++i) {
-      net::co_spawn(
-          *loop, [&]() -> Task { (void)co_await ta::acquire(pool); }, net::detached);
+      net::co_spawn(*loop, [&]() -> Task { (void)co_await ta::acquire(pool); }, net::detached);
     }
     while (waiting(pool) < 3) loop->run_one();
     std::atomic<bool> go{false};
