@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <random>
 #include <thread>
 
 #include <support/sanitizers.hpp>
@@ -347,6 +348,121 @@ TEST(AsioMany, ConnectionsMoveBetweenLoopsAndThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_LE(pool.stats().created, 2u);
+}
+
+// Loops and threads on few connections; verbs at random, with and without deadlines that pass;
+// server processes that end. Each answer is its own statement's, and nothing is left behind.
+TEST(AsioMany, EverythingAtOnce) {
+  Pool pool(PoolConfig{.name = "everything", .max_size = 4, .acquire_timeout = 20s});
+  std::atomic<int> right{0};
+  std::atomic<int> wrong{0};
+  std::atomic<int> refused{0};
+  std::atomic<int> over{0};
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+
+  const auto one_verb = [&](std::mt19937& random, int nonce) -> Task {
+    const auto check = [&](int got) { ++(got == nonce ? right : wrong); };
+    ExecOptions options;
+    if (random() % 4 == 0) options.by = Deadline(std::chrono::microseconds(random() % 3000));
+    options.prepared = random() % 2 == 0;
+    switch (random() % 6) {
+      case 0: check(co_await ta::query_value<int>(pool, options, "select $1::int4", nonce)); break;
+      case 1: {
+        ta::Lease lease =
+            co_await ta::acquire(pool, Deadline(std::chrono::milliseconds(random() % 50)));
+        check(co_await lease.query_value<int>("select $1::int4 from pg_sleep(0.001)", nonce));
+        check(co_await lease.query_value<int>(options, "select $1::int4", nonce));
+        break;
+      }
+      case 2:
+        check(co_await ta::transact(pool, [nonce](ta::Transaction& tx) -> net::awaitable<int> {
+          co_await tx.exec("select 1");
+          co_return co_await tx.query_value<int>("select $1::int4", nonce);
+        }));
+        break;
+      case 3:
+        check(co_await ta::call(pool, [nonce](Connection& c) {
+          int last = 0;
+          c.each("select generate_series($1::int4 - 100, $1)", nonce,
+                 [&](const Row& row) { last = row.get<int>(0); });
+          return last;
+        }));
+        break;
+      case 4: {
+        ta::Transaction left = co_await ta::begin(pool);
+        check(co_await left.query_value<int>("select $1::int4", nonce));
+        break;  // left open
+      }
+      default: co_await ta::exec(pool, options, "select pg_sleep(0.002)"); ++right;
+    }
+  };
+  constexpr int kLoops = 2;
+  constexpr int kCoroutines = 20;
+  constexpr int kVerbs = 30;
+  std::vector<std::thread> threads;
+  for (int l = 0; l < kLoops; ++l) {
+    threads.emplace_back([&, l] {
+      net::io_context loop(1);
+      for (int c = 0; c < kCoroutines; ++c) {
+        net::co_spawn(
+            loop,
+            [&, l, c]() -> Task {
+              std::mt19937 random(seed + static_cast<unsigned>(100 * l + c));
+              for (int v = 0; v < kVerbs; ++v) {
+                try {
+                  co_await one_verb(random, 10'000 * (l + 1) + 100 * c + v);
+                } catch (const QueryError&) {  // canceled, or its connection lost
+                  ++refused;
+                } catch (const AcquireTimeout&) {
+                  ++refused;
+                } catch (const ConnectError&) {  // the process was ended while it connected
+                  ++refused;
+                }
+              }
+              ++over;
+            },
+            [&](std::exception_ptr error) {
+              if (!error) return;
+              ++wrong;
+              try {
+                std::rethrow_exception(error);
+              } catch (const std::exception& e) {
+                ADD_FAILURE() << e.what();
+              }
+            });
+      }
+      loop.run();
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < 200; ++i) {
+      try {
+        ++(pool.query_value<int>("select $1::int4", -i) == -i ? right : wrong);
+      } catch (const ConnectionLost&) {
+        ++refused;
+      } catch (const ConnectError&) {
+        ++refused;
+      }
+    }
+  });
+  Observer other;
+  for (int i = 0; i < 8; ++i) {
+    (void)other.value<std::int64_t>(
+        "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where "
+        "application_name = 'tidegate/everything' order by random() limit 1) as one");
+    eventually(
+        [&, had = right.load()] { return right > had + 20 || over == kLoops * kCoroutines; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(over, kLoops * kCoroutines);
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(right, kVerbs * kCoroutines) << refused << " refused";
+  EXPECT_TRUE(eventually([&] {
+    const Stats stats = pool.stats();
+    return stats.leased == 0 && stats.waiting == 0 && stats.checking == 0;
+  })) << to_string(pool.stats());
+  EXPECT_EQ(pool.query_value<int>("select 1"), 1);
 }
 
 // ---- statements that end early -----------------------------------------------------------------
