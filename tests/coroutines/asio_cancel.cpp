@@ -156,20 +156,21 @@ TEST(AsioCancel, AtAnyPointLeavesThePoolInOrder) {
       net::io_context loop(1);
       net::cancellation_signal signal;
       bool ended = false;
-      net::co_spawn(loop, one_of(kind),
-                    net::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr error) {
-                      ended = true;
-                      try {
-                        if (error) std::rethrow_exception(error);
-                        outcomes.insert("done");
-                      } catch (const QueryCanceled&) {
-                        outcomes.insert("canceled");
-                      } catch (const AcquireCanceled&) {
-                        outcomes.insert("acquire canceled");
-                      } catch (const std::system_error&) {
-                        outcomes.insert("not begun");
-                      }
-                    }));
+      net::co_spawn(
+          loop, one_of(kind),
+          net::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr error) {
+            ended = true;
+            try {
+              if (error) std::rethrow_exception(error);
+              outcomes.insert("done");
+            } catch (const QueryCanceled&) {
+              outcomes.insert("canceled");
+            } catch (const AcquireCanceled&) {
+              outcomes.insert("acquire canceled");
+            } catch (const std::runtime_error&) {  // Asio's own, Boost's or the standard's
+              outcomes.insert("not begun");
+            }
+          }));
       for (int i = 0; i < turns && !ended; ++i) loop.run_one();
       signal.emit(kAll);
       loop.run();

@@ -3,11 +3,13 @@
 #include <chrono>
 #include <utility>
 
+#include <tidegate/base/test_point.hpp>
+
 namespace tidegate::detail {
 
 PendingAcquire::PendingAcquire(std::shared_ptr<PoolImpl> pool, std::optional<Deadline> deadline,
                                Location where)
-    : pool_(std::move(pool)), wish_{.deadline = deadline, .where = where} {
+    : pool_(std::move(pool)), core_(*pool_->core_), wish_{.deadline = deadline, .where = where} {
   search_.began = std::chrono::steady_clock::now();
   search_.where = where;
   search_.pool = pool_.get();
@@ -20,15 +22,14 @@ PendingAcquire::PendingAcquire(std::shared_ptr<PoolImpl> pool, std::optional<Dea
 PendingAcquire::Ended PendingAcquire::begin(async::Acquire::Ready ready, void* context) {
   pool_->tell_started(wish_.where);
   if (pool_->inherited()) return pool_->inherited_error(wish_.where);
-  const core::Entered entered = pool_->core_->slots().enter();
+  const core::Entered entered = core_.slots().enter();
   gate_ = entered.ticket.gate();
   {
     const Lock lock(mutex_);
     ready_ = ready;
     context_ = context;
   }
-  return step(
-      [&](auto&& check) { return pool_->core_->begin_acquire(entered, search_, waiter_, check); });
+  return step([&](auto&& check) { return core_.begin_acquire(entered, search_, waiter_, check); });
 }
 
 PendingAcquire::Ended PendingAcquire::go_on() {
@@ -36,8 +37,7 @@ PendingAcquire::Ended PendingAcquire::go_on() {
     const Lock lock(mutex_);
     told_ = false;
   }
-  return step(
-      [&](auto&& check) { return pool_->core_->go_on_acquiring(found_, search_, waiter_, check); });
+  return step([&](auto&& check) { return core_.go_on_acquiring(found_, search_, waiter_, check); });
 }
 
 // One turn. Before it the node is made the pool's, because the turn may be over, and this object
@@ -79,7 +79,7 @@ PendingAcquire::Ended PendingAcquire::settle(const std::optional<core::Found>& f
   if (!found->error) {
     pool_->begin_lease(found->ticket, wish_.where);
     pool_->tell_ended(search_);
-    return Expected<Lease>(Lease(pool_->core_.get(), found->ticket));
+    return Expected<Lease>(Lease(&core_, found->ticket));
   }
   if (search_.failure) {
     pool_->tell_ended(search_);
@@ -93,7 +93,7 @@ PendingAcquire::Ended PendingAcquire::settle(const std::optional<core::Found>& f
 void PendingAcquire::called_back(Node& node) noexcept {
   auto& self = *static_cast<PendingAcquire*>(node.owner);
   const std::shared_ptr<PendingAcquire> keep = std::move(self.self_);
-  const core::Found found = self.pool_->core_->slots().end_find(self.gate_, self.search_, node);
+  const core::Found found = self.core_.slots().end_find(self.gate_, self.search_, node);
   Lock lock(self.mutex_);
   self.waits_ = false;
   if (self.ready_ == nullptr) {
@@ -103,15 +103,17 @@ void PendingAcquire::called_back(Node& node) noexcept {
   self.found_ = found;
   self.told_ = true;
   self.ready_(self.context_);
+  lock.unlock();
+  TIDEGATE_TEST_POINT("async.told");
 }
 
 PendingAcquire::Ended PendingAcquire::end_as(std::uint32_t word) {
-  auto& core = *pool_->core_;
-  if (!core.slots().withdraw(*waiter_.node, word)) return std::nullopt;
-  return settle(core.count_failed(core.slots().end_find(gate_, search_, *waiter_.node)));
+  if (!core_.slots().withdraw(*waiter_.node, word)) return std::nullopt;
+  return settle(core_.count_failed(core_.slots().end_find(gate_, search_, *waiter_.node)));
 }
 
 void PendingAcquire::abandon() noexcept {
+  const std::shared_ptr<PoolImpl> pool = std::move(pool_);  // ends, if it does, after the rest
   bool waits = false;
   bool told = false;
   {
@@ -120,20 +122,19 @@ void PendingAcquire::abandon() noexcept {
     waits = waits_;
     told = std::exchange(told_, false);
   }
+  if (!waits && !told) return;  // it had ended
+  search_.error = Errc::canceled;
+  core_.count_failed({Errc::canceled, {}, true});
+  pool->tell_ended(search_);
   if (told) return drop(found_);
-  auto& core = *pool_->core_;
-  if (!waits || !core.slots().withdraw(*waiter_.node, core::wait_word::kCanceled)) return;
+  if (!core_.slots().withdraw(*waiter_.node, core::wait_word::kCanceled)) return;
   self_.reset();
-  drop(core.slots().end_find(gate_, search_, *waiter_.node));
+  drop(core_.slots().end_find(gate_, search_, *waiter_.node));
 }
 
-// Nobody wants what the search has found.
+// Nobody wants what the search has found. As the last touch of the core, which may be gone then.
 void PendingAcquire::drop(const core::Found& found) noexcept {
-  auto& core = *pool_->core_;
-  if (!found.error) pool_->give_back_unleased(found.ticket);
-  search_.error = found.error ? *found.error : Errc::canceled;
-  core.count_failed({search_.error, {}, true});
-  pool_->tell_ended(search_);
+  if (!found.error) core_.give_back_unleased(found.ticket);
 }
 
 }  // namespace tidegate::detail

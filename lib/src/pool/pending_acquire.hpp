@@ -28,6 +28,10 @@ namespace tidegate::detail {
 //     decides; tells the owner
 //                                     owner_ := gone; was told: gives the slot back
 // Walked by AsyncAcquireRace.*.
+//
+// The decider may be a thread of the pool, which must not be the one that destroys the pool: so the
+// owner takes its reference to the pool along, and the decider uses the core only, which the
+// admission keeps alive.
 class PendingAcquire final : public std::enable_shared_from_this<PendingAcquire> {
  public:
   using Ended = async::Acquire::Ended;
@@ -51,7 +55,8 @@ class PendingAcquire final : public std::enable_shared_from_this<PendingAcquire>
   Ended settle(const std::optional<core::Found>& found);
   void drop(const core::Found& found) noexcept;
 
-  const std::shared_ptr<PoolImpl> pool_;
+  std::shared_ptr<PoolImpl> pool_;  // the owner's; null once it has gone
+  PoolCore& core_;
   const AcquireWish wish_;
   PoolImpl::Search search_{};
   std::uint32_t gate_ = 0;
