@@ -34,8 +34,7 @@ class Driver : public std::enable_shared_from_this<Driver> {
   void start_acquire(Pool& pool, std::optional<Deadline> by, Location where) {
     turn(Caller::other, [&] {
       if (auto lease = async::try_acquire(pool, where)) return on_lease(*std::move(lease));
-      net::execution_context& context = net::query(executor_, net::execution::context);
-      gate_ = net::use_service<Registrations>(context).gate();
+      gate_ = Registrations::of(executor_).gate();
       acquire_.emplace(pool, by, where);
       acquire_ended(acquire_->begin(&Driver::on_ready, this));
     });

@@ -39,10 +39,23 @@ struct LoopGate {
 };
 
 // Of an execution context: lets go of all descriptors, and closes the gate, when the context ends.
+//
+// Services end in the order opposite to their making. This one has to end before the reactor: that
+// frees what it knows of each descriptor, without a lock, and another thread may be about to have a
+// descriptor of this loop released, because it uses the connection on its own. So the reactor is
+// made first, by whoever asks for this service (seen: a double free in ~io_context).
 class Registrations final : public net::execution_context::service {
  public:
   using key_type = Registrations;
   static inline net::execution_context::id id{};
+
+  static Registrations& of(const Executor& executor) {
+    net::execution_context& context = net::query(executor, net::execution::context);
+    if (!net::has_service<Registrations>(context)) {
+      const Descriptor makes_the_reactor(executor);
+    }
+    return net::use_service<Registrations>(context);
+  }
 
   explicit Registrations(net::execution_context& context)
       : net::execution_context::service(context) {}
@@ -99,7 +112,7 @@ class Registration final : public Attachment {
     registered_->descriptor.emplace(executor);
     registered_->descriptor->assign(socket);
     try {
-      net::use_service<Registrations>(context).add(registered_);
+      Registrations::of(executor).add(registered_);
     } catch (...) {
       registered_->let_go();
       throw;
