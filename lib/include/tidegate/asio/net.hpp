@@ -2,6 +2,8 @@
 // defined, in every file of the program that includes this, standalone Asio (1.22 and later).
 #pragma once
 
+#include <utility>  // awaitable.hpp of Boost 1.74 uses it, and does not include it
+
 #if defined(TIDEGATE_STANDALONE_ASIO)
 
 #include <asio/any_io_executor.hpp>
