@@ -21,7 +21,8 @@
 #include <asio/use_awaitable.hpp>
 #include <asio/version.hpp>
 #if !defined(ASIO_HAS_CO_AWAIT)
-#error "this Asio does not see that the compiler has coroutines: with clang++ and Asio 1.22 define ASIO_HAS_CO_AWAIT and ASIO_HAS_STD_COROUTINE"
+#error \
+    "this Asio does not see that the compiler has coroutines: with clang++ and Asio 1.22 define ASIO_HAS_CO_AWAIT and ASIO_HAS_STD_COROUTINE"
 #endif
 #if ASIO_VERSION >= 101900
 #include <asio/associated_cancellation_slot.hpp>
@@ -50,7 +51,8 @@ using error_code = ::asio::error_code;
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/version.hpp>
 #if !defined(BOOST_ASIO_HAS_CO_AWAIT)
-#error "this Boost.Asio does not see that the compiler has coroutines: with clang++ and Boost 1.74 define BOOST_ASIO_HAS_CO_AWAIT and BOOST_ASIO_HAS_STD_COROUTINE"
+#error \
+    "this Boost.Asio does not see that the compiler has coroutines: with clang++ and Boost 1.74 define BOOST_ASIO_HAS_CO_AWAIT and BOOST_ASIO_HAS_STD_COROUTINE"
 #endif
 #if BOOST_ASIO_VERSION >= 101900
 #include <boost/asio/associated_cancellation_slot.hpp>
