@@ -222,8 +222,14 @@ TEST(AsioWait, AServerThatRefusesIsToldAtOnce) {
 // Each wants a ping before it is handed out. Nobody on the loop waits for the answer: maintenance
 // asks, and the acquire waits in the queue.
 TEST(AsioWait, PingsAreMaintenances) {
+  struct WhoPings final : tidegate::Observer {
+    std::atomic<std::thread::id> thread{};
+    void ping_started(int) override { thread = std::this_thread::get_id(); }
+  };
+  const auto who = std::make_shared<WhoPings>();
   std::atomic<int> asked{0};
   PoolConfig config{.max_size = 1};
+  config.observer = who;
   config.hooks.should_ping = [&](const Connection&, std::chrono::nanoseconds) {
     return asked++ == 0;
   };
@@ -233,6 +239,8 @@ TEST(AsioWait, PingsAreMaintenances) {
   asked = 0;
   run([&]() -> Task { EXPECT_EQ(co_await ta::query_value<int>(pool, "select 1"), 1); });
   EXPECT_EQ(pool.stats().pings, 1u);
+  EXPECT_NE(who->thread.load(), std::thread::id());
+  EXPECT_NE(who->thread.load(), std::this_thread::get_id()) << "the loop's";
   EXPECT_EQ(pool.stats().outcomes.immediate + pool.stats().outcomes.waited, 2u);
 }
 
