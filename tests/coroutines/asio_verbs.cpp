@@ -37,9 +37,14 @@ TEST(Asio, OneShotVerbsAcquireAndRelease) {
     }
     EXPECT_EQ((co_await ta::exec(pool, "select 1")).rows(), 1u);
     EXPECT_EQ((co_await ta::query_row<int, int>(pool, "select 1, 2")), (std::tuple{1, 2}));
+    const ExecOptions options{.by = Deadline(20s), .prepared = false};
+    EXPECT_EQ((co_await ta::query_row<int, int>(pool, options, "select 3, $1::int4", 4)),
+              (std::tuple{3, 4}));
+    ta::Lease lease = co_await ta::acquire(pool);
+    EXPECT_EQ((co_await lease.query_row<int, int>(options, "select 5, 6")), (std::tuple{5, 6}));
   });
   EXPECT_EQ(pool.stats().created, 1);
-  EXPECT_EQ(pool.stats().released, 102);
+  EXPECT_EQ(pool.stats().released, 104);
 }
 
 // A text that is gone when the statement is sent, and a parameter, too.

@@ -127,6 +127,10 @@ auto query_row(Pool& pool, Sql sql, Args&&... args) {
   return detail::query_row<Ts...>(detail::Pooled{pool}, ExecOptions{}, sql,
                                   std::forward<Args>(args)...);
 }
+template <class... Ts, class... Args>
+auto query_row(Pool& pool, const ExecOptions& options, Sql sql, Args&&... args) {
+  return detail::query_row<Ts...>(detail::Pooled{pool}, options, sql, std::forward<Args>(args)...);
+}
 template <class T, class... Args>
 auto query_value(Pool& pool, Sql sql, Args&&... args) {
   return detail::query_value<T>(detail::Pooled{pool}, ExecOptions{}, sql,

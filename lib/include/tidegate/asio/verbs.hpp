@@ -200,6 +200,10 @@ class Verbs {
   auto query_row(Sql sql, Args&&... args) {
     return detail::query_row<Ts...>(on(), ExecOptions{}, sql, std::forward<Args>(args)...);
   }
+  template <class... Ts, class... Args>
+  auto query_row(const ExecOptions& options, Sql sql, Args&&... args) {
+    return detail::query_row<Ts...>(on(), options, sql, std::forward<Args>(args)...);
+  }
   template <class T, class... Args>
   auto query_value(Sql sql, Args&&... args) {
     return detail::query_value<T>(on(), ExecOptions{}, sql, std::forward<Args>(args)...);
