@@ -99,22 +99,27 @@ TEST(AsioWait, TheConfiguredTimeoutIsTheDefault) {
   });
 }
 
+// So many coroutines that wait for a connection until the pool is closed; each that is told counts.
+void spawn_waiters(net::io_context& loop, Pool& pool, int count, int& told) {
+  for (int i = 0; i < count; ++i) {
+    net::co_spawn(
+        loop,
+        [&]() -> Task {
+          co_await error_of<PoolClosed>(
+              [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
+          ++told;
+        },
+        net::detached);
+  }
+}
+
 TEST(AsioWait, ACloseTellsEveryCoroutine) {
   Pool pool(PoolConfig{.max_size = 1});
   net::io_context loop(1);
   int told = 0;
   run_on(loop, [&]() -> Task {
     ta::Lease held = co_await ta::acquire(pool);
-    for (int i = 0; i < 20; ++i) {
-      net::co_spawn(
-          loop,
-          [&]() -> Task {
-            co_await error_of<PoolClosed>(
-                [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
-            ++told;
-          },
-          net::detached);
-    }
+    spawn_waiters(loop, pool, 20, told);
     co_await until([&] { return waiting(pool) == 20; });
     net::co_spawn(
         loop,
@@ -141,16 +146,7 @@ TEST(AsioWait, ABlockingCloseOnTheLoopWaitsForNoWaiter) {
   std::optional<Lease> held = pool.acquire();
   int told = 0;
   run_on(loop, [&]() -> Task {
-    for (int i = 0; i < 5; ++i) {
-      net::co_spawn(
-          loop,
-          [&]() -> Task {
-            co_await error_of<PoolClosed>(
-                [](Pool& of) -> Task { (void)co_await ta::acquire(of); }(pool));
-            ++told;
-          },
-          net::detached);
-    }
+    spawn_waiters(loop, pool, 5, told);
     co_await until([&] { return waiting(pool) == 5; });
     std::thread elsewhere([&] {
       eventually([&] { return pool.closed(); });
@@ -669,6 +665,30 @@ TEST(AsioLoop, AChildOfAForkLeavesItAlone) {
   EXPECT_EQ(status, 0);
   ask(2);
   EXPECT_EQ(pool->stats().created, 1u);
+}
+
+// One registration, whatever is asked and however often it is leased, until another loop uses it.
+TEST(AsioLoop, KnowsAConnectionOnce) {
+  Pool pool(PoolConfig{.max_size = 1});
+  net::io_context loop(1);
+  const Attachment* first = nullptr;
+  run_on(loop, [&]() -> Task {
+    for (int i = 0; i < 20; ++i) {
+      ta::Lease lease = co_await ta::acquire(pool);
+      co_await lease.exec("select 1");
+      const Attachment* const now = async::attachment(lease.connection()).get();
+      EXPECT_NE(now, nullptr);
+      if (first == nullptr) first = now;
+      EXPECT_EQ(now, first);
+    }
+  });
+  pool.exec("select 2");  // a thread's use changes nothing
+  run([&]() -> Task {
+    ta::Lease lease = co_await ta::acquire(pool);
+    EXPECT_EQ(async::attachment(lease.connection()).get(), first);
+    co_await lease.exec("select 3");
+    EXPECT_NE(async::attachment(lease.connection()).get(), nullptr);
+  });
 }
 
 // A connection that has been on a loop goes on without it.

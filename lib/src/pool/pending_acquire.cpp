@@ -54,7 +54,7 @@ PendingAcquire::Ended PendingAcquire::step(Step&& step) {
     const std::optional<core::Found> found =
         step([this](const core::Found& at) { return pool_->check(at, search_); });
     if (!found) return std::nullopt;
-    return settle(found);
+    return settle(*found);
   } catch (...) {  // usually out of memory for the error
     {
       const Lock lock(mutex_);
@@ -68,24 +68,24 @@ PendingAcquire::Ended PendingAcquire::step(Step&& step) {
 }
 
 // The search is over: the lease, or the error.
-PendingAcquire::Ended PendingAcquire::settle(const std::optional<core::Found>& found) {
+PendingAcquire::Ended PendingAcquire::settle(const core::Found& found) {
   {
     const Lock lock(mutex_);
     waits_ = false;
   }
   self_.reset();
-  search_.waited = found->waited;
-  search_.error = found->error;
-  if (!found->error) {
-    pool_->begin_lease(found->ticket, wish_.where);
+  search_.waited = found.waited;
+  search_.error = found.error;
+  if (!found.error) {
+    pool_->begin_lease(found.ticket, wish_.where);
     pool_->tell_ended(search_);
-    return Expected<Lease>(Lease(&core_, found->ticket));
+    return Expected<Lease>(Lease(&core_, found.ticket));
   }
   if (search_.failure) {
     pool_->tell_ended(search_);
     return Expected<Lease>(*search_.failure);
   }
-  ErrorValue error = pool_->explain(*found->error, wish_, search_);
+  ErrorValue error = pool_->explain(*found.error, wish_, search_);
   pool_->tell_ended(search_);
   return Expected<Lease>(std::move(error));
 }

@@ -52,7 +52,7 @@ class PendingAcquire final : public std::enable_shared_from_this<PendingAcquire>
   static void called_back(Node& node) noexcept;
   template <class Step>
   Ended step(Step&& step);
-  Ended settle(const std::optional<core::Found>& found);
+  Ended settle(const core::Found& found);
   void drop(const core::Found& found) noexcept;
 
   std::shared_ptr<PoolImpl> pool_;  // the owner's; null once it has gone

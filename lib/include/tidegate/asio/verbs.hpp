@@ -129,51 +129,43 @@ auto keep(ExecOptions options, Sql sql, Args&&... args) {
   return Statement<Args...>(std::move(options), sql, std::forward<Args>(args)...);
 }
 
+// A verb of a Connection that takes options, text and parameters: verb(connection, options, sql, ...).
+template <class R, class On, class Verb, class... Args>
+auto start_statement(On on, const ExecOptions& options, Sql sql, Verb verb, Args&&... args) {
+  return with_token(
+      [&](auto&& token, auto&&... params) {
+        return on.template start<R>(
+            options, sql.where(),
+            [verb, statement = keep(options, sql, std::forward<decltype(params)>(params)...)](
+                Connection& connection) mutable {
+              return statement.call(
+                  [&](const auto&... all) { return verb(connection, all...); });
+            },
+            std::forward<decltype(token)>(token));
+      },
+      std::forward<Args>(args)...);
+}
+
 template <class On, class... Args>
 auto exec(On on, const ExecOptions& options, Sql sql, Args&&... args) {
-  return with_token(
-      [&](auto&& token, auto&&... params) {
-        return on.template start<Rows>(
-            options, sql.where(),
-            [statement = keep(options, sql, std::forward<decltype(params)>(params)...)](
-                Connection& connection) mutable {
-              return statement.call([&](const auto&... all) { return connection.exec(all...); });
-            },
-            std::forward<decltype(token)>(token));
-      },
-      std::forward<Args>(args)...);
+  const auto verb = [](Connection& connection, const auto&... all) {
+    return connection.exec(all...);
+  };
+  return start_statement<Rows>(on, options, sql, verb, std::forward<Args>(args)...);
 }
-
 template <class... Ts, class On, class... Args>
 auto query_row(On on, const ExecOptions& options, Sql sql, Args&&... args) {
-  return with_token(
-      [&](auto&& token, auto&&... params) {
-        return on.template start<std::tuple<Ts...>>(
-            options, sql.where(),
-            [statement = keep(options, sql, std::forward<decltype(params)>(params)...)](
-                Connection& connection) mutable {
-              return statement.call(
-                  [&](const auto&... all) { return connection.template query_row<Ts...>(all...); });
-            },
-            std::forward<decltype(token)>(token));
-      },
-      std::forward<Args>(args)...);
+  const auto verb = [](Connection& connection, const auto&... all) {
+    return connection.template query_row<Ts...>(all...);
+  };
+  return start_statement<std::tuple<Ts...>>(on, options, sql, verb, std::forward<Args>(args)...);
 }
-
 template <class T, class On, class... Args>
 auto query_value(On on, const ExecOptions& options, Sql sql, Args&&... args) {
-  return with_token(
-      [&](auto&& token, auto&&... params) {
-        return on.template start<T>(
-            options, sql.where(),
-            [statement = keep(options, sql, std::forward<decltype(params)>(params)...)](
-                Connection& connection) mutable {
-              return statement.call(
-                  [&](const auto&... all) { return connection.template query_value<T>(all...); });
-            },
-            std::forward<decltype(token)>(token));
-      },
-      std::forward<Args>(args)...);
+  const auto verb = [](Connection& connection, const auto&... all) {
+    return connection.template query_value<T>(all...);
+  };
+  return start_statement<T>(on, options, sql, verb, std::forward<Args>(args)...);
 }
 
 }  // namespace detail

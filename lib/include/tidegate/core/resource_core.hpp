@@ -63,18 +63,8 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   // says use or fail, or the search fails. Counts how the acquire ended.
   template <class Check>
   Found acquire(Entered entered, Search& search, Check&& check) {
-    if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
-    Found found{std::nullopt, entered.ticket, false};
-    const std::uint32_t gate = entered.ticket.gate();
-    Checked checked = entered.entry == Entry::docked ? check(found) : Checked::next;
-    while (checked == Checked::next) {
-      const bool waited = found.waited;
-      found = slots_.find(gate, search);
-      found.waited |= waited;
-      if (found.error) return count_failed(found);
-      checked = check(found);
-    }
-    return end_acquire(found, checked, search);
+    const auto find = [&](std::uint32_t gate) { return std::optional(slots_.find(gate, search)); };
+    return *begin_search(entered, search, find, check);  // find() always finds, or fails
   }
   // The same in steps, for a caller that does not block. None: the search waits, and the waiter's
   // callback comes (SlotPool::begin_find). Until then the caller touches neither; then it ends the
@@ -87,17 +77,13 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   template <class Check>
   std::optional<Found> begin_acquire(Entered entered, Search& search, Waiter& waiter,
                                      Check&& check) {
-    if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
-    const Found found{std::nullopt, entered.ticket, false};
-    const Checked checked = entered.entry == Entry::docked ? check(found) : Checked::next;
-    return search_on(found, checked, search, waiter, std::forward<Check>(check));
+    return begin_search(entered, search, finder(search, waiter), check);
   }
   template <class Check>
   std::optional<Found> go_on_acquiring(const Found& found, Search& search, Waiter& waiter,
                                        Check&& check) {
     if (found.error) return count_failed(found);
-    const Checked checked = check(found);
-    return search_on(found, checked, search, waiter, std::forward<Check>(check));
+    return search_on(found, check(found), search, finder(search, waiter), check);
   }
   // For `check`: the resource is not fit; another will take its place. The admission stays.
   void replace(Ticket ticket, Retired reason) noexcept {
@@ -260,16 +246,30 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   }
 
  private:
-  template <class Check>
-  std::optional<Found> search_on(Found found, Checked checked, Search& search, Waiter& waiter,
+  // find(gate) of a search that does not block. Each turn has a node of its own.
+  auto finder(Search& search, Waiter& waiter) noexcept {
+    return [this, &search, &waiter](std::uint32_t gate) {
+      WaitNode<Sync>& node = waiter.node.emplace();
+      node.called_back = waiter.called_back;
+      node.owner = waiter.owner;
+      return slots_.begin_find(gate, search, node);
+    };
+  }
+  template <class Find, class Check>
+  std::optional<Found> begin_search(Entered entered, Search& search, Find&& find, Check&& check) {
+    if (entered.entry == Entry::closed) return count_failed({Errc::closed, {}, false});
+    const Found found{std::nullopt, entered.ticket, false};
+    const Checked checked = entered.entry == Entry::docked ? check(found) : Checked::next;
+    return search_on(found, checked, search, find, check);
+  }
+  // None: `find` has found nothing yet, and the search goes on later.
+  template <class Find, class Check>
+  std::optional<Found> search_on(Found found, Checked checked, const Search& search, Find&& find,
                                  Check&& check) {
     const std::uint32_t gate = found.ticket.gate();
     while (checked == Checked::next) {
       const bool waited = found.waited;
-      WaitNode<Sync>& node = waiter.node.emplace();
-      node.called_back = waiter.called_back;
-      node.owner = waiter.owner;
-      const auto next = slots_.begin_find(gate, search, node);
+      const std::optional<Found> next = find(gate);
       if (!next) return std::nullopt;
       found = *next;
       found.waited |= waited;
