@@ -129,7 +129,8 @@ auto keep(ExecOptions options, Sql sql, Args&&... args) {
   return Statement<Args...>(std::move(options), sql, std::forward<Args>(args)...);
 }
 
-// A verb of a Connection that takes options, text and parameters: verb(connection, options, sql, ...).
+// A verb of a Connection that takes options, text and parameters: verb(connection, options, sql,
+// ...).
 template <class R, class On, class Verb, class... Args>
 auto start_statement(On on, const ExecOptions& options, Sql sql, Verb verb, Args&&... args) {
   return with_token(
@@ -138,8 +139,7 @@ auto start_statement(On on, const ExecOptions& options, Sql sql, Verb verb, Args
             options, sql.where(),
             [verb, statement = keep(options, sql, std::forward<decltype(params)>(params)...)](
                 Connection& connection) mutable {
-              return statement.call(
-                  [&](const auto&... all) { return verb(connection, all...); });
+              return statement.call([&](const auto&... all) { return verb(connection, all...); });
             },
             std::forward<decltype(token)>(token));
       },
