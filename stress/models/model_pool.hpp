@@ -50,13 +50,19 @@ class ModelPool final : private core::SlotOwner {
   // ---- what lessees do -----------------------------------------------------------------------
 
   Found acquire(Deadline deadline) {
+    const bool told = told_closed_;
     const Core::Entered entered = core_->enter();
-    if (entered.entry == Entry::closed) return {Errc::closed, {}, false};
-    leave_footprint();
-    Search search{.deadline = deadline};
     Found found{std::nullopt, entered.ticket, false};
-    if (entered.entry == Entry::admitted) found = core_->find(entered.ticket.gate(), search);
-    if (!found.error) begin_lease(found.ticket);
+    if (entered.entry == Entry::closed) {
+      found = {Errc::closed, {}, false};
+    } else {
+      leave_footprint();
+      Search search{.deadline = deadline};
+      if (entered.entry == Entry::admitted) found = core_->find(entered.ticket.gate(), search);
+      if (!found.error) begin_lease(found.ticket);
+    }
+    told_closed_ |= found.error == Errc::closed;
+    check(!told || found.error == Errc::closed, "I9: somebody was told closed, and then it is not");
     return found;
   }
   void release(Ticket ticket) {
@@ -73,8 +79,13 @@ class ModelPool final : private core::SlotOwner {
   }
   // Takes what is idle at once, if anything is, and gives it back.
   void try_lease() {
+    const bool told = told_closed_;
     const Core::Entered entered = core_->enter();
-    if (entered.entry == Entry::closed) return;
+    if (entered.entry == Entry::closed) {
+      told_closed_ = true;
+      return;
+    }
+    check(!told, "I9: somebody was told closed, and then it is not");
     leave_footprint();
     std::optional<Ticket> ticket = entered.ticket;
     if (entered.entry == Entry::admitted) ticket = core_->find_idle(entered.ticket.gate());
@@ -238,6 +249,7 @@ class ModelPool final : private core::SlotOwner {
 
   Futexes kernel_;
   ModelLane lane_{};
+  bool told_closed_ = false;  // some acquire was
   std::array<rl::var<int>, kSlots> resources_;
   std::array<rl::var<int>, kThreads> footprints_;
   std::array<Life, kSlots> lives_{};

@@ -107,6 +107,8 @@ MUTANTS = [
     ("no-look-at-the-own-gate", "fence sequential",
      never(ACQUIRE, "if (gate_word::closed(gates_[gate].load())) {",
            "gate_word::closed(gates_[gate].load())")),
+    ("told-before-the-fence-stands", "fence random",
+     instead(POOL, "[[unlikely]] {\n      fence();", "[[unlikely]] {\n      if (!AWAKE) fence();")),
     ("close-wakes-nobody", "close random",
      instead(CLOSE, "    fenced.waiters = waiters_.", "    if (!AWAKE) fenced.waiters = waiters_.")),
     ("close-leaves-the-docks", "fence random",

@@ -49,6 +49,43 @@ TYPED_TEST(SlotPoolCloseRace, AnAcquireThatFindsItsSlotAfterTheFenceIsToldClosed
   EXPECT_TRUE(pool->drained());
 }
 
+//     closer                        acquirer
+//     closes gate 0
+//                                   finds gate 0 closed
+//                                   tries again, at gate 1
+//     closes gate 1
+// Planted: enter(), settle() and still_open() that do not end the fence. What was told Closed is
+// admitted, and gets a lease (I4, I9).
+TYPED_TEST(SlotPoolCloseRace, WhoIsToldClosedFindsEveryGateClosed) {
+  enum class Told { at_the_gate, with_a_slot, after_a_check };
+  for (const Told told : {Told::at_the_gate, Told::with_a_slot, Told::after_a_check}) {
+    TestPool<TypeParam> pool({.max_size = 2, .gates = 2});
+    pool.open(2);
+    Ticket ticket;
+    if (told == Told::with_a_slot) ticket = pool->enter().ticket;
+    if (told == Told::after_a_check) ticket = pool.take();
+    Hold fencing("close.fencing");
+    std::thread closer([&] { pool->close(); });
+    fencing.await();
+    EXPECT_FALSE(pool->closed());
+    Search search;
+    switch (told) {
+      case Told::at_the_gate: EXPECT_EQ(pool->enter().entry, Entry::closed); break;
+      case Told::with_a_slot:
+        EXPECT_EQ(pool->find(ticket.gate(), search).error, Errc::closed);
+        break;
+      case Told::after_a_check: EXPECT_FALSE(pool->still_open(ticket)); break;
+    }
+    EXPECT_TRUE(pool->closed());
+    TypeParam::gate_of_thread() = 1;
+    EXPECT_EQ(pool->enter().entry, Entry::closed);
+    TypeParam::gate_of_thread() = 0;
+    fencing.release();
+    closer.join();
+    EXPECT_TRUE(pool->drained());
+  }
+}
+
 TYPED_TEST(SlotPoolCloseRace, AnAcquireThatHadItsSlotInHandAtTheFenceIsToldClosed) {
   TestPool<TypeParam> pool({.max_size = 1, .gates = 1});
   pool.open(1);

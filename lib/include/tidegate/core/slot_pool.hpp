@@ -87,6 +87,9 @@ class SlotPool {
   Entered enter() noexcept {
     const std::uint32_t gate = Sync::cpu() & gate_mask_;
     const auto entered = gates_[gate].enter();
+    if (entered.entry == Entry::closed) [[unlikely]] {
+      fence();
+    }
     return {entered.entry, Ticket(entered.slot, gate)};
   }
   // The warm half of enter(). False: nothing was done; enter() does the rest.
@@ -236,7 +239,8 @@ class SlotPool {
   Fenced close() noexcept;
   // The fence alone: no acquire succeeds from here on. Async-signal-safe; close() does the rest.
   void fence() noexcept;
-  bool closed() const noexcept { return gate_word::closed(gates_[0].load()); }
+  // Does the fence stand? It ends at the last gate.
+  bool closed() const noexcept { return gate_word::closed(gates_[gate_mask_].load()); }
   // Waits until no admission is left: spins briefly, yields, parks. False: the deadline came first.
   bool await_drained(Deadline deadline) noexcept {
     return await_drained([deadline] { return deadline; }, 0);

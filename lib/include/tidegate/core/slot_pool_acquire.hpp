@@ -53,6 +53,7 @@ template <class Sync>
 Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited) noexcept {
   TIDEGATE_TEST_POINT("acquire.before_settle");
   if (gate_word::closed(gates_[gate].load())) {
+    fence();
     shut_down(slot, SlotState::out);
     return leave_with(gate, Errc::closed, waited);
   }
@@ -63,6 +64,7 @@ Found SlotPool<Sync>::settle(std::uint32_t gate, std::uint32_t slot, bool waited
 template <class Sync>
 bool SlotPool<Sync>::still_open(Ticket ticket) noexcept {
   if (!gate_word::closed(gates_[ticket.gate()].load())) return true;
+  fence();
   shut_down(ticket.slot(), SlotState::out);
   leave(ticket.gate());
   return false;

@@ -7,9 +7,21 @@
 
 namespace tidegate::core {
 
+// Gate after gate, so for a moment some are closed and some are not. Whoever meets a closed one
+// ends the fence before it says so, or what was told Closed could still get a lease (I4, I9):
+//     closer                        acquirer
+//     closes gate 0
+//                                   finds gate 0 closed, and is told Closed
+//                                   tries again, on another processor: gate 1 is open
+//     closes gate 1
+// Walked by SlotPoolCloseRace.WhoIsToldClosedFindsEveryGateClosed.
 template <class Sync>
 void SlotPool<Sync>::fence() noexcept {
-  for (std::uint32_t g = 0; g <= gate_mask_; ++g) gates_[g].set(gate_word::kClosed);
+  for (std::uint32_t g = 0; g <= gate_mask_; ++g) {
+    if (gate_word::closed(gates_[g].load())) continue;
+    gates_[g].set(gate_word::kClosed);
+    TIDEGATE_TEST_POINT("close.fencing");
+  }
 }
 
 template <class Sync>
