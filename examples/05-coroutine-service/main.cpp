@@ -3,7 +3,8 @@
 //   curl localhost:8080/stock/1
 //   curl -X POST localhost:8080/orders/1
 //
-// usage: coroutine-service [PORT]   the server is named by PGHOST, PGDATABASE, ...
+// usage: coroutine-service [PORT]   8080; 0: any that is free. PGHOST, PGDATABASE, ... name the
+// server
 #include <tidegate/asio.hpp>
 #include <tidegate/tidegate.hpp>
 

@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "event.hpp"
-#include "http_server.hpp"
+#include "threaded_server.hpp"
 
 namespace service {
 
@@ -15,6 +15,6 @@ struct HttpEnd {
 };
 
 // Serves the connection until one of the sides ends it, and closes the socket.
-void serve_connection(int socket, const HttpServer::Calls& calls, const HttpEnd& end);
+void serve_connection(int socket, const HttpCalls& calls, const HttpEnd& end);
 
 }  // namespace service

@@ -71,10 +71,13 @@ int run(const Options& options, tidegate::SignalWaiter& signals) {
   tidegate::Pool pool(config);
   create_schema(pool, 10s, interrupt.token());
 
-  Service service(pool, options.threads);
-  std::printf("%u workers share %u connections for %u s; Ctrl-C ends it at any moment\n",
-              options.threads, options.pool, options.seconds);
-  std::printf("http://127.0.0.1:%d/orders /healthz /readyz\n", service.http.port());
+  Service service(pool, options.threads,
+                  options.coroutines ? Service::By::coroutines : Service::By::threads);
+  const std::string workers = options.coroutines ? "coroutines on one thread"
+                                                 : std::to_string(options.threads) + " workers";
+  std::printf("%s share %u connections for %u s; Ctrl-C ends it at any moment\n", workers.c_str(),
+              options.pool, options.seconds);
+  std::printf("http://127.0.0.1:%d/orders /healthz /readyz\n", service.http->port());
   std::fflush(stdout);
   show_status(pool, service.tally, std::chrono::seconds(options.seconds), interrupt.token());
 

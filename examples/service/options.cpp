@@ -10,15 +10,18 @@ std::optional<Options> parse(int argc, char** argv, int& status) {
   bool stuck = false;
   CLI::App app{"An HTTP order service on a tidegate pool, under load, with a graceful end."};
   auto* seconds = app.add_option("--seconds", options.seconds, "how long (10)");
-  auto* threads = app.add_option("--threads", options.threads, "worker threads (16)");
+  auto* threads = app.add_option("--threads", options.threads, "worker threads, and clients (16)");
   auto* pool = app.add_option("--pool", options.pool, "connections (4)");
   seconds->check(CLI::Range(1, 999'999));
   threads->check(CLI::Range(1, 4096));
   pool->check(CLI::Range(1, 65'535));
   app.add_option("--conninfo", options.conninfo, "server; default: PG* environment");
   auto* close_first = app.add_flag("--naive", naive, "close the pool first: what goes wrong then");
+  auto* coroutines = app.add_flag("--async", options.coroutines,
+                                  "coroutines on one thread serve, instead of threads");
   app.add_flag("--stuck", stuck, "leases that do not come back; ends by itself")
       ->excludes(close_first)
+      ->excludes(coroutines)
       ->excludes(seconds)
       ->excludes(threads)
       ->excludes(pool);

@@ -10,6 +10,7 @@ struct Options {
   enum class Mode { in_order, naive, stuck };
   Mode mode = Mode::in_order;
   unsigned seconds = 10;
+  bool coroutines = false;
   unsigned threads = 16;
   unsigned pool = 4;
   std::string conninfo{};

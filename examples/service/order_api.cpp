@@ -5,6 +5,7 @@
 #include <exception>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace service {
 namespace {
@@ -28,41 +29,7 @@ HttpReply problem(int status, std::string_view what) {
   return {status, json("error", '"' + std::string(what) + '"')};
 }
 
-}  // namespace
-
-HttpServer::Calls OrderApi::calls() {
-  return {.admit =
-              [this](const std::string& id) {
-                if (const auto number = number_in<Ledger::Id>(id)) ledger_.admit(*number);
-              },
-          .handle = [this](const HttpRequest& request) { return handle(request); }};
-}
-
-HttpReply OrderApi::handle(const HttpRequest& request) noexcept {
-  try {
-    return route(request);
-  } catch (const tidegate::PoolClosed& error) {
-    tally_.closed_in_requests.add(error.what());
-    return problem(503, "the database pool is closed");
-  } catch (const std::exception& error) {
-    tally_.request_failures.add(request.method + ' ' + request.path + ": " + error.what());
-    return problem(503, "the database does not answer");  // why is for the operator, not for all
-  }
-}
-
-HttpReply OrderApi::route(const HttpRequest& request) {
-  const std::string_view path = request.path;
-  if (request.method == "POST" && path == "/orders") return place(request);
-  if (request.method != "GET") return problem(405, "not allowed");
-  if (path.starts_with(kOrders)) return find(request.path.substr(kOrders.size()));
-  if (path == "/healthz") return {200, json("pool", '"' + to_string(pool_.stats()) + '"')};
-  if (path == "/readyz") {
-    return ready_ ? HttpReply{200, json("ready", "true")} : HttpReply{503, json("ready", "false")};
-  }
-  return problem(404, "no such page");
-}
-
-HttpReply OrderApi::place(const HttpRequest& request) {
+OrderApi::Wanted placement(const HttpRequest& request) {
   const auto number_of = [&](const char* name) {
     const auto found = request.params.find(name);
     return found == request.params.end() ? std::nullopt : number_in<int>(found->second);
@@ -73,15 +40,64 @@ HttpReply OrderApi::place(const HttpRequest& request) {
     return problem(400, "product: a number from 1 to 100");
   }
   if (!quantity || *quantity < 1) return problem(400, "quantity: a number from 1");
-  const std::string id = std::to_string(shop_.place(*product, *quantity));
-  return {201, json("id", id), std::string(kOrders) + id};
+  return Shop::Placement{*product, *quantity};
 }
 
-HttpReply OrderApi::find(const std::string& id) {
-  const auto number = number_in<std::int64_t>(id);
-  const auto order = number ? shop_.find(*number) : std::nullopt;
+}  // namespace
+
+void OrderApi::admit(const std::string& id) {
+  if (const auto number = number_in<Ledger::Id>(id)) ledger_.admit(*number);
+}
+
+HttpReply OrderApi::handle(const HttpRequest& request) noexcept {
+  try {
+    Wanted wanted = read(request);
+    if (const auto* order = std::get_if<Shop::Placement>(&wanted))
+      return placed(shop_.place(*order));
+    if (const auto* search = std::get_if<Search>(&wanted)) {
+      return found(*search, shop_.find(search->id));
+    }
+    return std::get<HttpReply>(std::move(wanted));
+  } catch (const std::exception& error) {
+    return failed(request, error);
+  }
+}
+
+HttpReply OrderApi::failed(const HttpRequest& request, const std::exception& error) noexcept {
+  if (dynamic_cast<const tidegate::PoolClosed*>(&error) != nullptr) {
+    tally_.closed_in_requests.add(error.what());
+    return problem(503, "the database pool is closed");
+  }
+  tally_.request_failures.add(request.method + ' ' + request.path + ": " + error.what());
+  return problem(503, "the database does not answer");  // why is for the operator, not for all
+}
+
+OrderApi::Wanted OrderApi::read(const HttpRequest& request) const {
+  const std::string_view path = request.path;
+  if (request.method == "POST" && path == "/orders") return placement(request);
+  if (request.method != "GET") return problem(405, "not allowed");
+  if (path.starts_with(kOrders)) {
+    if (const auto id = number_in<std::int64_t>(path.substr(kOrders.size()))) return Search{*id};
+    return problem(404, "no such order");
+  }
+  if (path == "/healthz") {
+    return HttpReply{200, json("pool", '"' + to_string(pool_.stats()) + '"')};
+  }
+  if (path == "/readyz") {
+    return ready_ ? HttpReply{200, json("ready", "true")} : HttpReply{503, json("ready", "false")};
+  }
+  return problem(404, "no such page");
+}
+
+HttpReply OrderApi::placed(std::int64_t id) {
+  const std::string text = std::to_string(id);
+  return {201, json("id", text), std::string(kOrders) + text};
+}
+
+HttpReply OrderApi::found(Search search, const std::optional<Shop::Order>& order) {
   if (!order) return problem(404, "no such order");
-  return {200, "{\"id\":" + id + ",\"product\":" + std::to_string(order->product) +
+  return {200, "{\"id\":" + std::to_string(search.id) +
+                   ",\"product\":" + std::to_string(order->product) +
                    ",\"quantity\":" + std::to_string(order->quantity) +
                    ",\"price_cents\":" + std::to_string(order->price_cents) +
                    ",\"settled\":" + (order->settled ? "true" : "false") + "}\n"};

@@ -7,7 +7,11 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <exception>
+#include <optional>
 #include <string>
+#include <variant>
 
 #include "http_server.hpp"
 #include "ledger.hpp"
@@ -22,15 +26,26 @@ class OrderApi {
   OrderApi(tidegate::Pool& pool, Ledger& ledger, Tally& tally)
       : pool_(pool), ledger_(ledger), tally_(tally), shop_(pool, tally) {}
 
-  HttpServer::Calls calls();
   void set_ready(bool ready) noexcept { ready_ = ready; }
 
- private:
+  // Reads of a request with this X-Request-Id have begun: it is to be answered.
+  void admit(const std::string& id);
+  // The reply, from a thread that may wait for the database.
   HttpReply handle(const HttpRequest& request) noexcept;
-  HttpReply route(const HttpRequest& request);
-  HttpReply place(const HttpRequest& request);
-  HttpReply find(const std::string& id);
 
+  // The parts of handle(), for coroutines: what a request asks of the database, or the reply to one
+  // that asks nothing of it; and the replies to those that do.
+  struct Search {
+    std::int64_t id = 0;
+  };
+  using Wanted = std::variant<HttpReply, Shop::Placement, Search>;
+  Wanted read(const HttpRequest& request) const;
+  static HttpReply placed(std::int64_t id);
+  static HttpReply found(Search search, const std::optional<Shop::Order>& order);
+  // Counts what went wrong.
+  HttpReply failed(const HttpRequest& request, const std::exception& error) noexcept;
+
+ private:
   tidegate::Pool& pool_;
   Ledger& ledger_;
   Tally& tally_;

@@ -3,26 +3,31 @@
 
 #include <tidegate/tidegate.hpp>
 
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "http_server.hpp"
 #include "jobs.hpp"
 #include "ledger.hpp"
 #include "load.hpp"
+#include "loop_api.hpp"
 #include "order_api.hpp"
 #include "tally.hpp"
+#include "threaded_server.hpp"
 
 namespace service {
 
 struct Service {
-  // `threads` handle requests, and as many clients send them; one more is for the probes.
-  Service(tidegate::Pool& the_pool, unsigned threads)
+  // As many clients send requests as `threads` says. As many threads handle them, and one more for
+  // the probes; or coroutines, on one thread.
+  enum class By { threads, coroutines };
+  Service(tidegate::Pool& the_pool, unsigned threads, By by)
       : pool(the_pool),
         http_user(the_pool.attach("http-server")),
         job_user(the_pool.attach("jobs")),
-        http(threads + 1, api.calls()),
-        load(threads, http, ledger, tally) {}
+        http(by == By::threads ? make_threaded_server(threads + 1, calls_of_threads())
+                               : make_loop_server(calls_of_loop(api, pool, tally))),
+        load(threads, *http, ledger, tally) {}
 
   tidegate::Pool& pool;
   Tally tally{};
@@ -32,9 +37,15 @@ struct Service {
   std::optional<tidegate::UserToken> job_user;
 
   OrderApi api{pool, ledger, tally};
-  HttpServer http;
+  std::unique_ptr<HttpServer> http;
   Jobs jobs{pool, tally};
   LoadGenerator load;
+
+ private:
+  HttpCalls calls_of_threads() {
+    return {.admit = [this](const std::string& id) { api.admit(id); },
+            .handle = [this](const HttpRequest& request) { return api.handle(request); }};
+  }
 };
 
 // How the service ends. Both leave the pool closed and nobody at work but the clients.

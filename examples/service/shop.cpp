@@ -46,21 +46,26 @@ Lease Shop::lease(tidegate::Location where) {
   return lease;
 }
 
-std::int64_t Shop::place(int product, int quantity) {
-  const auto id = lease()->query_value<std::int64_t>(
-      "insert into tidegate_demo.purchase (product, quantity) values ($1, $2) returning id",
-      product, quantity);
+const char* const Shop::kPlace =
+    "insert into tidegate_demo.purchase (product, quantity) values ($1, $2) returning id";
+const char* const Shop::kFind =
+    "select product, quantity, quantity * price_cents::int8, settled is not null"
+    " from tidegate_demo.purchase join tidegate_demo.product on product.id = product"
+    " where purchase.id = $1";
+
+std::int64_t Shop::place(Placement order) {
+  const auto id = lease()->query_value<std::int64_t>(kPlace, order.product, order.quantity);
   ++tally_.queries;
   return id;
 }
 
 std::optional<Shop::Order> Shop::find(std::int64_t id) {
-  const tidegate::Rows rows = lease()->exec(
-      "select product, quantity, quantity * price_cents::int8, settled is not null"
-      " from tidegate_demo.purchase join tidegate_demo.product on product.id = product"
-      " where purchase.id = $1",
-      id);
+  const tidegate::Rows rows = lease()->exec(kFind, id);
   ++tally_.queries;
+  return order_in(rows);
+}
+
+std::optional<Shop::Order> Shop::order_in(const tidegate::Rows& rows) {
   for (auto [product, quantity, price, settled] : rows.as<int, int, std::int64_t, bool>()) {
     return Order{product, quantity, price, settled};
   }

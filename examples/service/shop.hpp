@@ -28,8 +28,13 @@ class Shop {
     bool settled = false;
   };
 
-  // Needs: a product from 1 to kProducts, a positive quantity. The new order's id.
-  std::int64_t place(int product, int quantity);
+  struct Placement {
+    int product = 1;   // 1 to kProducts
+    int quantity = 1;  // positive
+  };
+
+  // The new order's id.
+  std::int64_t place(Placement order);
   std::optional<Order> find(std::int64_t id);
 
   // Books the orders that are new since the last time.
@@ -38,6 +43,11 @@ class Shop {
   void rank();
 
   static constexpr int kProducts = 100;
+
+  // The statements of place() and find(), and what the latter gives, for coroutines.
+  static const char* const kPlace;  // product, quantity
+  static const char* const kFind;   // id
+  static std::optional<Order> order_in(const tidegate::Rows& rows);
 
  private:
   tidegate::Lease lease(tidegate::Location where = tidegate::Location::current());

@@ -23,12 +23,12 @@ Ending stop_in_order(Service& service, tidegate::SignalWaiter& signals, bool sig
   plan.stage("lame duck", 500ms, [&](StageContext& stage) {
     service.api.set_ready(false);
     service.pool.announce_shutdown(reason);
-    service.http.close_after_replies();
+    service.http->close_after_replies();
     pause(stage.stop_token(), 100ms);  // for balancers to see it and to send requests elsewhere
   });
-  plan.stage("stop accepting", 1s, [&](StageContext&) { service.http.stop_accepting(); });
+  plan.stage("stop accepting", 1s, [&](StageContext&) { service.http->stop_accepting(); });
   plan.stage("finish in-flight", 10s, [&](StageContext& stage) {
-    if (!service.http.await_idle(stage.deadline(), stage.stop_token())) {
+    if (!service.http->await_idle(stage.deadline(), stage.stop_token())) {
       throw std::runtime_error("requests are still being answered");
     }
     service.http_user.reset();

@@ -26,8 +26,8 @@ Ending stop_naively(Service& service, const std::string& reason) {
   Ending ending;
   ending.close = service.pool.close({.reason = reason});
   go_on_for_a_moment(service.tally);
-  service.http.stop_accepting();
-  service.http.await_idle(10s);
+  service.http->stop_accepting();
+  service.http->await_idle(10s);
   service.jobs.request_stop();
   service.jobs.join_until(10s);
   std::printf("%s\n", to_string(ending.close).c_str());

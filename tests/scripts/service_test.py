@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What the example service promises: no request is lost at its end, whoever comes at which moment;
---naive shows the accident, and --stuck what becomes of leases that do not come back.
+"""What the example service promises, of threads and of coroutines: no request is lost at its end,
+whoever comes at which moment; --naive shows the accident, and --stuck what becomes of leases that do
+not come back.
 
 usage: service_test.py [--runs N] [--seed N] SERVICE
        under scripts/with-postgres, or with a server in PGHOST, PGPORT, ...
@@ -96,8 +97,10 @@ class Service:
 
 
 class Requests(unittest.TestCase):
+    by = []  # arguments
+
     def setUp(self):
-        self.service = Service(self)
+        self.service = Service(self, *self.by)
 
     def test_an_order_that_was_placed_can_be_looked_at(self):
         placed = self.service.ask("POST", "/orders?product=7&quantity=2")
@@ -124,6 +127,8 @@ class Requests(unittest.TestCase):
 
 
 class Shutdown(unittest.TestCase):
+    by = []
+
     def expect_clean(self, service):
         output = service.end()
         self.assertEqual(service.process.returncode, 0, output)
@@ -131,7 +136,7 @@ class Shutdown(unittest.TestCase):
         return output
 
     def test_the_timeline_has_every_stage_in_order(self):
-        service = Service(self)
+        service = Service(self, *self.by)
         service.stop()
         output = self.expect_clean(service)
         self.assertRegex(output, r"(?m)^shutdown \(SIGTERM\): complete after ")
@@ -141,14 +146,14 @@ class Shutdown(unittest.TestCase):
         self.assertRegex(output, r"\nclosed by .*stop_in_order.*: drained in ")
 
     def test_the_end_of_the_time_is_as_graceful_as_a_signal(self):
-        done = subprocess.run([OPTIONS.service, "--seconds", "1"], capture_output=True, text=True,
+        done = subprocess.run([OPTIONS.service, "--seconds", "1", *self.by], capture_output=True, text=True,
                               timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(last_lines(done.stdout), CLEAN_END)
         self.assertIn('reason "the time is over"', done.stdout)
 
     def test_a_request_in_flight_is_answered_when_nobody_else_is_accepted_any_more(self):
-        service = Service(self)
+        service = Service(self, *self.by)
         form = b"product=5&quantity=1"
         connection = service.begin(
             b"POST /orders HTTP/1.1\r\nHost: us\r\nX-Request-Id: 18446744073709551615\r\n"
@@ -168,7 +173,7 @@ class Shutdown(unittest.TestCase):
         self.assertEqual(service.process.returncode, 1)
 
     def test_a_lame_duck_says_that_it_is_not_ready(self):
-        service = Service(self)
+        service = Service(self, *self.by)
         connection = service.begin(b"GET /readyz HTTP/1.1\r\nHost: us\r\n")
         service.stop()
         service.await_refusal()
@@ -178,7 +183,7 @@ class Shutdown(unittest.TestCase):
         self.expect_clean(service)
 
     def test_a_kept_alive_connection_without_a_request_does_not_hold_up_the_end(self):
-        service = Service(self)
+        service = Service(self, *self.by)
         connection = service.connect()
         self.assertEqual(service.ask("GET", "/healthz", connection).status, 200)
         service.stop()
@@ -187,7 +192,7 @@ class Shutdown(unittest.TestCase):
         connection.close()
 
     def test_a_second_signal_hurries_and_the_report_says_what_it_cut_short(self):
-        service = Service(self)
+        service = Service(self, *self.by)
         connection = service.begin(b"POST /orders?product=1&quantity=1 HTTP/1.1\r\nHost: us\r\n")
         service.stop()
         service.await_refusal()
@@ -203,7 +208,7 @@ class Shutdown(unittest.TestCase):
         moments = random.Random(OPTIONS.seed)
         clean = 0
         for run in range(OPTIONS.runs):
-            service = Service(self)
+            service = Service(self, *self.by)
             moment = moments.uniform(0, 0.5)
             time.sleep(moment)  # what it is in the middle of then is up to chance
             service.stop()
@@ -219,8 +224,10 @@ class Shutdown(unittest.TestCase):
 
 
 class Naive(unittest.TestCase):
+    by = []
+
     def test_it_shows_the_accident_and_who_caused_it(self):
-        service = Service(self, "--naive")
+        service = Service(self, "--naive", *self.by)
         service.stop()
         output = service.end()
         self.assertEqual(service.process.returncode, 0, output)
@@ -234,6 +241,33 @@ class Naive(unittest.TestCase):
         self.assertGreater(int(counts.group(1)), 0)
         self.assertGreater(int(counts.group(2)), 0)
         self.assertEqual(last_lines(output)[-1], "lost 0")
+
+
+class RequestsOfCoroutines(Requests):
+    by = ["--async"]
+
+
+class ShutdownOfCoroutines(Shutdown):
+    by = ["--async"]
+
+    def test_a_thousand_clients_have_one_thread(self):
+        service = Service(self, *self.by)
+        connections = [service.begin(b"GET /orders/1 HTTP/1.1\r\nHost: us\r\n")
+                       for _ in range(1000)]
+        names = [name.read_text().strip() for name in
+                 pathlib.Path(f"/proc/{service.process.pid}/task").glob("*/comm")]
+        self.assertEqual([name for name in names if name.startswith("http-")], ["http-loop"])
+        for connection in connections:
+            connection.sendall(b"\r\n")
+        for connection in connections:
+            self.assertIn(service.receive(connection).status, (200, 404))
+            connection.close()
+        service.stop()
+        self.expect_clean(service)
+
+
+class NaiveOfCoroutines(Naive):
+    by = ["--async"]
 
 
 class Stuck(unittest.TestCase):
@@ -259,7 +293,7 @@ class Stuck(unittest.TestCase):
 class Usage(unittest.TestCase):
     def test_wrong_combinations_are_status_2(self):
         for arguments in (["--naive", "--stuck"], ["--stuck", "--seconds", "1"],
-                          ["--stuck", "--threads", "1"], ["--stuck", "--pool", "1"]):
+                          ["--stuck", "--async"], ["--stuck", "--threads", "1"], ["--stuck", "--pool", "1"]):
             done = subprocess.run([OPTIONS.service, *arguments], capture_output=True, text=True,
                                   timeout=PATIENCE)
             self.assertEqual(done.returncode, 2, arguments)
@@ -268,7 +302,8 @@ class Usage(unittest.TestCase):
     def test_the_script_finds_the_same_combinations_wrong(self):
         demo = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "demo"
         for arguments in (["--naive", "--stuck"], ["--stuck", "--seconds", "1"],
-                          ["--pool", "1", "--stuck"], ["--seconds", "0"]):
+                          ["--async", "--stuck"], ["--pool", "1", "--stuck"],
+                          ["--seconds", "0"]):
             done = subprocess.run([demo, *arguments], capture_output=True, text=True,
                                   timeout=PATIENCE)
             self.assertEqual(done.returncode, 2, arguments)

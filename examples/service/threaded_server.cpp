@@ -1,6 +1,6 @@
 // Accepting, and the end, are ours: what a kernel or a queue here has accepted is served before the
 // server is gone, and a kept-alive connection is never cut between two requests without a word.
-#include "http_server.hpp"
+#include "threaded_server.hpp"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -76,11 +76,9 @@ class Listener {
   int port_ = 0;
 };
 
-}  // namespace
-
-class HttpServer::Impl {
+class ThreadedServer final : public HttpServer {
  public:
-  Impl(unsigned threads, Calls calls)
+  ThreadedServer(unsigned threads, HttpCalls calls)
       : calls_(std::move(calls)), port_(listener_.port()), running_(threads) {
     try {
       for (unsigned i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
@@ -91,23 +89,23 @@ class HttpServer::Impl {
       throw;
     }
   }
-  ~Impl() {
+  ~ThreadedServer() override {
     close_after_replies();
     stop_accepting();
     end_.idle.set();
     for (std::thread& worker : workers_) worker.join();
   }
 
-  int port() const noexcept { return port_; }
-  bool accepting() const noexcept { return accepting_; }
-  void close_after_replies() noexcept { end_.closing = true; }
-  void stop_accepting() {
+  int port() const noexcept override { return port_; }
+  bool accepting() const noexcept override { return accepting_; }
+  void close_after_replies() noexcept override { end_.closing = true; }
+  void stop_accepting() override {
     end_.closing = true;
     if (!accepting_.exchange(false)) return;
     stop_.set();
     acceptor_.join();
   }
-  bool await_idle(tidegate::Deadline deadline, const std::stop_token& stop) {
+  bool await_idle(tidegate::Deadline deadline, const std::stop_token& stop) override {
     if (await_end(earlier(deadline, kLastChance), stop)) return true;
     end_.idle.set();
     return await_end(deadline, stop);
@@ -156,7 +154,7 @@ class HttpServer::Impl {
     return changed_.wait_until(lock, stop, deadline.at(), [this] { return running_ == 0; });
   }
 
-  const Calls calls_;
+  const HttpCalls calls_;
   Listener listener_{};
   const int port_;
   HttpEnd end_{};
@@ -171,16 +169,10 @@ class HttpServer::Impl {
   std::thread acceptor_{};
 };
 
-HttpServer::HttpServer(unsigned threads, Calls calls)
-    : impl_(std::make_unique<Impl>(threads, std::move(calls))) {}
-HttpServer::~HttpServer() = default;
+}  // namespace
 
-int HttpServer::port() const noexcept { return impl_->port(); }
-bool HttpServer::accepting() const noexcept { return impl_->accepting(); }
-void HttpServer::close_after_replies() noexcept { impl_->close_after_replies(); }
-void HttpServer::stop_accepting() { impl_->stop_accepting(); }
-bool HttpServer::await_idle(tidegate::Deadline deadline, const std::stop_token& stop) {
-  return impl_->await_idle(deadline, stop);
+std::unique_ptr<HttpServer> make_threaded_server(unsigned threads, HttpCalls calls) {
+  return std::make_unique<ThreadedServer>(threads, std::move(calls));
 }
 
 }  // namespace service
