@@ -50,20 +50,16 @@ class ModelPool final : private core::SlotOwner {
   // ---- what lessees do -----------------------------------------------------------------------
 
   Found acquire(Deadline deadline) {
-    const bool told = told_closed_;
-    const Core::Entered entered = core_->enter();
-    Found found{std::nullopt, entered.ticket, false};
-    if (entered.entry == Entry::closed) {
-      found = {Errc::closed, {}, false};
-    } else {
-      leave_footprint();
+    return acquire_by([&](std::uint32_t gate) {
       Search search{.deadline = deadline};
-      if (entered.entry == Entry::admitted) found = core_->find(entered.ticket.gate(), search);
-      if (!found.error) begin_lease(found.ticket);
-    }
-    told_closed_ |= found.error == Errc::closed;
-    check(!told || found.error == Errc::closed, "I9: somebody was told closed, and then it is not");
-    return found;
+      return core_->find(gate, search);
+    });
+  }
+  // The same for a caller that is called back: this thread is its loop. A deadline is a timer.
+  Found acquire_called_back(Deadline deadline) {
+    return acquire_by([&](std::uint32_t gate) {
+      return waiters_[rl::thread_index()].emplace(*this, gate).find(deadline);
+    });
   }
   void release(Ticket ticket) {
     end_lease(ticket);
@@ -94,10 +90,9 @@ class ModelPool final : private core::SlotOwner {
     release(*ticket);
   }
   // Takes what there is, and gives it back. What ended it otherwise, if something did.
-  std::optional<Errc> lease(Deadline deadline) {
-    const Found found = acquire(deadline);
-    if (!found.error) release(found.ticket);
-    return found.error;
+  std::optional<Errc> lease(Deadline deadline) { return give_back(acquire(deadline)); }
+  std::optional<Errc> lease_called_back(Deadline deadline) {
+    return give_back(acquire_called_back(deadline));
   }
 
   // Returns when `count` threads are here.
@@ -203,6 +198,76 @@ class ModelPool final : private core::SlotOwner {
   }
 
  private:
+  // An acquire that is called back, as a coroutine's is: whoever ends its wait ends the search,
+  // too, and sends the result to its loop, which looks at the gate once more.
+  class Waiter {
+   public:
+    Waiter(ModelPool& pool, std::uint32_t gate) : pool_(pool), gate_(gate) {
+      node_.called_back = [](Core::Node& node) noexcept {
+        static_cast<Waiter*>(node.owner)->called_back();
+      };
+      node_.owner = this;
+    }
+    Found find(Deadline deadline) {
+      search_.deadline = deadline;
+      if (const auto found = pool_.core_->begin_find(gate_, search_, node_)) return *found;
+      for (bool timed = !deadline.is_never(); sent_.load(rl::mo_acquire, RL_INFO) == 0;) {
+        // The loop looks again, and sleeps in the same step.
+        if (sent_.fetch_add(0, rl::mo_relaxed, RL_INFO) != 0) continue;
+        if (pool_.kernel_.sleep(this, timed)) continue;
+        timed = false;
+        if (!pool_.core_->withdraw(node_, core::wait_word::kTimedOut)) continue;
+        withdrawn_ = true;
+        return end();
+      }
+      letter_(RL_INFO).load();
+      if (!found_.error && !pool_.core_->still_open(found_.ticket)) return {Errc::closed, {}, true};
+      return found_;
+    }
+
+   private:
+    void called_back() {
+      found_ = end();
+      check(!withdrawn_, "I8: a waiter is called back that was withdrawn");
+      letter_(RL_INFO).store(1);
+      Futexes& kernel = pool_.kernel_;
+      sent_.store(1, rl::mo_release, RL_INFO);  // as posting does; the waiter may be gone then
+      kernel.wake(this);
+    }
+    Found end() noexcept { return pool_.core_->end_find(gate_, search_, node_); }
+
+    ModelPool& pool_;
+    const std::uint32_t gate_;
+    Search search_{};
+    Core::Node node_{};
+    Found found_{};
+    rl::var<int> letter_{};  // the found one
+    rl::atomic<unsigned> sent_{0};
+    bool withdrawn_ = false;
+  };
+
+  // find(gate): for who is admitted.
+  template <class Find>
+  Found acquire_by(Find&& find) {
+    const bool told = told_closed_;
+    const Core::Entered entered = core_->enter();
+    Found found{std::nullopt, entered.ticket, false};
+    if (entered.entry == Entry::closed) {
+      found = {Errc::closed, {}, false};
+    } else {
+      leave_footprint();
+      if (entered.entry == Entry::admitted) found = find(entered.ticket.gate());
+      if (!found.error) begin_lease(found.ticket);
+    }
+    told_closed_ |= found.error == Errc::closed;
+    check(!told || found.error == Errc::closed, "I9: somebody was told closed, and then it is not");
+    return found;
+  }
+  std::optional<Errc> give_back(const Found& found) {
+    if (!found.error) release(found.ticket);
+    return found.error;
+  }
+
   struct Life {
     int begun = 0;
     int ended = 0;
@@ -249,6 +314,8 @@ class ModelPool final : private core::SlotOwner {
 
   Futexes kernel_;
   ModelLane lane_{};
+  // By thread, each once; kept, to see who is called back too late.
+  std::array<std::optional<Waiter>, kThreads> waiters_{};
   bool told_closed_ = false;  // some acquire was
   std::array<rl::var<int>, kSlots> resources_;
   std::array<rl::var<int>, kThreads> footprints_;

@@ -80,6 +80,40 @@ inline const std::array kScenarios = {
                if (thread == 2) expect_served(pool.lease(kNever));
              },
              kTimed},
+    // A waiter that is called back, and one that sleeps: both are served. I3, I8.
+    Scenario{"called-back",
+             {.max_size = 1, .gates = 2},
+             1,
+             1,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread == 0) pool.release(mine);
+               if (thread == 1) expect_served(pool.lease_called_back(kNever));
+               if (thread == 2) expect_served(pool.lease(kNever));
+             }},
+    // The same with a timer that runs out: a grant that comes then is kept, and nobody waits for
+    // what was granted to nobody. I3, I8.
+    Scenario{"called-back-or-late",
+             {.max_size = 1, .gates = 1},
+             1,
+             1,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread == 0) pool.release(mine);
+               if (thread == 1) {
+                 expect_served_or(Errc::timeout, pool.lease_called_back(kSomeDay));
+               }
+               if (thread == 2) expect_served(pool.lease(kNever));
+             },
+             kTimed},
+    // A grant to a waiter that is called back against close, which calls it back, too. I3, I4, I9.
+    Scenario{"called-back-or-closed",
+             {.max_size = 1, .gates = 2},
+             1,
+             1,
+             [](ModelPool& pool, int thread, Ticket mine) {
+               if (thread == 0) pool.release(mine);
+               if (thread == 1) expect_served_or(Errc::closed, pool.lease_called_back(kNever));
+               if (thread == 2) pool.close(kNever);
+             }},
     // The barge window: releases pass waiters by until they insist. I3.
     Scenario{"window",
              {.max_size = 1, .gates = 2, .barge_window = std::chrono::microseconds(50)},
