@@ -92,6 +92,7 @@ PendingAcquire::Ended PendingAcquire::settle(const core::Found& found) {
 
 void PendingAcquire::called_back(Node& node) noexcept {
   auto& self = *static_cast<PendingAcquire*>(node.owner);
+  TIDEGATE_TEST_POINT("async.before_told");
   const std::shared_ptr<PendingAcquire> keep = std::move(self.self_);
   const core::Found found = self.core_.slots().end_find(self.gate_, self.search_, node);
   Lock lock(self.mutex_);

@@ -208,8 +208,10 @@ class Driver : public std::enable_shared_from_this<Driver> {
           self->forget_waits();
           self->step([&] { return self->call_->resume(Came::timed_out); });
         } else if (self->acquire_) {
-          // None: it was served at the last moment, and on_ready() is on its way.
-          if (auto ended = self->acquire_->time_out()) self->acquire_ended(std::move(ended));
+          // None: it was served at the last moment, and on_ready() is on its way; until it is here,
+          // a timer owns this object.
+          auto ended = self->acquire_->time_out();
+          ended ? self->acquire_ended(std::move(ended)) : self->wait_until(Deadline::never());
         }
       });
     });

@@ -1,10 +1,15 @@
 // Registration: a connection's socket, known to one event loop for as long as they both live.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -16,17 +21,17 @@ namespace tidegate::asio::detail {
 using Executor = net::any_io_executor;
 using Descriptor = net::posix::basic_stream_descriptor<Executor>;
 
-// The descriptor is the connection's, which closes it: here it is only let go of. Connection and
-// loop may end in either order, on different threads: `mutex` is for that. Whoever has the lease
-// uses the descriptor without it, because neither ends meanwhile.
+// The descriptor is a duplicate of the connection's. libpq closes its own as soon as a connection
+// is lost; what the loop knows by that number would be somebody else's socket then, and letting go
+// of it would take that one from the loop. Connection and loop may end in either order, on
+// different threads: `mutex` is for that. Whoever has the lease uses the descriptor without it,
+// because neither ends meanwhile.
 struct Registered {
   std::mutex mutex{};
   std::optional<Descriptor> descriptor{};
 
   void let_go() noexcept {
     const std::lock_guard lock(mutex);
-    if (!descriptor) return;
-    descriptor->release();
     descriptor.reset();
   }
 };
@@ -110,7 +115,14 @@ class Registration final : public Attachment {
   Registration(int socket, const Executor& executor, net::execution_context& context)
       : context_(&context), registered_(std::make_shared<Registered>()) {
     registered_->descriptor.emplace(executor);
-    registered_->descriptor->assign(socket);
+    const int own = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) throw std::system_error(errno, std::generic_category(), "tidegate: dup");
+    try {
+      registered_->descriptor->assign(own);
+    } catch (...) {
+      ::close(own);
+      throw;
+    }
     try {
       Registrations::of(executor).add(registered_);
     } catch (...) {
