@@ -273,7 +273,7 @@ bool Closing::end_by_itself(Deadline deadline) {
 // Ends everything that is not a lease: connections that terminate, hooks, connects that are being
 // aborted. They have as long as the leases had. A thread that does not end by then is left behind,
 // with everything that it may touch.
-void Closing::end_rest(const std::weak_ptr<void>& keep) {
+void Closing::end_rest(const Keep& keep) {
   auto& core = parts_.core;
   Deadline end = until();
   {

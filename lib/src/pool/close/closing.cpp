@@ -137,17 +137,15 @@ bool Closing::runs_here() const {
   return running_ && !report_ && runner_ == core::current_thread_id();
 }
 
-CloseReport Closing::run(const CloseOptions& options, Location where,
-                         const std::weak_ptr<void>& keep) {
+CloseReport Closing::run(const CloseOptions& options, Location where, const Keep& keep) {
   return run(options, where, keep, Caller::user);
 }
 
-CloseReport Closing::run_last(const CloseOptions& options, Location where,
-                              const std::weak_ptr<void>& keep) {
+CloseReport Closing::run_last(const CloseOptions& options, Location where, const Keep& keep) {
   return run(options, where, keep, Caller::destructor);
 }
 
-CloseReport Closing::run_requested(const std::weak_ptr<void>& keep) {
+CloseReport Closing::run_requested(const Keep& keep) {
   return run({}, request_where_, keep, Caller::pool);
 }
 
@@ -167,8 +165,8 @@ class Closing::Turn {
   Closing& closing_;
 };
 
-CloseReport Closing::run(const CloseOptions& options, Location where,
-                         const std::weak_ptr<void>& keep, Caller caller) {
+CloseReport Closing::run(const CloseOptions& options, Location where, const Keep& keep,
+                         Caller caller) {
   const std::stop_callback on_hurry(options.hurry, [this] { hurry(); });
   {
     Lock lock(mutex_);

@@ -26,6 +26,7 @@ namespace tidegate::detail {
 
 class AttachedUsers;
 class Maintenance;
+class PoolImpl;
 
 // The first caller of run() does the work, phase by phase, on its own thread. Callers that come
 // meanwhile may shorten a phase, and wait for the same report.
@@ -47,6 +48,11 @@ class Closing {
   };
   explicit Closing(Parts parts) : parts_(parts) {}
 
+  // What stuck threads refer to, and hold from then on. Not a std::weak_ptr<void>: to make one of
+  // this owns the pool for a moment, and if that is the last to do so, the pool ends on a thread of
+  // its own, which waits for itself.
+  using Keep = std::weak_ptr<PoolImpl>;
+
   // Writes the record and sets the fence; run() must follow. Async-signal-safe. Keeps `reason` as a
   // pointer. False: somebody else came first.
   bool request(const char* reason, Location where) noexcept;
@@ -58,18 +64,16 @@ class Closing {
   // True the first time. This does not tell the leases.
   bool announce(std::string_view reason, Location where);
 
-  // Needs: no phase is negative, and no call that the calling thread is in has a lease. `keep`: the
-  // object that stuck threads refer to, and hold from then on.
-  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep);
+  // Needs: no phase is negative, and no call that the calling thread is in has a lease.
+  CloseReport run(const CloseOptions& options, Location where, const Keep& keep);
 
   // For the destructor, which cannot be refused. It does not wait for leases in calls that its
   // thread is in, because that is surely in vain. It waits until the end of drain for leases that
   // its thread used last, because others may have them by now; then it leaves them as they are.
-  CloseReport run_last(const CloseOptions& options, Location where,
-                       const std::weak_ptr<void>& keep);
+  CloseReport run_last(const CloseOptions& options, Location where, const Keep& keep);
 
   // Does what request() left to be done, on a thread of the pool.
-  CloseReport run_requested(const std::weak_ptr<void>& keep);
+  CloseReport run_requested(const Keep& keep);
 
   // Both throw std::bad_alloc; the close is then partly done, and the next caller goes on with it.
   // Or this ends it, which needs no memory and comes last: leases that are out end by themselves,
@@ -98,8 +102,7 @@ class Closing {
   enum class Caller : std::uint8_t { user, pool, destructor };
   // One run under way; it ends with the run, whatever happened.
   class Turn;
-  CloseReport run(const CloseOptions& options, Location where, const std::weak_ptr<void>& keep,
-                  Caller caller);
+  CloseReport run(const CloseOptions& options, Location where, const Keep& keep, Caller caller);
   bool publish(std::string reason, Location where) TIDEGATE_REQUIRES(mutex_);
   CloseRecord record_of(std::string reason, Location where) const;
   void shorten(const CloseOptions& options) TIDEGATE_REQUIRES(mutex_);
@@ -126,7 +129,7 @@ class Closing {
   void for_each_left(Visit&& visit);
   bool tells_nobody() const noexcept;
   bool end_by_itself(Deadline deadline);
-  void end_rest(const std::weak_ptr<void>& keep);
+  void end_rest(const Keep& keep);
   CloseReport finish();
   std::uint32_t orphan_leases() noexcept;
 
