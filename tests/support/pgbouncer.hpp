@@ -17,6 +17,10 @@ class Bouncer {
       : companion_(command(server_connections, std::move(settings))) {}
 
   std::string conninfo() const { return "host=127.0.0.1 port=" + companion_.said(0); }
+  // The same, for a connection without a pool.
+  std::vector<std::pair<std::string, std::string>> params() const {
+    return {{"host", "127.0.0.1"}, {"port", companion_.said(0)}};
+  }
   // 118 is 1.18.
   int version() const {
     const std::string& said = companion_.said(2);

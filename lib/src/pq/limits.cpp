@@ -124,6 +124,11 @@ void Session::give_up_canceling() noexcept {
   } catch (const std::bad_alloc&) {
     // Then the request is not counted.
   }
+  if (target().pooled() && reached >= Reached::reset) {  // as in ask_to_cancel()
+    return give_up_unanswered(
+        "the pooler took the cancel request, but the statement, which may have waited in its "
+        "queue, was not answered");
+  }
   switch (reached) {
     case Reached::nothing:
       return give_up_unanswered("no cancel request could be sent to the server");
