@@ -49,7 +49,7 @@ HttpRequest request_of(const HttpParser::value_type& read) {
 
 HttpMessage reply_of(HttpReply&& made, unsigned version, bool keep) {
   HttpMessage reply(static_cast<http::status>(made.status), version, std::move(made.body));
-  reply.set(http::field::content_type, "application/json");
+  reply.set(http::field::content_type, made.type);
   if (!made.location.empty()) reply.set(http::field::location, made.location);
   reply.keep_alive(keep);
   reply.prepare_payload();

@@ -19,8 +19,9 @@ struct HttpRequest {
 
 struct HttpReply {
   int status = 200;
-  std::string body{};      // JSON
+  std::string body{};
   std::string location{};  // of what was created
+  std::string type{"application/json"};
 };
 
 // All members from any thread. The destructor ends as the steps below do, and waits for the

@@ -83,10 +83,26 @@ OrderApi::Wanted OrderApi::read(const HttpRequest& request) const {
   if (path == "/healthz") {
     return HttpReply{200, json("pool", '"' + to_string(pool_.stats()) + '"')};
   }
-  if (path == "/readyz") {
-    return ready_ ? HttpReply{200, json("ready", "true")} : HttpReply{503, json("ready", "false")};
+  if (path == "/readyz") return readiness();
+  if (path == "/metrics") {
+    return HttpReply{.body = to_prometheus(pool_.stats(), pool_.config().effective_name()),
+                     .type = "text/plain; version=0.0.4; charset=utf-8"};
+  }
+  if (path == "/debug/pool") {
+    return HttpReply{.body = pool_.debug_dump(), .type = "text/plain; charset=utf-8"};
+  }
+  if (path == "/debug/pool.json") {
+    return HttpReply{.body = "{\"health\":" + to_json(pool_.health()) +
+                             ",\"stats\":" + to_json(pool_.stats()) + "}\n"};
   }
   return problem(404, "no such page");
+}
+
+HttpReply OrderApi::readiness() const {
+  const tidegate::Health health = pool_.health();
+  const bool ready = ready_ && health.serves();
+  return {ready ? 200 : 503, std::string("{\"ready\":") + (ready ? "true" : "false") +
+                                 ",\"pool\":" + to_json(health) + "}\n"};
 }
 
 HttpReply OrderApi::placed(std::int64_t id) {

@@ -3,7 +3,13 @@
 //   POST /orders?product=7&quantity=2   201, Location: /orders/N
 //   GET  /orders/N                      200, or 404
 //   GET  /healthz                       200: the process lives
-//   GET  /readyz                        200; 503 from the lame duck on: send requests elsewhere
+//   GET  /readyz                        200; 503 while the pool cannot serve, and from the lame
+//   duck
+//                                       on: send requests elsewhere
+//   GET  /metrics                       what Prometheus scrapes
+//   GET  /debug/pool                    for people; /debug/pool.json for programs
+//
+// The last five take no connection of the pool, so they answer while it is exhausted or closed.
 #pragma once
 
 #include <atomic>
@@ -46,6 +52,8 @@ class OrderApi {
   HttpReply failed(const HttpRequest& request, const std::exception& error) noexcept;
 
  private:
+  HttpReply readiness() const;
+
   tidegate::Pool& pool_;
   Ledger& ledger_;
   Tally& tally_;

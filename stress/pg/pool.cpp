@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include <tidegate/pq/errors.hpp>
+#include <tidegate/watch/metrics.hpp>
 
 #include "pg/server.hpp"
 #include "support/pause.hpp"
@@ -86,10 +88,13 @@ PgPool::PgPool(PoolConfig config, const Allowed& allowed, Proxy* proxy)
   pool_.emplace(std::move(config));
   status_.emplace([this] { return progress(); });
   sampler_ = std::jthread([this](const std::stop_token& stop) {
+    Stats before;
     while (!stop.stop_requested()) {
       const Stats s = pool_->stats();
       require(s.idle + s.leased + s.connecting + s.checking + s.retiring <= max_size_, "I1",
               to_string(s));
+      check_counters(before, s);
+      before = s;
       check_sessions();
       check_records();
       seen_[0].store(s.leased, std::memory_order_relaxed);
@@ -114,6 +119,29 @@ void PgPool::check_sessions() {
   const std::uint64_t abandoned = pool_->stats().backends_abandoned;
   require(most <= max_size_ + abandoned, "I1", most, " sessions at once by the proxy's count; ",
           max_size_, " are allowed, ", abandoned, " were abandoned");
+}
+
+// What is exported as a counter never goes back (I7): whoever adds it up would count all of it
+// again. Seen failing: acquires served at once, as a difference of two counters.
+void PgPool::check_counters(const Stats& before, const Stats& now) {
+  const std::vector<MetricFamily> earlier = metrics_of({{.pool = "", .stats = before}});
+  const std::vector<MetricFamily> later = metrics_of({{.pool = "", .stats = now}});
+  for (std::size_t i = 0; i < later.size(); ++i) {
+    const MetricFamily& family = later[i];
+    for (const MetricSample& sample : family.samples) {
+      const bool counts = family.type != MetricFamily::Type::gauge;
+      const auto same = std::find_if(
+          earlier[i].samples.begin(), earlier[i].samples.end(),
+          [&sample](const MetricSample& other) { return other.labels == sample.labels; });
+      if (!counts || same == earlier[i].samples.end()) continue;
+      require(same->value <= sample.value, "I7", std::string(family.name), " went back from ",
+              std::to_string(same->value), " to ", std::to_string(sample.value), "; ",
+              to_string(now));
+      require(same->histogram.count() <= sample.histogram.count(), "I7", std::string(family.name),
+              " went back: ", to_string(now));
+    }
+  }
+  require(before.released <= now.released, "I7", "released went back: ", to_string(now));
 }
 
 // Never more records than connections, nor two of one session (I6).

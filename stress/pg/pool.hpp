@@ -119,6 +119,7 @@ class PgPool {
   void compare(const Stats& stats) const;
   void check_sessions();
   void check_records() const;
+  static void check_counters(const Stats& before, const Stats& now);
   Watchdog::Progress progress() const;
 
   const std::string name_;

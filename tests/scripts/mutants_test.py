@@ -191,8 +191,12 @@ touch {started}.next
         script.send_signal(signal.SIGINT)
         script.communicate(timeout=60)
         self.assertEqual(script.returncode, 128 + signal.SIGINT)
+        # It was told to end; to do that takes a moment.
+        give_up = time.monotonic() + 60
         with self.assertRaises(ProcessLookupError):
-            os.kill(int(pid_file.read_text()), 0)
+            while time.monotonic() < give_up:
+                os.kill(int(pid_file.read_text()), 0)
+                time.sleep(0.01)
         self.assertEqual((self.root / "build/mutants/lib/sum.cpp").read_text(), "return a + b;\n")
 
 

@@ -13,6 +13,7 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,6 +114,37 @@ class Requests(unittest.TestCase):
     def test_health_and_readiness(self):
         self.assertEqual(self.service.ask("GET", "/healthz").status, 200)
         self.assertEqual(self.service.ask("GET", "/readyz").status, 200)
+
+    def test_readiness_has_the_pools_health(self):
+        self.assertEqual(json.loads(self.service.ask("GET", "/readyz").content)["ready"], True)
+        pool = json.loads(self.service.ask("GET", "/readyz").content)["pool"]
+        self.assertIn(pool["state"], ("ok", "busy"))
+        self.assertEqual(pool["connect_error"], "")
+
+    def test_prometheus_can_read_the_metrics(self):
+        self.service.ask("POST", "/orders?product=7&quantity=2")
+        answer = self.service.ask("GET", "/metrics")
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.getheader("Content-Type").startswith("text/plain; version=0.0.4"))
+        text = answer.content.decode()
+        self.assertRegex(text, r'(?m)^db_client_connection_max\{db_client_connection_pool_name="'
+                               r'[^"]+"\} [1-9]')
+        if not shutil.which("promtool"):
+            self.skipTest("promtool is not installed (Debian: prometheus)")
+        checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                                 capture_output=True)
+        # OpenTelemetry's own name, to which Prometheus' linter objects (findings/promtool-refuses-opentelemetrys-name-for-connections.sh).
+        objections = [line for line in (checked.stdout + checked.stderr).splitlines()
+                      if not line.startswith("db_client_connection_count non-histogram")]
+        self.assertEqual(objections, [])
+
+    def test_the_inside_of_the_pool_for_people_and_for_programs(self):
+        text = self.service.ask("GET", "/debug/pool").content.decode()
+        self.assertRegex(text, r'^pool ".+" is (ok|busy): ')
+        self.assertRegex(text, r'(?m)^  slot \d+: .*, pid \d+, \d+ leases? so far$')
+        inside = json.loads(self.service.ask("GET", "/debug/pool.json").content)
+        self.assertGreaterEqual(inside["stats"]["created"], 1)
+        self.assertEqual(inside["health"]["max"], inside["stats"]["max"])
 
     def test_what_is_wrong_is_said(self):
         for method, path, status in (("POST", "/orders?product=0&quantity=1", 400),

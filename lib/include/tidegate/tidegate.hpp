@@ -14,6 +14,7 @@
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/hooks.hpp>
 #include <tidegate/pool/lease.hpp>
+#include <tidegate/pool/log.hpp>
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
@@ -26,5 +27,7 @@
 #include <tidegate/pq/exec_options.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/transaction.hpp>
+#include <tidegate/watch/exposition.hpp>
+#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/stats.hpp>

@@ -1,5 +1,7 @@
 #include "base/json.hpp"
 
+#include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 
@@ -37,6 +39,23 @@ std::string json_string(std::string_view text) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out + '"';
+}
+
+std::string decimal(double value) {
+  std::array<char, 64> text{};  // not printf: no locale may turn the point into a comma
+  const auto end =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed).ptr;
+  return {text.data(), end};
+}
+
+std::string decimal_seconds(std::chrono::nanoseconds value) {
+  return decimal(std::chrono::duration<double>(value).count());
+}
+
+JsonObject& JsonObject::add(std::string_view key, std::string_view json) {
+  if (!json_.empty()) json_ += ',';
+  json_.append(json_string(key)).append(":").append(json);
+  return *this;
 }
 
 }  // namespace tidegate::detail

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iomanip>
+#include <locale>
 #include <sstream>
 
 #include <tidegate/base/duration.hpp>
@@ -48,6 +49,7 @@ std::string_view to_string(Outcome outcome) noexcept {
 
 std::string to_string(const PlanReport& report) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   out << "shutdown (" << cause_of(report);
   if (report.signals_seen > 1) out << ", hurried";
   out << "): " << (report.exit_code() == 0 ? "complete" : "INCOMPLETE") << " after "
@@ -71,20 +73,24 @@ std::string to_string(const PlanReport& report) {
 }
 
 std::string to_json(const PlanReport& report) {
-  std::ostringstream out;
-  out << "{\"signal\":" << report.signal << ",\"signals_seen\":" << report.signals_seen
-      << ",\"in_time\":" << (report.in_time ? "true" : "false")
-      << ",\"exit_code\":" << report.exit_code() << ",\"took_ms\":" << milliseconds(report.took)
-      << ",\"stages\":[";
-  for (std::size_t i = 0; i < report.stages.size(); ++i) {
-    const StageReport& stage = report.stages[i];
-    out << (i == 0 ? "" : ",") << "{\"name\":" << detail::json_string(stage.name)
-        << ",\"outcome\":" << detail::json_string(to_string(stage.outcome))
-        << ",\"bound_ms\":" << stage.bound.count() << ",\"took_ms\":" << milliseconds(stage.took)
-        << ",\"error\":" << detail::json_string(stage.error) << '}';
+  std::string stages;
+  for (const StageReport& stage : report.stages) {
+    const auto object = detail::JsonObject()
+                            .text("name", stage.name)
+                            .text("outcome", to_string(stage.outcome))
+                            .number("bound_ms", stage.bound.count())
+                            .number("took_ms", milliseconds(stage.took))
+                            .text("error", stage.error);
+    stages += (stages.empty() ? "" : ",") + object.done();
   }
-  out << "]}";
-  return out.str();
+  return detail::JsonObject()
+      .number("signal", report.signal)
+      .number("signals_seen", report.signals_seen)
+      .flag("in_time", report.in_time)
+      .number("exit_code", report.exit_code())
+      .number("took_ms", milliseconds(report.took))
+      .add("stages", '[' + stages + ']')
+      .done();
 }
 
 }  // namespace tidegate

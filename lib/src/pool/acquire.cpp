@@ -356,7 +356,7 @@ Expected<core::Ticket> PoolImpl::acquire_for_lane(const AcquireWish& wish) {
 
 // It has waited as an acquire does, and is told what an acquire would be told.
 ErrorValue PoolImpl::refuse_on_lane(Errc error, const AcquireWish& wish) {
-  core_->count_failed({error, {}, true});
+  core_->count_failed({error, {}, true}, wish.began);
   Search search;
   search.began = search.since = wish.began;
   search.deadline = *wish.deadline;

@@ -110,7 +110,8 @@ void PendingAcquire::called_back(Node& node) noexcept {
 
 PendingAcquire::Ended PendingAcquire::end_as(std::uint32_t word) {
   if (!core_.slots().withdraw(*waiter_.node, word)) return std::nullopt;
-  return settle(core_.count_failed(core_.slots().end_find(gate_, search_, *waiter_.node)));
+  const auto found = core_.slots().end_find(gate_, search_, *waiter_.node);
+  return settle(core_.count_failed(found, search_.since));
 }
 
 void PendingAcquire::abandon() noexcept {
@@ -125,7 +126,7 @@ void PendingAcquire::abandon() noexcept {
   }
   if (!waits && !told) return;  // it had ended
   search_.error = Errc::canceled;
-  core_.count_failed({Errc::canceled, {}, true});
+  core_.count_failed({Errc::canceled, {}, true}, search_.since);
   pool->tell_ended(search_);
   if (told) return drop(found_);
   if (!core_.slots().withdraw(*waiter_.node, core::wait_word::kCanceled)) return;

@@ -285,6 +285,10 @@ Stats Pool::stats() const {
   return impl_->stats();
 }
 
+Health Pool::health() const { return impl_->health(); }
+
+std::string Pool::debug_dump() const { return impl_->debug_dump(); }
+
 std::vector<LeaseInfo> Pool::leases() const {
   impl_->refuse_if_inherited({});
   return detail::leases_of(*core_);

@@ -150,11 +150,45 @@ UserToken PoolImpl::attach(std::string_view user_name, Location where) {
   return users_->attach(user_name, where);
 }
 
+// What is a difference of two counters that do not move in one step is never too high, but may be
+// too low for a moment: a lease counts as waited for before it has begun, as discarded before it
+// has ended; a refusal is noted before it counts as a failure. Whoever adds up counters takes one
+// that goes back for one that began anew, so each shows the most that it has been. The whole is
+// read before its parts.
+void PoolImpl::count_into(Stats& stats) const {
+  const auto& slots = core_->slots();
+  const Lock lock(shown_mutex_);  // observers only; each sees all that the one before has seen
+  const auto most = [](std::uint64_t& shown, std::uint64_t whole, std::uint64_t parts) {
+    return shown = std::max(shown, whole - std::min(whole, parts));
+  };
+  std::uint64_t begun = 0;
+  std::uint64_t ended = 0;
+  for (std::uint32_t i = 0; i < slots.limits().max_size; ++i) {
+    begun += slots.slot(i).acquired();
+    ended += slots.slot(i).ended();
+  }
+  stats.outcomes.immediate = most(shown_.immediate, begun, core_->waited());
+  stats.outcomes.waited = begun - stats.outcomes.immediate;
+  stats.hijacked = core_->retired(Retired::hijacked);
+  stats.discarded = core_->discarded();
+  stats.released = most(shown_.released, ended, stats.discarded + stats.hijacked);
+
+  const std::uint64_t failures = slots.failures();
+  stats.create_errors_by_class = connector_->refusals();
+  std::uint64_t refused = 0;
+  for (const auto& [sqlstate_class, count] : stats.create_errors_by_class) refused += count;
+  const std::uint64_t unanswered = most(shown_.unanswered, failures, refused);
+  if (unanswered > 0) stats.create_errors_by_class["none"] = unanswered;
+  stats.create_errors = refused + unanswered;
+}
+
 Stats PoolImpl::stats() const {
   const auto& slots = core_->slots();
   const PoolCounts counts = slots.counts();
   Stats stats;
   stats.max = counts.max;
+  stats.min = config_.min_size;
+  stats.min_idle = config_.min_idle;
   stats.idle = counts.idle;
   stats.leased = counts.leased;
   stats.connecting = counts.connecting;
@@ -171,15 +205,10 @@ Stats PoolImpl::stats() const {
   stats.peak_leased = std::max(maintenance_.peak_leased(), counts.leased);
   stats.peak_waiting = slots.peak_waiting();
 
-  std::uint64_t begun = 0;
-  std::uint64_t ended = 0;
-  for (std::uint32_t i = 0; i < counts.max; ++i) {
-    begun += slots.slot(i).acquired();
-    ended += slots.slot(i).ended();
-  }
-  stats.outcomes.waited = std::min(core_->waited(), begun);
+  count_into(stats);
   stats.waited_for = core_->waited_for();
-  stats.outcomes.immediate = begun - stats.outcomes.waited;
+  stats.waits = core_->waits();
+  stats.waits.add(std::chrono::nanoseconds::zero(), stats.outcomes.immediate);
   stats.outcomes.timeout = core_->failed(Errc::timeout);
   stats.outcomes.unavailable = core_->failed(Errc::unavailable);
   stats.outcomes.rejected = core_->failed(Errc::rejected);
@@ -188,12 +217,8 @@ Stats PoolImpl::stats() const {
   stats.outcomes.canceled = core_->failed(Errc::canceled);
   stats.outcomes.closed = core_->failed(Errc::closed);
   stats.outcomes.would_deadlock = core_->failed(Errc::would_deadlock);
-  stats.hijacked = core_->retired(Retired::hijacked);
-  stats.discarded = core_->discarded();
-  stats.released = ended - std::min(ended, stats.discarded + stats.hijacked);
-
   stats.created = slots.openings();
-  stats.create_errors = slots.failures();
+  stats.connects = connector_->times();
   stats.destroyed = {.lifetime = core_->retired(Retired::lifetime),
                      .idle = core_->retired(Retired::idle),
                      .broken = core_->retired(Retired::broken),

@@ -13,11 +13,13 @@
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
 #include <tidegate/base/fork.hpp>
+#include <tidegate/base/mutex.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pq/cancel_group.hpp>
+#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/stats.hpp>
 
 #include "pool/close/attached_users.hpp"
@@ -116,6 +118,8 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   // which they came.
   std::vector<std::string> attached() const { return users_->names(); }
   Stats stats() const;
+  Health health() const;
+  std::string debug_dump() const;
 
  private:
   friend class PendingAcquire;  // an acquire in steps
@@ -169,6 +173,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   ErrorValue explain_connect(Errc error, const AcquireReport& report, Location where);
   AcquireReport report_of(const AcquireWish& wish, const Search& search);
   std::vector<LeaseHolder> holders(std::size_t most) const;
+  void count_into(Stats& stats) const;
 
   static void in_child(void* pool) noexcept;
 
@@ -189,6 +194,13 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Maintenance maintenance_;
   std::atomic<std::uint64_t> nested_acquires_{0};
   Closing closing_;
+  struct Shown {
+    std::uint64_t immediate = 0;
+    std::uint64_t released = 0;
+    std::uint64_t unanswered = 0;
+  };
+  mutable Mutex<> shown_mutex_;
+  mutable Shown shown_ TIDEGATE_GUARDED_BY(shown_mutex_){};
   std::thread closer_;  // after request_close(); started by maintenance
   const std::unique_ptr<Lanes> lanes_;
 

@@ -1,11 +1,13 @@
 #include <tidegate/watch/stats.hpp>
 
+#include <locale>
 #include <sstream>
 
 namespace tidegate {
 
 std::string to_string(const Stats& s) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());  // no locale may put a separator into the thousands
   out << "used=" << s.leased << '/' << s.max << " idle=" << s.idle << " connecting=" << s.connecting
       << " checking=" << s.checking << " retiring=" << s.retiring << " pinging=" << s.pinging
       << " resetting=" << s.resetting << " in_hooks=" << s.in_hooks << " waiting=" << s.waiting

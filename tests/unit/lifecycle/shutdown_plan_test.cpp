@@ -20,6 +20,7 @@
 #include <tidegate/base/error.hpp>
 #include <tidegate/base/file_descriptor.hpp>
 
+#include "support/comma_locale.hpp"
 #include "support/rendezvous.hpp"
 
 namespace tidegate::test {
@@ -254,6 +255,15 @@ TEST(ShutdownPlan, RefusesWhatMakesNoSense) {
              [&](auto&) { EXPECT_THROW(plan.stage("another", 1ms, [](auto&) {}), UsageError); });
   EXPECT_EQ(plan.run_now().exit_code(), 0);
   EXPECT_THROW(plan.run_now(), UsageError) << "it has run";
+}
+
+// Seen failing: "took_ms":1,5 is no JSON.
+TEST(ShutdownPlan, ItsReportIsTheSameInEveryLocale) {
+  PlanReport report{.signal = SIGTERM, .took = 12'345'678us};
+  report.stages.push_back({.name = "a", .bound = 12'345ms, .took = 1500us});
+  const std::string expected = to_string(report) + to_json(report);
+  const CommaLocale comma;
+  EXPECT_EQ(to_string(report) + to_json(report), expected);
 }
 
 TEST(ShutdownPlan, ItsReportIsJson) {

@@ -108,14 +108,14 @@ TEST(CloseReportJson, IsOneObjectWithSecondsAndEscapedTexts) {
       R"j("closer":{"where":"unknown place","thread":"main","thread_id":7,"reason":"SIGTERM"},)j"
       R"j("later_callers":[{"where":"unknown place","thread":"","thread_id":0,)j"
       R"j("reason":"\"again\""}],"announced":{"where":"unknown place","thread":"",)j"
-      R"j("thread_id":8,"reason":"\"deploy\"","before":1.500000},"fence":0.000080,"drain":2.000000,"cancel":0.500000,)j"
-      R"j("force":0.250000,"total":2.750000,"leases_at_close":3,"leases_orphaned":1,)j"
+      R"j("thread_id":8,"reason":"\"deploy\"","before":1.5},"fence":0.00008,"drain":2,"cancel":0.5,)j"
+      R"j("force":0.25,"total":2.75,"leases_at_close":3,"leases_orphaned":1,)j"
       R"j("leases_of_closer":1,)j"
       R"j("idle_closed":1,"waiters_rejected":12,"connects_aborted":2,"cancels_sent":1,)j"
       R"j("cancels_failed":0,"cancels_unsent":0,"cancels_stuck":0,)j"
       R"j("still_attached":["http-server (src/main.cpp:12)","jobs (src/jobs.cpp:3)"],)j"
       R"j("remaining":[],"stuck_threads":[{"role":"opener","in":"hook after_connect",)j"
-      R"j("stuck":3.000000,"thread_id":99}]})j");
+      R"j("stuck":3,"thread_id":99}]})j");
 }
 
 TEST(CloseReportJson, SaysOfACloseThatWasNotAnnouncedThatItWasNot) {

@@ -44,6 +44,12 @@ PlanReport plan_report(const std::string& text) {
   return report;
 }
 
+Stats hostile_stats(const std::string& text) {
+  Stats stats;
+  stats.create_errors_by_class[text] = 1;
+  return stats;
+}
+
 std::vector<LeaseHolder> holders(const std::string& text) {
   return {{.thread = text, .held = 1s, .session = text}};
 }
@@ -111,6 +117,8 @@ const std::vector<std::pair<const char*, std::function<std::string(const std::st
      [](auto& text) { return to_string(LeaseInfo{.thread_name = text, .statement = text}); }},
     {"CloseReport", [](auto& text) { return to_string(close_report(text)); }},
     {"CloseReport as JSON", [](auto& text) { return to_json(close_report(text)); }},
+    {"Stats for Prometheus", [](auto& text) { return to_prometheus(hostile_stats(text), text); }},
+    {"Stats as JSON", [](auto& text) { return to_json(hostile_stats(text)); }},
     {"PlanReport", [](auto& text) { return to_string(plan_report(text)); }},
     {"PlanReport as JSON", [](auto& text) { return to_json(plan_report(text)); }},
 };

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include <tidegate/base/expected.hpp>
+#include <tidegate/base/histogram.hpp>
+#include <tidegate/base/live_histogram.hpp>
 #include <tidegate/core/mutex.hpp>
 #include <tidegate/core/openers.hpp>
 #include <tidegate/core/resource_maker.hpp>
@@ -82,7 +84,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   template <class Check>
   std::optional<Found> go_on_acquiring(const Found& found, Search& search, Waiter& waiter,
                                        Check&& check) {
-    if (found.error) return count_failed(found);
+    if (found.error) return count_failed(found, search.since);
     return search_on(found, check(found), search, finder(search, waiter), check);
   }
   // For `check`: the resource is not fit; another will take its place. The admission stays.
@@ -232,8 +234,13 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::chrono::nanoseconds waited_for() const noexcept {
     return std::chrono::steady_clock::duration(waited_for_.load(std::memory_order_relaxed));
   }
-  Found count_failed(const Found& found) noexcept {
+  // All waits, those of failed acquires included.
+  Histogram waits() const { return waits_.snapshot(); }
+  // `since`: when it began to wait, if it did.
+  Found count_failed(const Found& found,
+                     std::chrono::steady_clock::time_point since = {}) noexcept {
     failed_[static_cast<std::size_t>(*found.error)].fetch_add(1, std::memory_order_relaxed);
+    if (since != decltype(since){}) waits_.add(Sync::now() - since);
     return found;
   }
   // Waits that looked as if nobody but the waiting thread itself could end them (Search::suspect).
@@ -273,17 +280,22 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       if (!next) return std::nullopt;
       found = *next;
       found.waited |= waited;
-      if (found.error) return count_failed(found);
+      if (found.error) return count_failed(found, search.since);
       checked = check(found);
     }
     return end_acquire(found, checked, search);
   }
   Found end_acquire(const Found& found, Checked checked, const Search& search) noexcept {
-    if (checked == Checked::fail) return count_failed({Errc::hook, {}, found.waited});
-    if (!slots_.still_open(found.ticket)) return count_failed({Errc::closed, {}, found.waited});
+    const auto failed = [&](Errc code) noexcept {
+      return count_failed({code, {}, found.waited}, search.since);
+    };
+    if (checked == Checked::fail) return failed(Errc::hook);
+    if (!slots_.still_open(found.ticket)) return failed(Errc::closed);
     if (found.waited) {
+      const auto took = Sync::now() - search.since;
       waited_.fetch_add(1, std::memory_order_relaxed);
-      waited_for_.fetch_add((Sync::now() - search.since).count(), std::memory_order_relaxed);
+      waited_for_.fetch_add(took.count(), std::memory_order_relaxed);
+      waits_.add(took);
     }
     return found;
   }
@@ -421,6 +433,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   std::array<std::atomic<std::uint64_t>, kErrcCount> failed_{};
   std::atomic<std::uint64_t> waited_{0};
   std::atomic<std::chrono::steady_clock::rep> waited_for_{0};
+  tidegate::detail::LiveHistogram waits_;
   std::atomic<std::uint64_t> discarded_{0};
   std::atomic<std::uint64_t> suspicions_{0};
 

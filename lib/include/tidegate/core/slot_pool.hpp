@@ -274,6 +274,7 @@ class SlotPool {
   // Gate words, slots, waiters and openings as text, a line each. Takes no lock, so it also works
   // on a pool that hangs. The parts are a moment apart.
   std::string describe() const;
+  std::string describe(std::uint32_t slot) const;
   // For audits of I1: the slots that hold a resource (idle, out, checking), counted by their states
   // and by the books of the wait mutex. Both agree at any moment while the pool is open.
   struct Census {

@@ -75,6 +75,22 @@ std::uint32_t SlotPool<Sync>::retiring() const noexcept {
   return books_.retiring();
 }
 
+// checking, reset
+template <class Sync>
+std::string SlotPool<Sync>::describe(std::uint32_t slot) const {
+  const SlotState state = states_.get(slot);
+  std::string text(to_string(state));
+  if ((state == SlotState::checking || state == SlotState::retiring) &&
+      slots_[slot].errand() != Errand::none) {
+    text += ", " + std::string(to_string(slots_[slot].errand()));
+  }
+  if (states_.queued(slot)) text += ", queued";
+  if (const std::int32_t holder = slots_[slot].holder()) {
+    text += ", thread " + std::to_string(holder);
+  }
+  return text;
+}
+
 // gate 0: open, leases 2, docked 3 4
 // slot 0: out, thread 4711
 // slot 1: checking, reset
@@ -98,18 +114,7 @@ std::string SlotPool<Sync>::describe() const {
     text += '\n';
   }
   for (std::uint32_t i = 0; i < limits_.max_size; ++i) {
-    text += "slot " + std::to_string(i) + ": ";
-    const SlotState state = states_.get(i);
-    text += to_string(state);
-    if ((state == SlotState::checking || state == SlotState::retiring) &&
-        slots_[i].errand() != Errand::none) {
-      text += ", " + std::string(to_string(slots_[i].errand()));
-    }
-    if (states_.queued(i)) text += ", queued";
-    if (const std::int32_t holder = slots_[i].holder()) {
-      text += ", thread " + std::to_string(holder);
-    }
-    text += '\n';
+    text += "slot " + std::to_string(i) + ": " + describe(i) + '\n';
   }
   text += "waiters " + std::to_string(waiting()) + ", of which strict " + std::to_string(strict()) +
           "; openings " + std::to_string(openings()) + ", failed " + std::to_string(failures());

@@ -24,6 +24,7 @@
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
 #include <tidegate/pool/user_token.hpp>
+#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
@@ -228,6 +229,11 @@ class TIDEGATE_API Pool {
   [[nodiscard]] UserToken attach(std::string_view user_name, Location where = Location::current());
 
   Stats stats() const;
+  // Whether the pool can serve, with the evidence. Never waits for a connection, and takes none.
+  Health health() const;
+  // The health, the configuration without its secrets, the counters, and a row for each slot with
+  // its lease: several lines, for a person. Costs a look at every slot.
+  std::string debug_dump() const;
   // Every lease that is out, the oldest first.
   std::vector<LeaseInfo> leases() const;
   const PoolConfig& config() const noexcept;

@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include <tidegate/base/export.hpp>
+#include <tidegate/base/histogram.hpp>
 
 namespace tidegate {
 
@@ -16,6 +18,8 @@ namespace tidegate {
 struct Stats {
   // Gauges, in connections.
   std::uint32_t max = 0;
+  std::uint32_t min = 0;       // that the pool keeps open
+  std::uint32_t min_idle = 0;  // that it keeps idle
   std::uint32_t idle = 0;
   std::uint32_t leased = 0;
   std::uint32_t connecting = 0;
@@ -48,12 +52,20 @@ struct Stats {
   } outcomes{};
   // The total wait of those acquires that got their connection after a wait.
   std::chrono::nanoseconds waited_for{};
+  // The waits of all acquires: 0 for those that were served at once, and those that failed
+  // included, unless they were refused before they could wait.
+  Histogram waits{};
   std::uint64_t released = 0;   // leases that gave their connection back
   std::uint64_t discarded = 0;  // leases whose connection was retired instead
   std::uint64_t hijacked = 0;   // leases whose connection left the pool
 
   std::uint64_t created = 0;
   std::uint64_t create_errors = 0;
+  // Those by the class of the SQLSTATE, its first two characters: "28" is a login that was refused,
+  // "53" too many connections, "57" a server that starts or ends. "none": no server said a word.
+  // "other": what came after 15 different ones.
+  std::map<std::string, std::uint64_t> create_errors_by_class{};
+  Histogram connects{};  // how long those took that made a connection, with their hooks
   // Connections destroyed, by reason.
   struct Destroyed {
     std::uint64_t lifetime = 0;

@@ -1,7 +1,6 @@
 // CloseReport as text and as JSON.
 #include <tidegate/pool/close.hpp>
 
-#include <cstdio>
 #include <string_view>
 
 #include <tidegate/base/duration.hpp>
@@ -14,6 +13,7 @@ namespace {
 
 using detail::counted;
 using detail::json_string;
+using detail::JsonObject;
 using detail::one_line;
 using Remaining = CloseReport::Remaining;
 using StuckThread = CloseReport::StuckThread;
@@ -70,31 +70,11 @@ void append_callers(std::string& text, const CloseReport& report) {
 
 // ---- JSON
 
-class Object {
- public:
-  void text(std::string_view key, std::string_view value) { add(key, json_string(value)); }
-  void number(std::string_view key, std::uint64_t value) { add(key, std::to_string(value)); }
-  void flag(std::string_view key, bool value) { add(key, value ? "true" : "false"); }
-  void seconds(std::string_view key, std::chrono::nanoseconds value) {
-    char buffer[48];
-    std::snprintf(buffer, sizeof buffer, "%.6f", std::chrono::duration<double>(value).count());
-    add(key, buffer);
-  }
-  void add(std::string_view key, std::string_view json) {
-    if (!json_.empty()) json_ += ',';
-    json_.append(json_string(key)).append(":").append(json);
-  }
-  std::string done() const { return '{' + json_ + '}'; }
-
- private:
-  std::string json_{};
-};
-
-Object object_of(const CloseRecord& record) {
-  Object object;
+JsonObject object_of(const CloseRecord& record) {
+  JsonObject object;
   object.text("where", record.where.to_string());
   object.text("thread", record.thread_name);
-  object.number("thread_id", static_cast<std::uint64_t>(record.thread_id));
+  object.number("thread_id", record.thread_id);
   object.text("reason", record.reason);
   return object;
 }
@@ -103,23 +83,23 @@ std::string json_of(const CloseRecord& record) { return object_of(record).done()
 
 std::string announced_json(const CloseReport& report) {
   if (!report.announced) return "null";
-  Object object = object_of(*report.announced);
+  JsonObject object = object_of(*report.announced);
   object.seconds("before", notice(report));
   return object.done();
 }
 
 std::string json_of(const Remaining& remaining) {
   const LeaseInfo& lease = remaining.lease;
-  Object object;
+  JsonObject object;
   object.text("acquired", lease.site.to_string());
   object.text("thread", lease.thread_name);
-  object.number("thread_id", static_cast<std::uint64_t>(lease.thread_id));
+  object.number("thread_id", lease.thread_id);
   object.seconds("held", lease.held);
-  object.number("backend_pid", static_cast<std::uint64_t>(lease.backend_pid));
+  object.number("backend_pid", lease.backend_pid);
   object.text("transaction", to_string(lease.transaction));
   object.flag("busy", lease.busy);
   object.text("statement", lease.statement);
-  object.number("under_way", static_cast<std::uint64_t>(lease.under_way));
+  object.number("under_way", lease.under_way);
   object.flag("canceled", remaining.canceled);
   object.text("cancel_request", remaining.cancel_request);
   object.flag("forced", remaining.forced);
@@ -128,11 +108,11 @@ std::string json_of(const Remaining& remaining) {
 }
 
 std::string json_of(const StuckThread& thread) {
-  Object object;
+  JsonObject object;
   object.text("role", thread.role);
   object.text("in", thread.in);
   object.seconds("stuck", thread.stuck);
-  object.number("thread_id", static_cast<std::uint64_t>(thread.thread_id));
+  object.number("thread_id", thread.thread_id);
   return object.done();
 }
 
@@ -197,7 +177,7 @@ std::string to_string(const CloseReport& report) {
 }
 
 std::string to_json(const CloseReport& report) {
-  Object object;
+  JsonObject object;
   object.text("outcome", to_string(report.outcome));
   object.add("closer", json_of(report.closer));
   object.add("later_callers", json_of(report.later_callers));

@@ -62,6 +62,17 @@ bool Closing::publish(std::string reason, Location where) {
   return !requested;
 }
 
+Closing::Standing Closing::standing() const {
+  const Lock lock(mutex_);
+  Standing standing{.announced = announced_.has_value(), .ended = report_.has_value()};
+  if (closed_) {
+    standing.by = closed_->closer;
+  } else if (announced_) {
+    standing.by = *announced_;
+  }
+  return standing;
+}
+
 std::shared_ptr<const ClosedReport> Closing::closed() {
   const Lock lock(mutex_);
   publish({}, {});  // requested, and no thread has come to do it yet

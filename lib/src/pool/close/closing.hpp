@@ -85,6 +85,13 @@ class Closing {
   // and is still admitted; if the lease was not the last, maintenance finds it at its next tick.
   bool takes_the_last() const noexcept;
 
+  struct Standing {
+    bool announced = false;
+    bool ended = false;
+    std::optional<CloseRecord> by{};  // who closed the pool, or announced that
+  };
+  Standing standing() const;
+
   // What errors tell of the close. Never null once the fence is set.
   std::shared_ptr<const ClosedReport> closed();
 

@@ -133,10 +133,19 @@ Expected<PooledConnection> Connector::open(const std::stop_token& stop, Deadline
   tell(rules_->observer, [](Observer& o) { o.connect_started(); });
   Expected<PooledConnection> opened = connect_or_tell(stop, deadline);
   if (!core::Openers::settle()) return opened;
+  const auto took = std::chrono::steady_clock::now() - began;
+  if (opened) {
+    times_->add(took);
+  } else if (const auto* const refused = opened.error().as<ConnectError>()) {
+    try {
+      refusals_->note(*refused);
+    } catch (const std::bad_alloc&) {  // it counts as one without an answer
+    }
+  }
   tell(rules_->observer, [&](Observer& o) {
     const ErrorValue* const error = opened ? nullptr : &opened.error();
     o.connect_ended({.error = error,
-                     .took = std::chrono::steady_clock::now() - began,
+                     .took = took,
                      .backend_pid = opened ? opened->connection.backend_pid() : 0});
   });
   return opened;

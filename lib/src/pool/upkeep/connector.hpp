@@ -8,11 +8,14 @@
 
 #include <tidegate/base/deadline.hpp>
 #include <tidegate/base/expected.hpp>
+#include <tidegate/base/histogram.hpp>
+#include <tidegate/base/live_histogram.hpp>
 #include <tidegate/core/openers.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pq/connect.hpp>
 
 #include "pool/pooled_connection.hpp"
+#include "pool/upkeep/error_classes.hpp"
 
 namespace tidegate::detail {
 
@@ -31,6 +34,10 @@ class Connector {
   Expected<PooledConnection> open(const std::stop_token& stop, Deadline deadline) const;
   // The error for a connect that nobody waits for any more. The observer is told that it ended.
   ErrorValue overdue(const core::Overdue& how) const;
+  // How long the connects took that made a connection.
+  Histogram times() const { return times_->snapshot(); }
+  // The servers' refusals.
+  ErrorClasses::Counts refusals() const { return refusals_->counts(); }
 
  private:
   Expected<PooledConnection> connect_or_tell(const std::stop_token& stop, Deadline deadline) const;
@@ -51,6 +58,8 @@ class Connector {
   // Set when a connection went through a pooler. Copies of the Connector share it.
   std::shared_ptr<std::atomic<bool>> meets_pooler_ = std::make_shared<std::atomic<bool>>(false);
   // The dropped parameters already told of: 1 << DroppedParameter::number. Shared likewise.
+  std::shared_ptr<LiveHistogram> times_ = std::make_shared<LiveHistogram>();  // shared likewise
+  std::shared_ptr<ErrorClasses> refusals_ = std::make_shared<ErrorClasses>();
   std::shared_ptr<std::atomic<unsigned>> told_dropped_ = std::make_shared<std::atomic<unsigned>>(0);
 };
 
