@@ -39,7 +39,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 5s;  // for the rest of a request that has begun, and for its reply
+constexpr auto kRequestPatience =
+    5s;  // for the rest of a request that has begun, and for its reply
 // How long a connection may be silent while the server ends. A client that has not heard yet that
 // the connection closes is about to send the next request, and would lose it.
 constexpr std::chrono::milliseconds kLastChance = 500ms;
@@ -162,7 +163,7 @@ class LoopServer final : public HttpServer {
     HttpParser parser;
     parser.body_limit(kLongestBody);
     error_code error;
-    stream.expires_after(kPatience);
+    stream.expires_after(kRequestPatience);
     co_await http::async_read_header(stream, buffer, parser, into(error));
     if (!error) calls_.admit(request_id(parser));
     if (!error && expects_continue(parser)) {
@@ -188,7 +189,7 @@ class LoopServer final : public HttpServer {
   static awaitable<bool> send(beast::tcp_stream& stream, const HttpMessage& reply, bool only_head) {
     error_code error;
     http::response_serializer<http::string_body> serializer(reply);
-    stream.expires_after(kPatience);
+    stream.expires_after(kRequestPatience);
     if (only_head) {
       co_await http::async_write_header(stream, serializer, into(error));
     } else {

@@ -14,6 +14,7 @@
 
 #include <tidegate/base/duration.hpp>
 
+#include "inspector.hpp"
 #include "interrupt.hpp"
 #include "options.hpp"
 #include "service.hpp"
@@ -29,6 +30,7 @@ using Number = unsigned long long;  // printf's
 // Another pool looks what has arrived. How many acknowledged orders does the server not know?
 std::uint64_t audit(tidegate::PoolConfig config, const Tally& tally) {
   config.name = "audit";
+  config.observer.reset();
   config.max_size = 1;
   config.min_size = config.min_idle = 0;
   tidegate::Pool pool(config);
@@ -68,7 +70,15 @@ int run(const Options& options, tidegate::SignalWaiter& signals) {
   config.max_size = options.pool;
   config.min_size = std::min(config.min_size, config.max_size);
   config.name = "demo";
+  EventFeed feed;
+  if (options.inspect) {
+    config.leak_threshold = 2s;
+    config.observer = tidegate::log_to(
+        *config.name, [&feed](const tidegate::LogEvent& event) { feed.add(event); });
+  }
   tidegate::Pool pool(config);
+  // It outlives the close, to show it.
+  const auto inspector = options.inspect ? make_inspector(pool, feed) : nullptr;
   create_schema(pool, 10s, interrupt.token());
 
   Service service(pool, options.threads,
@@ -77,7 +87,9 @@ int run(const Options& options, tidegate::SignalWaiter& signals) {
                                                  : std::to_string(options.threads) + " workers";
   std::printf("%s share %u connections for %u s; Ctrl-C ends it at any moment\n", workers.c_str(),
               options.pool, options.seconds);
-  std::printf("http://127.0.0.1:%d/orders /healthz /readyz\n", service.http->port());
+  std::printf("http://127.0.0.1:%d/orders /healthz /readyz /metrics /debug/pool\n",
+              service.http->port());
+  if (inspector) std::printf("look at http://127.0.0.1:%d/debug/pool/ui\n", inspector->port());
   std::fflush(stdout);
   show_status(pool, service.tally, std::chrono::seconds(options.seconds), interrupt.token());
 

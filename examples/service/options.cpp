@@ -19,9 +19,13 @@ std::optional<Options> parse(int argc, char** argv, int& status) {
   auto* close_first = app.add_flag("--naive", naive, "close the pool first: what goes wrong then");
   auto* coroutines = app.add_flag("--async", options.coroutines,
                                   "coroutines on one thread serve, instead of threads");
+  auto* inspect =
+      app.add_flag("--inspect", options.inspect,
+                   "a live page that shows the pool, on a port of 127.0.0.1 of its own");
   app.add_flag("--stuck", stuck, "leases that do not come back; ends by itself")
       ->excludes(close_first)
       ->excludes(coroutines)
+      ->excludes(inspect)
       ->excludes(seconds)
       ->excludes(threads)
       ->excludes(pool);

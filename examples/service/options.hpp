@@ -11,6 +11,7 @@ struct Options {
   Mode mode = Mode::in_order;
   unsigned seconds = 10;
   bool coroutines = false;
+  bool inspect = false;
   unsigned threads = 16;
   unsigned pool = 4;
   std::string conninfo{};

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "inspector.hpp"
+
 namespace service {
 namespace {
 
@@ -84,17 +86,7 @@ OrderApi::Wanted OrderApi::read(const HttpRequest& request) const {
     return HttpReply{200, json("pool", '"' + to_string(pool_.stats()) + '"')};
   }
   if (path == "/readyz") return readiness();
-  if (path == "/metrics") {
-    return HttpReply{.body = to_prometheus(pool_.stats(), pool_.config().effective_name()),
-                     .type = "text/plain; version=0.0.4; charset=utf-8"};
-  }
-  if (path == "/debug/pool") {
-    return HttpReply{.body = pool_.debug_dump(), .type = "text/plain; charset=utf-8"};
-  }
-  if (path == "/debug/pool.json") {
-    return HttpReply{.body = "{\"health\":" + to_json(pool_.health()) +
-                             ",\"stats\":" + to_json(pool_.stats()) + "}\n"};
-  }
+  if (auto reply = look_inside(pool_, request.path)) return *std::move(reply);
   return problem(404, "no such page");
 }
 

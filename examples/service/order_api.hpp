@@ -7,9 +7,10 @@
 //   duck
 //                                       on: send requests elsewhere
 //   GET  /metrics                       what Prometheus scrapes
-//   GET  /debug/pool                    for people; /debug/pool.json for programs
+//   GET  /debug/pool, /debug/pool.json  the pool for people, and for programs (inspector.hpp)
 //
-// The last five take no connection of the pool, so they answer while it is exhausted or closed.
+// All but the orders take no connection of the pool, so they answer while it is exhausted or
+// closed.
 #pragma once
 
 #include <atomic>

@@ -26,7 +26,8 @@ class CancelsOverTcp : public testing::Test {
     lease->exec("reset statement_timeout");
   }
 
-  Pool pool_{PoolConfig{.conninfo = "host=127.0.0.1", .max_size = 1}};
+  // As behind a peer that nobody knows.
+  Pool pool_{PoolConfig{.conninfo = "host=127.0.0.1", .max_size = 1, .cancel_quiet = 20ms}};
 };
 
 // Seen failing with cancels that stay unsettled until the lease ends where the peer is not known.

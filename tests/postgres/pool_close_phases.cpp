@@ -438,7 +438,9 @@ TEST(Close, ByAThreadWhoseLeasesOthersUseIsNoDeadlock) {
     lease.release();
   });
   used.wait();
-  EXPECT_EQ(pool.close({.drain = kLong}).outcome, Outcome::drained);
+  const CloseReport report = pool.close({.drain = kLong});
+  EXPECT_EQ(report.outcome, Outcome::drained);
+  EXPECT_EQ(report.leases_of_closer, 0u) << "the lease counts for the thread that used it last";
 }
 
 }  // namespace

@@ -199,7 +199,12 @@ TEST(Size, AServerProcessThatOutlivesItsConnectionIsCountedAsAbandoned) {
 // only. It has also found, once in many runs on a busy machine, a reaper that sorted by ages which
 // changed meanwhile, and so wrote beside its list.
 TEST(Maintenance, ReapsWhatRotationKeepsYoungAndNobodyNeeds) {
-  Pool pool(PoolConfig{.max_size = 4, .max_idle_time = 200ms, .health_period = 10ms, .gates = 1});
+  // What is cleaned after its lease comes to the end of the queue: each is used in its turn.
+  Pool pool(PoolConfig{.max_size = 4,
+                       .max_idle_time = 200ms,
+                       .health_period = 10ms,
+                       .reset = ResetPolicy::discard_all,
+                       .gates = 1});
   lease_all(pool).clear();
   EXPECT_TRUE(eventually(
       [&] {

@@ -703,6 +703,7 @@ TEST(BoundOfAHook, AfterConnectHasTheRestOfTheConnectTimeout) {
   Pool pool(config);
   EXPECT_EQ(pool.try_acquire(2s).error().code(), Errc::unavailable);
   EXPECT_GT(pool.stats().create_errors, 0u);
+  EXPECT_EQ(pool.stats().connects_stuck, 0u) << "it ended, and was not given up";
 }
 
 // Seen failing with an opener that does not hear of the stop: it is left behind, in the hook.

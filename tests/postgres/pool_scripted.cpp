@@ -144,6 +144,32 @@ TEST(AfterConnectOfAScript, WhereItFailsTheServersEndIsAwaitedBeforeTheNextConne
 
 // Two servers, or two connections to one, that become a standby one after the other: the second is
 // no news. Seen failing: a reset at every one of them.
+// A server that turns away from being a primary again and again does not make the pool replace its
+// connections as fast as they come.
+TEST(RolesOfAScript, AConnectionOfTheNextGenerationDoesNotResetThePoolInTheSameStep) {
+  const std::string primary = welcome(parameter_status("server_version", "15.4") +
+                                      parameter_status("in_hot_standby", "off") +
+                                      parameter_status("default_transaction_read_only", "off"));
+  const std::string demoted = parameter_status("in_hot_standby", "on") + command("ROLLBACK", true);
+  ScriptedServer first({primary, one_value("off"), command("BEGIN", false), demoted});
+  ScriptedServer second({primary, one_value("off"), command("BEGIN", false), demoted});
+  PoolConfig config = of_scripted(first.port(), "primary");
+  config.max_size = 1;
+  config.connect_backoff_min = config.connect_backoff_max = 1h;
+  config.ping_timeout = 60s;
+  config.reset = ResetPolicy::none;
+  std::atomic<int> connects{0};
+  config.hooks.before_connect = [&](ConnectParams& params) {
+    if (++connects > 1) params.set("port", second.port());
+  };
+  Pool pool(config);
+  for (std::uint64_t turn = 1; turn <= 2; ++turn) {
+    pool.acquire(Deadline(30s))->exec_script("begin");
+    EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == turn; }));
+  }
+  EXPECT_EQ(pool.stats().role_changes, 1u);
+}
+
 TEST(RolesOfAScript, ThePoolIsResetOncePerBackoffStep) {
   const std::string primary = welcome(parameter_status("server_version", "15.4") +
                                       parameter_status("in_hot_standby", "off") +

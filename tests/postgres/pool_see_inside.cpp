@@ -1,6 +1,6 @@
 // Pool::health(): what it says of a pool that is busy, stuck, down, closing; and that it waits for
 // nothing.
-#include <latch>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -108,6 +108,24 @@ TEST(PoolDebugDump, HasARowForEachConnectionItsLeaseAndNoSecret) {
   EXPECT_THAT(text, HasSubstr("pool_see_inside.cpp:"));
   EXPECT_THAT(text, HasSubstr("\n  1 slot is empty\n"));
   EXPECT_EQ(text.find("hunter2"), std::string::npos);
+}
+
+TEST(PoolSlots, SayWhatIsInEachPlace) {
+  Pool pool(PoolConfig{.max_size = 3});
+  const Lease lease = pool.acquire();
+  pool.exec("select 1");
+  std::map<SlotInfo::Place, SlotInfo> found;
+  for (SlotInfo& slot : pool.slots()) found[slot.place] = std::move(slot);
+  ASSERT_EQ(found.size(), 3u) << "one leased, one idle, one empty";
+  const SlotInfo& leased = found.at(SlotInfo::Place::leased);
+  ASSERT_TRUE(leased.lease.has_value());
+  EXPECT_EQ(leased.backend_pid, lease->backend_pid());
+  EXPECT_EQ(leased.lease->backend_pid, lease->backend_pid());
+  EXPECT_THAT(to_json(leased), HasSubstr("\"place\":\"leased\",\"errand\":\"\","));
+  EXPECT_THAT(to_json(leased), HasSubstr("\"lease\":{\"acquired\":\""));
+  EXPECT_NE(found.at(SlotInfo::Place::idle).backend_pid, 0);
+  EXPECT_EQ(found.at(SlotInfo::Place::empty).backend_pid, 0);
+  EXPECT_THAT(to_json(found.at(SlotInfo::Place::empty)), HasSubstr("\"lease\":null"));
 }
 
 TEST(PoolStats, HaveTheTimesOfConnectsAndWaitsFailedOnesToo) {

@@ -30,4 +30,5 @@
 #include <tidegate/watch/exposition.hpp>
 #include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
+#include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>

@@ -23,7 +23,7 @@ using detail::Mutex;
 using detail::one_line;
 
 // What may repeat without end.
-enum class Repeats : std::uint8_t { connect, retired, nested, notice, hook, count };
+enum class Repeats : std::uint8_t { slow, connect, retired, nested, notice, hook, count };
 
 class Throttle {
  public:
@@ -55,15 +55,19 @@ std::string text_of(const std::vector<LeaseInfo>& leases) {
 
 class Log final : public Observer {
  public:
-  Log(std::string pool, LogSink sink, std::shared_ptr<Observer> next,
-      std::chrono::milliseconds every)
-      : pool_(std::move(pool)), sink_(std::move(sink)), next_(std::move(next)), every_(every) {}
+  Log(std::string pool, LogSink sink, std::shared_ptr<Observer> next, const LogOptions& options)
+      : pool_(std::move(pool)), sink_(std::move(sink)), next_(std::move(next)), options_(options) {}
 
   bool wants_leases() const noexcept override { return next_ && next_->wants_leases(); }
   void acquire_started(Location where) override { pass(&Observer::acquire_started, where); }
   void acquire_ended(const AcquireEnded& event) override { pass(&Observer::acquire_ended, event); }
   void waited(Location where, std::chrono::nanoseconds waited) override {
-    pass(&Observer::waited, where, waited);
+    const After after(*this, &Observer::waited, where, waited);
+    if (options_.slow_acquire.count() == 0 || waited < options_.slow_acquire) return;
+    tell(
+        Repeats::slow, LogLevel::warning, "slow_acquire",
+        [&] { return "the acquire at " + where.to_string() + " waited " + brief_duration(waited); },
+        {{"site", where.to_string()}, {"waited", brief_duration(waited)}});
   }
   void released(const LeaseReleased& event) override { pass(&Observer::released, event); }
   void connect_started() override { pass(&Observer::connect_started); }
@@ -212,14 +216,14 @@ class Log final : public Observer {
   // The text is made only if it is told.
   template <class Text>
   void tell(Repeats what, LogLevel level, std::string_view code, Text&& text, Fields fields) {
-    const auto held_back = throttles_[static_cast<std::size_t>(what)].take(every_);
+    const auto held_back = throttles_[static_cast<std::size_t>(what)].take(options_.every);
     if (held_back) tell(level, code, text(), std::move(fields), *held_back);
   }
 
   const std::string pool_;
   const LogSink sink_;
   const std::shared_ptr<Observer> next_;
-  const std::chrono::milliseconds every_;
+  const LogOptions options_;
   std::array<Throttle, static_cast<std::size_t>(Repeats::count)> throttles_{};
 };
 
@@ -252,9 +256,9 @@ std::string_view to_string(LogLevel level) noexcept {
 }
 
 std::shared_ptr<Observer> log_to(std::string pool, LogSink sink, std::shared_ptr<Observer> next,
-                                 std::chrono::milliseconds every) {
+                                 const LogOptions& options) {
   if (!sink) throw UsageError("log_to: the sink is empty; stderr_sink() writes to stderr");
-  return std::make_shared<Log>(std::move(pool), std::move(sink), std::move(next), every);
+  return std::make_shared<Log>(std::move(pool), std::move(sink), std::move(next), options);
 }
 
 LogSink stderr_sink() {

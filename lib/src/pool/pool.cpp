@@ -288,6 +288,7 @@ Stats Pool::stats() const {
 Health Pool::health() const { return impl_->health(); }
 
 std::string Pool::debug_dump() const { return impl_->debug_dump(); }
+std::vector<SlotInfo> Pool::slots() const { return impl_->slots(); }
 
 std::vector<LeaseInfo> Pool::leases() const {
   impl_->refuse_if_inherited({});

@@ -20,6 +20,7 @@
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pq/cancel_group.hpp>
 #include <tidegate/watch/health.hpp>
+#include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
 #include "pool/close/attached_users.hpp"
@@ -120,6 +121,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   Stats stats() const;
   Health health() const;
   std::string debug_dump() const;
+  std::vector<SlotInfo> slots() const;
 
  private:
   friend class PendingAcquire;  // an acquire in steps

@@ -171,17 +171,19 @@ void Session::settle_ping() {
   }
 }
 
+// Until when the requests that were sent are waited for. One that has had its effect may strike a
+// second time, but soon, whatever becomes of its own connection.
+Deadline Session::end_of_cancels() const {
+  return cancels_used_up() ? Deadline(cancel_echo()) : Deadline(limits_.drain_bound());
+}
+
 // A cancel that was sent for an earlier statement must not strike this one. The cancel is over when
 // the server has closed its connection and then answered an empty statement. Where that does not
 // tell, the end of the lease settles the cancel (SessionReset); where nothing does, the connection
 // ends with the lease. Until then the lease goes on, since its holder asked for the cancel.
 void Session::settle_cancels() {
   try {
-    const bool used_up = cancels_used_up();
-    const Deadline end = used_up ? Deadline(cancel_echo()) : Deadline(limits_.drain_bound());
-    const bool ended = shared_->cancels->canceller().wait(target(), earlier(limits_.by(), end));
-    const bool open = !ended || cancel_trace() == CancelTrace::doubtful;
-    if (used_up && open && end.passed()) forget_cancels();
+    shared_->cancels->canceller().wait(target(), earlier(limits_.by(), end_of_cancels()));
   } catch (const std::bad_alloc&) {
     // Then the cancel is still pending, below.
   }
@@ -213,9 +215,7 @@ void Session::settle_cancels() {
 void Session::await_cancels() noexcept {
   if (!has(Flag::canceled) || in_doubt_ || !target().asked()) return;
   try {
-    const Deadline end(cancels_used_up() ? cancel_echo()
-                                         : std::chrono::milliseconds(limits_.drain_bound()));
-    shared_->cancels->canceller().wait(target(), end);
+    shared_->cancels->canceller().wait(target(), end_of_cancels());
   } catch (const std::bad_alloc&) {
     // Then it may strike.
   }

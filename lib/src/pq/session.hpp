@@ -300,6 +300,7 @@ class Session final : public SessionState {
   void note_strike(Limit why) noexcept;
   void refuse_if_over(std::string_view waited_for);
   void settle_ping();
+  Deadline end_of_cancels() const;
   void settle_cancels();
   void await_cancels() noexcept;
   [[noreturn]] void throw_ended(Limit why, QueryReport report);

@@ -17,13 +17,18 @@ using detail::JsonObject;
 // ---- JSON --------------------------------------------------------------------------------------
 
 JsonObject object_of(const Histogram& histogram) {
+  JsonObject at_most;
+  const std::vector<std::uint64_t> counts = cumulative_counts(histogram);
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    at_most.number(decimal(metric_bounds()[i]), counts[i]);
   return JsonObject()
       .number("count", histogram.count())
       .seconds("sum_seconds", histogram.sum())
       .seconds("p50_seconds", histogram.quantile(0.5))
       .seconds("p90_seconds", histogram.quantile(0.9))
       .seconds("p99_seconds", histogram.quantile(0.99))
-      .seconds("max_seconds", histogram.quantile(1));
+      .seconds("max_seconds", histogram.quantile(1))
+      .add("at_most", at_most);
 }
 JsonObject object_of(const Stats::Outcomes& o) {
   return JsonObject()

@@ -16,7 +16,7 @@ namespace {
 using Books = SlotBooks<StdSync>;
 using List = Books::List;
 
-enum class Place : std::uint8_t {
+enum class BookPlace : std::uint8_t {
   empty,
   wanted,
   being_opened,
@@ -37,7 +37,7 @@ struct Look {
   List list;
   std::uint32_t empty, opening, retiring, open;
 };
-const Look& look_of(Place place) {
+const Look& look_of(BookPlace place) {
   static const Look looks[kPlaces] = {
       {"empty", SlotState::empty, List::empty, 1, 0, 0, 0},
       {"wanted", SlotState::opening, List::to_open, 0, 1, 0, 0},
@@ -56,36 +56,37 @@ const Look& look_of(Place place) {
 
 // One slot, brought to `place` by the moves that lead there.
 struct OneSlot {
-  explicit OneSlot(Place place) {
-    if (place == Place::empty) return;
-    if (place == Place::wanted) {
+  explicit OneSlot(BookPlace place) {
+    if (place == BookPlace::empty) return;
+    if (place == BookPlace::wanted) {
       books.want_opening();
       return;
     }
     books.begin_opening();
-    if (place == Place::being_opened) return;
-    if (place == Place::idle) {
+    if (place == BookPlace::being_opened) return;
+    if (place == BookPlace::idle) {
       books.make_idle(0, SlotState::opening);
       return;
     }
     books.hand_out(0, SlotState::opening);
-    if (place == Place::out) return;
-    if (place == Place::to_check || place == Place::looked_at || place == Place::checking_at_hook) {
+    if (place == BookPlace::out) return;
+    if (place == BookPlace::to_check || place == BookPlace::looked_at ||
+        place == BookPlace::checking_at_hook) {
       books.give_to_maintenance(0);
-      if (place != Place::to_check) books.take_to_check();
-      if (place == Place::checking_at_hook) books.want_hook_job(0);
+      if (place != BookPlace::to_check) books.take_to_check();
+      if (place == BookPlace::checking_at_hook) books.want_hook_job(0);
       return;
     }
     books.begin_retiring(0, SlotState::out);
-    if (place == Place::to_retire) books.want_end(0);
-    if (place == Place::retiring_at_hook) books.want_hook_job(0);
+    if (place == BookPlace::to_retire) books.want_end(0);
+    if (place == BookPlace::retiring_at_hook) books.want_hook_job(0);
   }
 
   SlotStates<StdSync> states{1};
   Books books{states};
 };
 
-void expect_at(const OneSlot& slot, Place place) {
+void expect_at(const OneSlot& slot, BookPlace place) {
   const Look& look = look_of(place);
   EXPECT_EQ(slot.states.get(0), look.state) << look.name;
   EXPECT_EQ(slot.books.list_of(0), look.list) << look.name;
@@ -99,58 +100,66 @@ void expect_at(const OneSlot& slot, Place place) {
 struct Verb {
   const char* name;
   std::function<void(Books&)> move;
-  std::map<Place, Place> rows;
+  std::map<BookPlace, BookPlace> rows;
 };
 
 // Of a slot that the caller names: nothing else than its rows may be.
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
-      {"end_opening", [](Books& b) { b.end_opening(0); }, {{Place::being_opened, Place::empty}}},
+      {"end_opening",
+       [](Books& b) { b.end_opening(0); },
+       {{BookPlace::being_opened, BookPlace::empty}}},
       {"hand_out, opened",
        [](Books& b) { b.hand_out(0, SlotState::opening); },
-       {{Place::being_opened, Place::out}}},
+       {{BookPlace::being_opened, BookPlace::out}}},
       {"hand_out, looked at",
        [](Books& b) { b.hand_out(0, SlotState::checking); },
-       {{Place::looked_at, Place::out}}},
+       {{BookPlace::looked_at, BookPlace::out}}},
       {"hand_out, out", [](Books& b) { b.hand_out(0, SlotState::out); }, {}},
       {"hand_out, idle", [](Books& b) { b.hand_out(0, SlotState::idle); }, {}},
       {"make_idle, opened",
        [](Books& b) { EXPECT_TRUE(b.make_idle(0, SlotState::opening)); },
-       {{Place::being_opened, Place::idle}}},
+       {{BookPlace::being_opened, BookPlace::idle}}},
       {"make_idle, looked at",
        [](Books& b) { EXPECT_TRUE(b.make_idle(0, SlotState::checking)); },
-       {{Place::looked_at, Place::idle}}},
+       {{BookPlace::looked_at, BookPlace::idle}}},
       {"make_idle, in hand",
        [](Books& b) { EXPECT_TRUE(b.make_idle(0, SlotState::out)); },
-       {{Place::out, Place::idle}}},
+       {{BookPlace::out, BookPlace::idle}}},
       {"give_to_maintenance",
        [](Books& b) { b.give_to_maintenance(0); },
-       {{Place::out, Place::to_check}}},
-      {"want_check", [](Books& b) { b.want_check(0); }, {{Place::looked_at, Place::to_check}}},
+       {{BookPlace::out, BookPlace::to_check}}},
+      {"want_check",
+       [](Books& b) { b.want_check(0); },
+       {{BookPlace::looked_at, BookPlace::to_check}}},
       {"want_hook_job",
        [](Books& b) { b.want_hook_job(0); },
-       {{Place::looked_at, Place::checking_at_hook},
-        {Place::being_ended, Place::retiring_at_hook}}},
+       {{BookPlace::looked_at, BookPlace::checking_at_hook},
+        {BookPlace::being_ended, BookPlace::retiring_at_hook}}},
       {"begin_retiring, opened",
        [](Books& b) { b.begin_retiring(0, SlotState::opening); },
-       {{Place::being_opened, Place::being_ended}}},
+       {{BookPlace::being_opened, BookPlace::being_ended}}},
       {"begin_retiring, looked at",
        [](Books& b) { b.begin_retiring(0, SlotState::checking); },
-       {{Place::looked_at, Place::being_ended}}},
+       {{BookPlace::looked_at, BookPlace::being_ended}}},
       {"begin_retiring, out",
        [](Books& b) { b.begin_retiring(0, SlotState::out); },
-       {{Place::out, Place::being_ended}}},
+       {{BookPlace::out, BookPlace::being_ended}}},
       {"begin_retiring, idle", [](Books& b) { b.begin_retiring(0, SlotState::idle); }, {}},
-      {"want_end", [](Books& b) { b.want_end(0); }, {{Place::being_ended, Place::to_retire}}},
-      {"end_retiring", [](Books& b) { b.end_retiring(0); }, {{Place::being_ended, Place::empty}}},
-      {"forget", [](Books& b) { b.forget(0); }, {{Place::out, Place::empty}}},
+      {"want_end",
+       [](Books& b) { b.want_end(0); },
+       {{BookPlace::being_ended, BookPlace::to_retire}}},
+      {"end_retiring",
+       [](Books& b) { b.end_retiring(0); },
+       {{BookPlace::being_ended, BookPlace::empty}}},
+      {"forget", [](Books& b) { b.forget(0); }, {{BookPlace::out, BookPlace::empty}}},
   };
   return all;
 }
 
 TEST(SlotBooks, TheirPlacesAreWhatTheMovesLeadTo) {
   for (int i = 0; i < kPlaces; ++i) {
-    const auto place = static_cast<Place>(i);
+    const auto place = static_cast<BookPlace>(i);
     expect_at(OneSlot(place), place);
   }
 }
@@ -171,30 +180,32 @@ TEST(SlotBooks, WhatIsTakenFromAListIsOnNone) {
   struct Take {
     const char* name;
     std::function<bool(Books&)> take;
-    std::map<Place, Place> rows;
+    std::map<BookPlace, BookPlace> rows;
   };
   const std::vector<Take> takes = {
-      {"want_opening", [](Books& b) { return b.want_opening(); }, {{Place::empty, Place::wanted}}},
+      {"want_opening",
+       [](Books& b) { return b.want_opening(); },
+       {{BookPlace::empty, BookPlace::wanted}}},
       {"begin_opening",
        [](Books& b) { return b.begin_opening() == 0; },
-       {{Place::empty, Place::being_opened}}},
+       {{BookPlace::empty, BookPlace::being_opened}}},
       {"take_to_open",
        [](Books& b) { return b.take_to_open() == 0; },
-       {{Place::wanted, Place::being_opened}}},
+       {{BookPlace::wanted, BookPlace::being_opened}}},
       {"take_to_check",
        [](Books& b) { return b.take_to_check() == 0; },
-       {{Place::to_check, Place::looked_at}}},
+       {{BookPlace::to_check, BookPlace::looked_at}}},
       {"take_hook_job",
        [](Books& b) { return b.take_hook_job() == 0; },
-       {{Place::checking_at_hook, Place::looked_at},
-        {Place::retiring_at_hook, Place::being_ended}}},
+       {{BookPlace::checking_at_hook, BookPlace::looked_at},
+        {BookPlace::retiring_at_hook, BookPlace::being_ended}}},
       {"take_to_retire",
        [](Books& b) { return b.take_to_retire() == 0; },
-       {{Place::to_retire, Place::being_ended}}},
+       {{BookPlace::to_retire, BookPlace::being_ended}}},
   };
   for (const Take& take : takes) {
     for (int i = 0; i < kPlaces; ++i) {
-      const auto from = static_cast<Place>(i);
+      const auto from = static_cast<BookPlace>(i);
       SCOPED_TRACE(std::string(take.name) + " from " + look_of(from).name);
       OneSlot slot(from);
       const auto row = take.rows.find(from);
@@ -206,10 +217,10 @@ TEST(SlotBooks, WhatIsTakenFromAListIsOnNone) {
 
 TEST(SlotBooks, WhatWasWantedIsDroppedAndNothingElse) {
   for (int i = 0; i < kPlaces; ++i) {
-    const auto from = static_cast<Place>(i);
+    const auto from = static_cast<BookPlace>(i);
     OneSlot slot(from);
     slot.books.drop_wanted();
-    expect_at(slot, from == Place::wanted ? Place::empty : from);
+    expect_at(slot, from == BookPlace::wanted ? BookPlace::empty : from);
   }
 }
 
@@ -235,7 +246,7 @@ TEST(SlotBooks, ManySlotsAreEachOnTheirOwnList) {
 TEST(SlotBooksDeathTest, WhatIsInNoRowIsRefused) {
   for (const Verb& verb : verbs()) {
     for (int i = 0; i < kPlaces; ++i) {
-      const auto from = static_cast<Place>(i);
+      const auto from = static_cast<BookPlace>(i);
       if (verb.rows.count(from) != 0) continue;
       SCOPED_TRACE(std::string(verb.name) + " from " + look_of(from).name);
       OneSlot slot(from);

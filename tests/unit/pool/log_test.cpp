@@ -160,8 +160,8 @@ TEST(LogTo, TellsTheNextObserverEverything) {
 
 TEST(LogTo, ASinkThatThrowsTakesNothingFromTheNextObserver) {
   const auto next = std::make_shared<Next>();
-  const auto log =
-      log_to("orders", [](const LogEvent&) { throw std::runtime_error("disk full"); }, next, 0ms);
+  const auto log = log_to("orders", [](const LogEvent&) { throw std::runtime_error("disk full"); },
+                          next, {.every = 0ms});
   const ErrorValue error = ErrorValue::of(Error(Errc::unavailable, "refused"));
   EXPECT_THROW(log->connect_ended({.error = &error}), std::runtime_error);
   EXPECT_THROW(log->closed({}), std::runtime_error);
@@ -171,7 +171,7 @@ TEST(LogTo, ASinkThatThrowsTakesNothingFromTheNextObserver) {
 // Seen failing without the count: an outage of an hour looks like one failed connect.
 TEST(LogTo, WhatRepeatsIsToldOnceAWhileWithHowManyWereHeldBack) {
   Kept kept;
-  const auto log = log_to("orders", kept.sink(), {}, 20ms);
+  const auto log = log_to("orders", kept.sink(), {}, {.every = 20ms});
   const ErrorValue error = ErrorValue::of(Error(Errc::unavailable, "refused"));
   std::uint64_t fired = 0;
   while (kept.told.size() < 2) {
@@ -182,6 +182,18 @@ TEST(LogTo, WhatRepeatsIsToldOnceAWhileWithHowManyWereHeldBack) {
   EXPECT_EQ(kept.told[1].held_back, fired - 2);
   log->hook_failed("before_close", "boom");
   EXPECT_EQ(kept.told.back().code, "hook_failed") << "each code has a bound of its own";
+}
+
+TEST(LogTo, AnAcquireThatWaitedForLongIsToldOfWhereItIsWanted) {
+  Kept kept;
+  const auto log = log_to("orders", kept.sink(), {}, {.slow_acquire = 100ms});
+  log->waited({}, 99ms);
+  EXPECT_TRUE(kept.told.empty());
+  log->waited({}, 100ms);
+  EXPECT_THAT(kept.codes(), ElementsAre("slow_acquire"));
+  EXPECT_THAT(kept.told[0].text, HasSubstr("waited 100 ms"));
+  log_to("orders", kept.sink())->waited({}, 1h);
+  EXPECT_EQ(kept.told.size(), 1u) << "off by default";
 }
 
 TEST(LogTo, AConnectThatSucceedsIsNoNews) {
@@ -195,7 +207,7 @@ TEST(LogTo, RefusesAnEmptySink) { EXPECT_THROW(log_to("orders", {}), UsageError)
 // Seen failing with texts as they came.
 TEST(StderrSink, ForeignTextForgesNoLine) {
   testing::internal::CaptureStderr();
-  const auto log = log_to("orders\n2026-01-01 forged", stderr_sink(), {}, 0ms);
+  const auto log = log_to("orders\n2026-01-01 forged", stderr_sink(), {}, {.every = 0ms});
   log->hook_failed("before_close", "boom\n2026-01-01T00:00:00.000Z tidegate error forged\x1b[2J");
   log->close_waits(5s, {LeaseInfo{.thread_name = "a\nb"}});
   const std::string text = testing::internal::GetCapturedStderr();

@@ -104,6 +104,10 @@ TEST_F(LateCancel, ARequestIsNotOverWhenAnotherReasonHasEndedTheStatement) {
                  message('Z', "I"));
   EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::pending);
   EXPECT_FALSE(pq::PoolAccess(connection_).reusable());
+  // The next statement waits for the request's end, and not only for an echo of it.
+  EXPECT_THROW(connection_.exec({.by = 500ms}, "set x = 2"), QueryTimeout);
+  EXPECT_FALSE(server_.has_message());
+  EXPECT_EQ(pq::PoolAccess(connection_).cancel_trace(), CancelTrace::pending);
 }
 
 TEST_F(LateCancel, TheConnectionIsNotReusableUntilTheRequestHasEndedAndIsSettled) {

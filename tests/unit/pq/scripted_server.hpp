@@ -155,7 +155,12 @@ class ScriptedServer {
     bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
     return bytes;
   }
-  // The same where the client may have hung up.
+  // Whether the client has sent something that nobody has read yet.
+  bool has_message() const {
+    char byte = 0;
+    return ::recv(client_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+  // The same as receive_message() where the client may have hung up.
   std::string receive_message_or_end() {
     std::string bytes(4096, '\0');
     const ssize_t size = ::recv(client_.get(), bytes.data(), bytes.size(), 0);

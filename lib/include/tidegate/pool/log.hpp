@@ -1,6 +1,7 @@
 // A pool's events as log lines: log_to(sink) is an Observer.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,9 +21,9 @@ TIDEGATE_API std::string_view to_string(LogLevel level) noexcept;
 // Plain data; text is valid during the call only.
 struct LogEvent {
   LogLevel level = LogLevel::info;
-  // Never translated nor changed: "connect_failed", "retired", "leak_suspected", "leak_returned",
-  // "nested_acquire", "self_deadlock", "login_notice", "parameter_dropped", "pooler_recognized",
-  // "role_changed", "hook_failed", "close_phase", "close_waits", "closed".
+  // Never translated nor changed: "slow_acquire", "connect_failed", "retired", "leak_suspected",
+  // "leak_returned", "nested_acquire", "self_deadlock", "login_notice", "parameter_dropped",
+  // "pooler_recognized", "role_changed", "hook_failed", "close_phase", "close_waits", "closed".
   std::string_view code{};
   std::string_view pool{};
   // For people. One line, except for what lists leases. Foreign text in it cannot forge a line.
@@ -37,15 +38,22 @@ struct LogEvent {
 // dropped.
 using LogSink = std::function<void(const LogEvent&)>;
 
-// Tells `sink` of what an operator wants to know; acquires and releases are not among it. Of the
-// codes that may repeat without end (connect_failed, retired, nested_acquire, login_notice,
-// hook_failed) it tells at most one in `every`, with the number of those held back. `next`, if set,
-// is told everything, too:
+struct LogOptions {
+  // Of the codes that may repeat without end (slow_acquire, connect_failed, retired,
+  // nested_acquire, login_notice, hook_failed) at most one is told in this time, with the number of
+  // those held back.
+  std::chrono::milliseconds every{10'000};
+  // An acquire that has waited for so long is told of at its end, served or not. 0 = off.
+  std::chrono::milliseconds slow_acquire{0};
+};
+
+// Tells `sink` of what an operator wants to know; acquires and releases are not among it, unless
+// they are slow. `next`, if set, is told everything, too:
 //   config.observer = tidegate::log_to("orders", tidegate::stderr_sink(), my_observer);
 // Throws: UsageError for an empty sink, std::bad_alloc.
-TIDEGATE_API std::shared_ptr<Observer> log_to(
-    std::string pool, LogSink sink, std::shared_ptr<Observer> next = {},
-    std::chrono::milliseconds every = std::chrono::seconds(10));
+TIDEGATE_API std::shared_ptr<Observer> log_to(std::string pool, LogSink sink,
+                                              std::shared_ptr<Observer> next = {},
+                                              const LogOptions& options = {});
 
 // Writes each event to stderr, by one call: time (UTC), level, pool, code and text.
 TIDEGATE_API LogSink stderr_sink();

@@ -26,6 +26,7 @@
 #include <tidegate/pool/user_token.hpp>
 #include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
+#include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
 namespace tidegate {
@@ -234,6 +235,8 @@ class TIDEGATE_API Pool {
   // The health, the configuration without its secrets, the counters, and a row for each slot with
   // its lease: several lines, for a person. Costs a look at every slot.
   std::string debug_dump() const;
+  // What is in each slot, for a page or a table. The looks at two slots are a moment apart.
+  std::vector<SlotInfo> slots() const;
   // Every lease that is out, the oldest first.
   std::vector<LeaseInfo> leases() const;
   const PoolConfig& config() const noexcept;

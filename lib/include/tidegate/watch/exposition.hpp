@@ -14,7 +14,7 @@ namespace tidegate {
 // One JSON object with the names of Stats' members, except that durations are numbers of seconds
 // and say so: "oldest_wait_seconds":0.25. A histogram is
 //   {"count":3,"sum_seconds":0.5,"p50_seconds":...,"p90_seconds":...,"p99_seconds":...,
-//    "max_seconds":...}
+//    "max_seconds":...,"at_most":{"0.0001":2,...,"10":3}}, with seconds for names
 TIDEGATE_API std::string to_json(const Stats& stats);
 
 // Prometheus' text format 0.0.4, of the metrics that metrics_of() names. All pools of a process go
