@@ -137,7 +137,9 @@ touch {started}.next
         row = mutant()
         row["edits"][0]["file"] = "lib/sum.hpp"
         self.table(row)
-        self.expect(1, "mutants: building without a mistake, sources together")
+        self.program("bin/ninja", "#!/bin/sh\necho ': && c++ -o tests/unit-tests && :'\n")
+        done = self.expect(1, "mutants: building without a mistake, sources together")
+        self.assertIn("mutant minus: NOT CAUGHT by Sum.IsRight", done.stdout)
 
     def test_a_mistake_that_is_no_code_is_not_caught(self):
         self.table(mutant(new="error: BROKEN"))
@@ -198,6 +200,47 @@ touch {started}.next
                 os.kill(int(pid_file.read_text()), 0)
                 time.sleep(0.01)
         self.assertEqual((self.root / "build/mutants/lib/sum.cpp").read_text(), "return a + b;\n")
+
+
+NINJA = """#!/bin/sh
+case "$*" in
+  *"-s "*) for word; do :; done; echo "c++ -c $(basename "$word" .o)" ;;
+  *) echo ': && c++ -O0 sum.cpp.o long.cpp.o main.cpp.o -o tests/unit-tests lib/libsum.a /usr/lib/x.a && :' ;;
+esac
+"""
+
+
+class PartsOfAProgram(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        for name, text in (("ninja", NINJA), ("main.cpp", "int main() {}"),
+                           ("sum.cpp", "TEST(Sum, IsRight) {}\nTEST_P(Parts, AreRight) {}"),
+                           ("long.cpp", "TYPED_TEST(Long, IsRight) {}\nTEST_F(Sum, IsRightLater) {}")):
+            (self.root / name).write_text(text)
+        (self.root / "ninja").chmod(0o755)
+        path, here = os.environ["PATH"], pathlib.Path.cwd()
+        self.addCleanup(os.environ.update, PATH=path)
+        self.addCleanup(os.chdir, here)
+        os.environ["PATH"] = f"{self.root}:{path}"
+        os.chdir(self.root)
+        sys.path.insert(0, str(SCRIPTS))
+        from benchlib.part_of_tests import PartOfTests
+        self.part = PartOfTests(self.root, "unit-tests")
+
+    def test_has_the_sources_of_the_tests_and_those_that_all_need(self):
+        for test, source in (("Sum.IsRight", "sum.cpp.o"), ("All/Parts.AreRight/3", "sum.cpp.o"),
+                             ("Long/Manual.IsRight", "long.cpp.o")):
+            objects = self.part.objects_for([test])
+            self.assertEqual(objects, [source, "main.cpp.o"], test)
+        self.assertEqual(self.part.link_command(objects),
+                         ["c++", "-O0", "long.cpp.o", "main.cpp.o", "-o", "tests/unit-tests",
+                          "lib/libsum.a", "/usr/lib/x.a"])
+        self.assertEqual(self.part.targets(objects), ["long.cpp.o", "main.cpp.o", "lib/libsum.a"])
+
+    def test_is_none_when_a_test_is_nowhere(self):
+        self.assertIsNone(self.part.objects_for(["Sum.IsRight", "Sum.IsWrong"]))
 
 
 class TheTablesOfThisRepository(unittest.TestCase):
