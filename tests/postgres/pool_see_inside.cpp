@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 
 #include "pool_support.hpp"
+#include "support/test_points.hpp"
 
 namespace tidegate::test {
 namespace {
@@ -126,6 +127,28 @@ TEST(PoolSlots, SayWhatIsInEachPlace) {
   EXPECT_NE(found.at(SlotInfo::Place::idle).backend_pid, 0);
   EXPECT_EQ(found.at(SlotInfo::Place::empty).backend_pid, 0);
   EXPECT_THAT(to_json(found.at(SlotInfo::Place::empty)), HasSubstr("\"lease\":null"));
+}
+
+// An acquire counts as waited for before its lease begins, and what was served at once is the
+// difference. Seen failing: one less for a moment, which whoever adds up counters takes for a pool
+// that began anew.
+TEST(PoolStats, NoCounterGoesBackWhileALeaseBegins) {
+  Pool pool(PoolConfig{.max_size = 1});
+  Lease lease = pool.acquire();
+  std::jthread waiter([&pool] { EXPECT_TRUE(pool.try_acquire(Deadline(30s)).has_value()); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  EXPECT_EQ(pool.stats().outcomes.immediate, 1u);
+  {
+    Hold counted("acquire.counted_as_waited");
+    lease.release();
+    counted.await();
+    const Stats stats = pool.stats();
+    EXPECT_EQ(stats.outcomes.immediate, 1u);
+    EXPECT_EQ(stats.acquired(), 1u);
+  }
+  waiter.join();
+  EXPECT_EQ(pool.stats().outcomes.immediate, 1u);
+  EXPECT_EQ(pool.stats().outcomes.waited, 1u);
 }
 
 TEST(PoolStats, HaveTheTimesOfConnectsAndWaitsFailedOnesToo) {

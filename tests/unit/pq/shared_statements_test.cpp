@@ -209,7 +209,7 @@ TEST_F(SharedStatements, WhatThereIsNoRoomForIsNotDeallocatedByCommand) {
 #endif
   for (const char* text :
        {"insert into f values (1)", "insert into f values (2)", "insert into f values (3)"}) {
-    EXPECT_EQ(connection_.exec(text).command_tag(), "INSERT 0 1");
+    EXPECT_EQ(connection_.exec({.by = test::patience()}, text).command_tag(), "INSERT 0 1");
   }
   expect_all_answered();
   for (const std::string& sent : sent_) EXPECT_THAT(sent, Not(HasSubstr("DEALLOCATE")));

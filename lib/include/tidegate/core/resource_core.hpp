@@ -15,6 +15,7 @@
 #include <tidegate/base/expected.hpp>
 #include <tidegate/base/histogram.hpp>
 #include <tidegate/base/live_histogram.hpp>
+#include <tidegate/base/test_point.hpp>
 #include <tidegate/core/mutex.hpp>
 #include <tidegate/core/openers.hpp>
 #include <tidegate/core/resource_maker.hpp>
@@ -296,6 +297,7 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
       waited_.fetch_add(1, std::memory_order_relaxed);
       waited_for_.fetch_add(took.count(), std::memory_order_relaxed);
       waits_.add(took);
+      TIDEGATE_TEST_POINT("acquire.counted_as_waited");
     }
     return found;
   }
