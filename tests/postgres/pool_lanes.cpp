@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -509,6 +510,22 @@ TEST(PoolLanes, AThreadWithALeaseTakesNoLane) {
   });
 }
 
+// Not even a place where somebody else leads: it waits for a connection, as an acquire does.
+TEST(PoolLanes, AThreadWithALeaseWaitsBesideTheLane) {
+  Pool pool(PoolConfig{.max_size = 2, .lanes = 1});
+  const Lease mine = pool.acquire(30s);
+  std::optional<Lease> others;
+  std::jthread([&] { others = pool.acquire(30s); }).join();
+  std::jthread leads([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
+  EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 1; }));
+  std::jthread looks([&] {
+    EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 2; }));
+    EXPECT_EQ(pool.stats().lanes.callers, 1u);
+    others.reset();
+  });
+  EXPECT_EQ(pool.query_value<int>("select 2"), 2);
+}
+
 TEST(PoolLanes, AStatementThatIsSlowTakesAConnectionOfItsOwn) {
   Pool pool(PoolConfig{.max_size = 1, .lanes = 1, .lane_limit = 5ms});
   const char* const sql = "select pg_sleep(0.05)";
@@ -553,8 +570,11 @@ TEST(PoolLanes, NobodyWaitsBehindASlowStatement) {
   EXPECT_TRUE(eventually([&] { return pool.stats().lanes.callers == 1; }));
   held.pop_back();
   EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
+  // Until the round has taken longer than the limit: then nobody takes a place there even to try.
+  for (const Deadline slow(50ms); !slow.passed();) std::this_thread::yield();
   std::jthread fast([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
   EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
+  EXPECT_EQ(pool.stats().lanes.moved, 0u) << "at once, not after a try";
   held.clear();
   fast.join();
   pool.close({.drain = 0ms, .cancel = 20s, .force = 1s});
