@@ -215,7 +215,7 @@ class PartsOfAProgram(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.root = pathlib.Path(folder.name)
-        for name, text in (("ninja", NINJA), ("main.cpp", "int main() {}"),
+        for name, text in (("ninja", NINJA), ("main.cpp", "int main() {}  // TEST_POINT"),
                            ("sum.cpp", "TEST(Sum, IsRight) {}\nTEST_P(Parts, AreRight) {}"),
                            ("long.cpp", "TYPED_TEST(Long, IsRight) {}\nTEST_F(Sum, IsRightLater) {}")):
             (self.root / name).write_text(text)
