@@ -124,6 +124,17 @@ TEST(SessionAttrsOfAScript, OneThatRefusesToAnswerIsNotTaken) {
   EXPECT_THAT(outcome(server.port(), "read-write"), HasSubstr("no more connections"));
 }
 
+// A server that has let us in and then says something without a code does not refuse the login:
+// what it says may pass.
+TEST(SessionAttrsOfAScript, AnErrorWithoutACodeBehindTheLoginIsNoRefusal) {
+  ScriptedServer server({message('R', int32(0)) + parameter_status("server_version", "15.4") +
+                         report('E', "FATAL", "", "not just now")});
+  const pq::ConnectOutcome outcome = server.connect();
+  ASSERT_TRUE(outcome.failure.has_value());
+  EXPECT_THAT(outcome.failure->cause.text, HasSubstr("not just now"));
+  EXPECT_EQ(outcome.failure->cause.kind, pq::ConnectFault::unreachable);
+}
+
 TEST(SessionAttrsOfAScript, AWrongWordIsLibpqsToRefuse) {
   EXPECT_THAT(outcome("1", "reed-write"), HasSubstr("reed-write"));
 }
