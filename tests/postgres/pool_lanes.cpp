@@ -571,7 +571,7 @@ TEST(PoolLanes, NobodyWaitsBehindASlowStatement) {
   held.pop_back();
   EXPECT_TRUE(eventually([&] { return pool.stats().lanes.statements == 1; }));
   // Until the round has taken longer than the limit: then nobody takes a place there even to try.
-  for (const Deadline slow(50ms); !slow.passed();) std::this_thread::yield();
+  for (const Deadline too_long(50ms); !too_long.passed();) std::this_thread::yield();
   std::jthread fast([&] { EXPECT_EQ(pool.query_value<int>("select 1"), 1); });
   EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1; }));
   EXPECT_EQ(pool.stats().lanes.moved, 0u) << "at once, not after a try";
