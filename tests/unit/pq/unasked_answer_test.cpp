@@ -28,7 +28,7 @@ using testing::HasSubstr;
 // The beginning of a COPY: 'G' from the client, 'H' to it, 'W' both ways.
 std::string copy_begins(char type) { return message(type, std::string(1, '\0') + int16(0)); }
 std::string complete(const char* tag) { return message('C', c_string(tag)); }
-std::string ready() { return message('Z', "I"); }
+std::string at_rest() { return message('Z', "I"); }
 std::string bound() { return message('1', "") + message('2', "") + message('n', ""); }
 
 class UnaskedAnswer : public testing::Test {
@@ -123,7 +123,7 @@ TEST_F(UnaskedAnswer, ACopyOutThatIsACopyInEndsTheSession) {
   connect();
   std::jthread server([&] {
     server_.receive_message();
-    server_.send(message('1', "") + message('t', int16(0)) + message('n', "") + ready());
+    server_.send(message('1', "") + message('t', int16(0)) + message('n', "") + at_rest());
     server_.receive_message();
     server_.send(copy_begins('G'));
   });
@@ -215,7 +215,7 @@ TEST_F(UnaskedAnswer, ATransactionThatAStatementHasBegunIsItsOwn) {
     connection_.exec("insert into t values (1)");
     server.request_stop();
     server.join();
-    server = answer(bound() + complete("COMMIT") + ready());
+    server = answer(bound() + complete("COMMIT") + at_rest());
     connection_.exec("commit");
   }
   const std::jthread server =
@@ -228,11 +228,12 @@ TEST_F(UnaskedAnswer, ATransactionThatAStatementHasBegunIsItsOwn) {
 
 TEST_F(UnaskedAnswer, APipelineThatIsOverBeforeItsAnswersEndsTheSession) {
   connect();
-  is_lost(ready() + ready(), "the end of a pipeline that nobody asked for", [&] { run_batch(); });
+  is_lost(at_rest() + at_rest(), "the end of a pipeline that nobody asked for",
+          [&] { run_batch(); });
 }
 TEST_F(UnaskedAnswer, APreparationThatIsOverBeforeItsAnswersEndsTheSession) {
   connect(8);
-  const std::jthread server = answer(ready());
+  const std::jthread server = answer(at_rest());
   EXPECT_THROW(connection_.exec("select 1"), ConnectionLost);
   EXPECT_FALSE(connection_.is_open());
 }
