@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <new>
 #include <random>
 #include <utility>
 
@@ -173,13 +174,17 @@ void PoolImpl::count_into(Stats& stats) const {
   stats.discarded = core_->discarded();
   stats.released = most(shown_.released, ended, stats.discarded + stats.hijacked);
 
-  const std::uint64_t failures = slots.failures();
-  stats.create_errors_by_class = connector_->refusals();
-  std::uint64_t refused = 0;
-  for (const auto& [sqlstate_class, count] : stats.create_errors_by_class) refused += count;
-  const std::uint64_t unanswered = most(shown_.unanswered, failures, refused);
-  if (unanswered > 0) stats.create_errors_by_class["none"] = unanswered;
-  stats.create_errors = refused + unanswered;
+  stats.create_errors = slots.failures();
+  try {
+    stats.create_errors_by_class = connector_->refusals();
+    std::uint64_t refused = 0;
+    for (const auto& [sqlstate_class, count] : stats.create_errors_by_class) refused += count;
+    const std::uint64_t unanswered = most(shown_.unanswered, stats.create_errors, refused);
+    if (unanswered > 0) stats.create_errors_by_class["none"] = unanswered;
+    stats.create_errors = refused + unanswered;
+  } catch (const std::bad_alloc&) {
+    stats.create_errors_by_class.clear();
+  }
 }
 
 Stats PoolImpl::stats() const {
@@ -207,8 +212,13 @@ Stats PoolImpl::stats() const {
 
   count_into(stats);
   stats.waited_for = core_->waited_for();
-  stats.waits = core_->waits();
-  stats.waits.add(std::chrono::nanoseconds::zero(), stats.outcomes.immediate);
+  try {
+    stats.waits = core_->waits();
+    stats.waits.add(std::chrono::nanoseconds::zero(), stats.outcomes.immediate);
+    stats.connects = connector_->times();
+  } catch (const std::bad_alloc&) {
+    stats.waits = stats.connects = {};
+  }
   stats.outcomes.timeout = core_->failed(Errc::timeout);
   stats.outcomes.unavailable = core_->failed(Errc::unavailable);
   stats.outcomes.rejected = core_->failed(Errc::rejected);
@@ -218,7 +228,6 @@ Stats PoolImpl::stats() const {
   stats.outcomes.closed = core_->failed(Errc::closed);
   stats.outcomes.would_deadlock = core_->failed(Errc::would_deadlock);
   stats.created = slots.openings();
-  stats.connects = connector_->times();
   stats.destroyed = {.lifetime = core_->retired(Retired::lifetime),
                      .idle = core_->retired(Retired::idle),
                      .broken = core_->retired(Retired::broken),

@@ -15,6 +15,7 @@ namespace tidegate {
 // time; the books balance when the pool is at rest:
 //   acquired() = released + discarded + hijacked + leased
 //   attempts() = acquired() + everything else in `outcomes`
+// Histograms and classes of errors need memory; where there is none they are empty.
 struct Stats {
   // Gauges, in connections.
   std::uint32_t max = 0;
