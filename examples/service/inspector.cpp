@@ -1,7 +1,6 @@
 #include "inspector.hpp"
 
-#include <chrono>
-#include <ctime>
+#include <exception>
 #include <utility>
 
 #include "inspector_page.hpp"
@@ -10,49 +9,24 @@
 namespace service {
 namespace {
 
+using tidegate::NamedStats;
+
 constexpr unsigned kThreads = 2;
-
-// 2026-12-01T03:28:01.123Z
-std::string utc_now() {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char day[32];
-  const std::size_t length = std::strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &parts);
-  const auto millis =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  return std::string(day, length) + '.' + std::to_string(1000 + millis).substr(1) + 'Z';
-}
-
-// The library's texts have no control characters but newlines, and are UTF-8.
-std::string quoted(std::string_view text) {
-  std::string json = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') json += '\\';
-    json += c == '\n' ? std::string("\\n") : std::string(1, c);
-  }
-  return json + '"';
-}
 
 std::string inside(const tidegate::Pool& pool, const EventFeed* feed) {
   std::string slots;
   for (const tidegate::SlotInfo& slot : pool.slots()) {
     slots += (slots.empty() ? "" : ",") + to_json(slot);
   }
-  return "{\"pool\":" + quoted(pool.config().effective_name()) +
-         ",\"health\":" + to_json(pool.health()) + ",\"stats\":" + to_json(pool.stats()) +
-         ",\"slots\":[" + slots + "],\"events\":" + (feed != nullptr ? feed->to_json() : "[]") +
-         "}\n";
+  return "{\"counted\":" + to_json(NamedStats{pool.config().effective_name(), pool.stats()}) +
+         ",\"health\":" + to_json(pool.health()) + ",\"slots\":[" + slots +
+         "],\"events\":" + (feed != nullptr ? feed->to_json() : "[]") + "}\n";
 }
 
 }  // namespace
 
 void EventFeed::add(const tidegate::LogEvent& event) {
-  std::string json = "{\"at\":" + quoted(utc_now()) +
-                     ",\"level\":" + quoted(to_string(event.level)) +
-                     ",\"code\":" + quoted(event.code) + ",\"text\":" + quoted(event.text) +
-                     ",\"held_back\":" + std::to_string(event.held_back) + "}";
+  std::string json = tidegate::to_json(event);
   const std::lock_guard lock(mutex_);
   events_.push_back(std::move(json));
   if (events_.size() > kMost) events_.pop_front();

@@ -10,7 +10,7 @@ kind=$1 checkout=$2 installed=$3 work=$4
 
 mkdir -p "$work/program"
 rm -rf "$work/prefix" "$work/against-prefix"
-cp "$checkout/tests/consumption/CMakeLists.txt" "$checkout/tests/consumption/awaited.cpp" \
+cp "$checkout/tests/consumption/CMakeLists.txt" "$checkout/tests/consumption/"*.cpp \
    "$checkout/examples/01-ten-lines/main.cpp" "$work/program"
 
 build() { # BUILD_DIRECTORY CMAKE_OPTION...
@@ -45,3 +45,6 @@ cmake --install "$installed" --prefix "$work/prefix"
 build "$work/against-prefix" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug
 expect_linkage_and_answer "$work/against-prefix/ten-lines"
 expect_linkage_and_answer "$work/against-prefix/awaited"
+if [ -x "$work/against-prefix/scraped" ]; then
+  expect_linkage_and_answer "$work/against-prefix/scraped"
+fi

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -144,25 +145,37 @@ TEST(AfterConnectOfAScript, WhereItFailsTheServersEndIsAwaitedBeforeTheNextConne
 
 // Two servers, or two connections to one, that become a standby one after the other: the second is
 // no news. Seen failing: a reset at every one of them.
-// A server that turns away from being a primary again and again does not make the pool replace its
-// connections as fast as they come.
-TEST(RolesOfAScript, AConnectionOfTheNextGenerationDoesNotResetThePoolInTheSameStep) {
-  const std::string primary = welcome(parameter_status("server_version", "15.4") +
-                                      parameter_status("in_hot_standby", "off") +
-                                      parameter_status("default_transaction_read_only", "off"));
-  const std::string demoted = parameter_status("in_hot_standby", "on") + command("ROLLBACK", true);
-  ScriptedServer first({primary, one_value("off"), command("BEGIN", false), demoted});
-  ScriptedServer second({primary, one_value("off"), command("BEGIN", false), demoted});
+std::string primary() {
+  return welcome(parameter_status("server_version", "15.4") +
+                 parameter_status("in_hot_standby", "off") +
+                 parameter_status("default_transaction_read_only", "off"));
+}
+// Its answer to a rollback, when it is a primary no more.
+std::string demoted() {
+  return parameter_status("in_hot_standby", "on") + command("ROLLBACK", true);
+}
+// The pool's first connection is to `first`, the others to `second`; what bounds the resets is an
+// hour. Both outlive the pool.
+PoolConfig of_primaries(const ScriptedServer& first, const ScriptedServer& second,
+                        std::uint32_t size) {
   PoolConfig config = of_scripted(first.port(), "primary");
-  config.max_size = 1;
+  config.max_size = size;
   config.connect_backoff_min = config.connect_backoff_max = 1h;
   config.ping_timeout = 60s;
   config.reset = ResetPolicy::none;
-  std::atomic<int> connects{0};
-  config.hooks.before_connect = [&](ConnectParams& params) {
-    if (++connects > 1) params.set("port", second.port());
-  };
-  Pool pool(config);
+  config.hooks.before_connect =
+      [&second, connects = std::make_shared<std::atomic<int>>(0)](ConnectParams& params) {
+        if (++*connects > 1) params.set("port", second.port());
+      };
+  return config;
+}
+
+// A server that turns away from being a primary again and again does not make the pool replace its
+// connections as fast as they come.
+TEST(RolesOfAScript, AConnectionOfTheNextGenerationDoesNotResetThePoolInTheSameStep) {
+  ScriptedServer first({primary(), one_value("off"), command("BEGIN", false), demoted()});
+  ScriptedServer second({primary(), one_value("off"), command("BEGIN", false), demoted()});
+  Pool pool(of_primaries(first, second, 1));
   for (std::uint64_t turn = 1; turn <= 2; ++turn) {
     pool.acquire(Deadline(30s))->exec_script("begin");
     EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == turn; }));
@@ -171,21 +184,9 @@ TEST(RolesOfAScript, AConnectionOfTheNextGenerationDoesNotResetThePoolInTheSameS
 }
 
 TEST(RolesOfAScript, ThePoolIsResetOncePerBackoffStep) {
-  const std::string primary = welcome(parameter_status("server_version", "15.4") +
-                                      parameter_status("in_hot_standby", "off") +
-                                      parameter_status("default_transaction_read_only", "off"));
-  ScriptedServer first({primary, one_value("off"), command("BEGIN", false)});
-  ScriptedServer second({primary, one_value("off"), command("BEGIN", false)});
-  PoolConfig config = of_scripted(first.port(), "primary");
-  config.max_size = 2;
-  config.connect_backoff_min = config.connect_backoff_max = 1h;
-  config.ping_timeout = 60s;
-  config.reset = ResetPolicy::none;
-  std::atomic<int> connects{0};
-  config.hooks.before_connect = [&](ConnectParams& params) {
-    if (++connects > 1) params.set("port", second.port());
-  };
-  Pool pool(config);
+  ScriptedServer first({primary(), one_value("off"), command("BEGIN", false)});
+  ScriptedServer second({primary(), one_value("off"), command("BEGIN", false)});
+  Pool pool(of_primaries(first, second, 2));
   auto leases = lease_all(pool);
   for (Lease& lease : leases) lease->exec_script("begin");
   leases.clear();
@@ -194,10 +195,9 @@ TEST(RolesOfAScript, ThePoolIsResetOncePerBackoffStep) {
     server->await_answers();
     server->receive_message();
   }
-  const std::string demoted = parameter_status("in_hot_standby", "on") + command("ROLLBACK", true);
-  first.send(demoted);
+  first.send(demoted());
   EXPECT_TRUE(eventually([&] { return pool.stats().role_changes == 1; }));
-  second.send(demoted);
+  second.send(demoted());
   EXPECT_TRUE(eventually([&] { return pool.stats().destroyed.generation == 2; }));
   EXPECT_EQ(pool.stats().role_changes, 1u);
 }

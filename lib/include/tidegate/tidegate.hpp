@@ -12,6 +12,7 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/health.hpp>
 #include <tidegate/pool/hooks.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/log.hpp>
@@ -28,7 +29,6 @@
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/transaction.hpp>
 #include <tidegate/watch/exposition.hpp>
-#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>

@@ -1,5 +1,5 @@
 // A pool's health: the evidence, gathered without a wait for any lease.
-#include <tidegate/watch/health.hpp>
+#include <tidegate/pool/health.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -49,23 +49,16 @@ std::optional<std::uint32_t> oldest_lease(const PoolCore& core, std::uint32_t sl
 
 Health PoolImpl::health() const {
   Health health;
-  const PoolCounts counts = core_->slots().counts();
-  health.max = counts.max;
-  health.idle = counts.idle;
-  health.leased = counts.leased;
-  health.connecting = counts.connecting;
-  health.checking = counts.checking;
-  health.waiting = counts.waiting;
-  health.oldest_wait = counts.oldest_wait;
+  health.counts = core_->slots().counts();
   health.patience = config_.acquire_timeout.count() > 0
                         ? std::chrono::nanoseconds(config_.acquire_timeout)
                         : std::chrono::nanoseconds(kPatience);
   const auto now = std::chrono::steady_clock::now();
-  if (const core::Tick last = last_lease(*core_, counts.max)) {
+  if (const core::Tick last = last_lease(*core_, config_.max_size)) {
     health.last_lease =
         std::max(std::chrono::nanoseconds(now.time_since_epoch().count() - last), 0ns);
   }
-  if (const auto slot = oldest_lease(*core_, counts.max))
+  if (const auto slot = oldest_lease(*core_, config_.max_size))
     health.oldest_lease = lease_of(*core_, *slot);
   const auto backoff = core_->openers().backoff();
   if (backoff.failures > 0) {

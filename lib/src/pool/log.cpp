@@ -7,17 +7,19 @@
 #include <cstdio>
 #include <ctime>
 #include <optional>
-#include <tuple>
 
 #include <tidegate/base/duration.hpp>
 #include <tidegate/base/mutex.hpp>
 
+#include "base/json.hpp"
 #include "base/printable.hpp"
+#include "pool/events.hpp"
 
 namespace tidegate {
 namespace {
 
 using detail::indented;
+using detail::JsonObject;
 using detail::Lock;
 using detail::Mutex;
 using detail::one_line;
@@ -45,6 +47,22 @@ class Throttle {
   std::uint64_t held_back_ TIDEGATE_GUARDED_BY(mutex_) = 0;
 };
 
+// 2026-12-01T03:28:01.123Z
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[40];
+  const auto millis =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  const int length =
+      std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
+                    parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                    static_cast<int>(millis));
+  return {text, static_cast<std::size_t>(length)};
+}
+
 std::string pid_text(int pid) { return "server process " + std::to_string(pid); }
 
 std::string text_of(const std::vector<LeaseInfo>& leases) {
@@ -62,7 +80,7 @@ class Log final : public Observer {
   void acquire_started(Location where) override { pass(&Observer::acquire_started, where); }
   void acquire_ended(const AcquireEnded& event) override { pass(&Observer::acquire_ended, event); }
   void waited(Location where, std::chrono::nanoseconds waited) override {
-    const After after(*this, &Observer::waited, where, waited);
+    pass(&Observer::waited, where, waited);
     if (options_.slow_acquire.count() == 0 || waited < options_.slow_acquire) return;
     tell(
         Repeats::slow, LogLevel::warning, "slow_acquire",
@@ -80,13 +98,13 @@ class Log final : public Observer {
   }
 
   void connect_ended(const ConnectEnded& event) override {
-    const After after(*this, &Observer::connect_ended, event);
+    pass(&Observer::connect_ended, event);
     if (event.error == nullptr) return;
     tell(Repeats::connect, LogLevel::warning, "connect_failed",
          [&] { return std::string(event.error->what()); }, {{"took", brief_duration(event.took)}});
   }
   void retired(const ConnectionRetired& event) override {
-    const After after(*this, &Observer::retired, event);
+    pass(&Observer::retired, event);
     const bool lost = event.reason == "broken" || event.reason == "ping";
     tell(Repeats::retired, lost ? LogLevel::warning : LogLevel::debug, "retired",
          [&] {
@@ -97,50 +115,50 @@ class Log final : public Observer {
           {"backend_pid", std::to_string(event.backend_pid)}});
   }
   void role_changed(int backend_pid) override {
-    const After after(*this, &Observer::role_changed, backend_pid);
+    pass(&Observer::role_changed, backend_pid);
     tell(LogLevel::warning, "role_changed",
          pid_text(backend_pid) + " is no primary any more: every connection is replaced",
          {{"backend_pid", std::to_string(backend_pid)}});
   }
   void pooler_recognized(const PoolerRecognized& event) override {
-    const After after(*this, &Observer::pooler_recognized, event);
+    pass(&Observer::pooler_recognized, event);
     tell(LogLevel::info, "pooler_recognized",
          std::string("connections go through a pooler; prepared statements have ") +
              (event.named_statements ? "names" : "no names"),
          {{"backend_pid", std::to_string(event.backend_pid)}});
   }
   void login_notice(const Notice& notice) override {
-    const After after(*this, &Observer::login_notice, notice);
+    pass(&Observer::login_notice, notice);
     tell(Repeats::notice, LogLevel::warning, "login_notice",
          [&] { return one_line(notice.severity) + ": " + one_line(notice.message); },
          {{"sqlstate", one_line(notice.sqlstate)}});
   }
   void parameter_dropped(const ParameterDropped& event) override {
-    const After after(*this, &Observer::parameter_dropped, event);
+    pass(&Observer::parameter_dropped, event);
     tell(LogLevel::warning, "parameter_dropped",
          one_line(event.name) + " is \"" + one_line(event.reported) + "\", not \"" +
              one_line(event.asked) + "\" as the conninfo asks",
          {{"name", one_line(event.name)}});
   }
   void hook_failed(std::string_view hook, std::string_view what) override {
-    const After after(*this, &Observer::hook_failed, hook, what);
+    pass(&Observer::hook_failed, hook, what);
     tell(Repeats::hook, LogLevel::error, "hook_failed",
          [&] { return "the hook " + std::string(hook) + " threw: " + one_line(what); },
          {{"hook", std::string(hook)}});
   }
 
   void leak_suspected(const LeaseInfo& lease) override {
-    const After after(*this, &Observer::leak_suspected, lease);
+    pass(&Observer::leak_suspected, lease);
     tell(LogLevel::warning, "leak_suspected", "a lease does not end: " + to_string(lease),
          {{"site", lease.site.to_string()}, {"backend_pid", std::to_string(lease.backend_pid)}});
   }
   void leak_returned(const LeaseInfo& lease) override {
-    const After after(*this, &Observer::leak_returned, lease);
+    pass(&Observer::leak_returned, lease);
     tell(LogLevel::info, "leak_returned", "a suspected lease has ended: " + to_string(lease),
          {{"site", lease.site.to_string()}, {"backend_pid", std::to_string(lease.backend_pid)}});
   }
   void nested_acquire(Location where, const LeaseInfo& held, bool refused) override {
-    const After after(*this, &Observer::nested_acquire, where, held, refused);
+    pass(&Observer::nested_acquire, where, held, refused);
     tell(Repeats::nested, LogLevel::warning, "nested_acquire",
          [&] {
            return "an acquire at " + where.to_string() + (refused ? " was refused" : "") +
@@ -150,7 +168,7 @@ class Log final : public Observer {
   }
   void self_deadlock_suspected(Location where, const std::vector<LeaseInfo>& leases,
                                bool closes) override {
-    const After after(*this, &Observer::self_deadlock_suspected, where, leases, closes);
+    pass(&Observer::self_deadlock_suspected, where, leases, closes);
     tell(LogLevel::error, "self_deadlock",
          std::string(closes ? "a close at " : "an acquire at ") + where.to_string() +
              " seems to wait for its own thread:" + text_of(leases),
@@ -158,18 +176,18 @@ class Log final : public Observer {
   }
 
   void close_phase(std::string_view phase) override {
-    const After after(*this, &Observer::close_phase, phase);
+    pass(&Observer::close_phase, phase);
     tell(LogLevel::info, "close_phase", "close: " + std::string(phase),
          {{"phase", std::string(phase)}});
   }
   void close_waits(std::chrono::nanoseconds so_far, const std::vector<LeaseInfo>& leases) override {
-    const After after(*this, &Observer::close_waits, so_far, leases);
+    pass(&Observer::close_waits, so_far, leases);
     tell(LogLevel::warning, "close_waits",
          "the close has waited " + brief_duration(so_far) + " for leases:" + text_of(leases),
          {{"leases", std::to_string(leases.size())}});
   }
   void closed(const CloseReport& report) override {
-    const After after(*this, &Observer::closed, report);
+    pass(&Observer::closed, report);
     const bool clean = report.outcome == CloseReport::Outcome::drained;
     tell(clean ? LogLevel::info : LogLevel::warning, "closed", to_string(report),
          {{"outcome", std::string(to_string(report.outcome))}});
@@ -178,35 +196,17 @@ class Log final : public Observer {
  private:
   using Fields = std::vector<std::pair<std::string_view, std::string>>;
 
+  // First, so that a sink that throws takes nothing from the next observer; and what that one
+  // throws is dropped, as the pool does itself.
   template <class... Parameters, class... Arguments>
-  void pass(void (Observer::*member)(Parameters...), const Arguments&... arguments) {
-    if (next_) ((*next_).*member)(arguments...);
+  void pass(void (Observer::*member)(Parameters...), const Arguments&... arguments) noexcept {
+    detail::tell(next_, [&](Observer& next) { (next.*member)(arguments...); });
   }
-  // Tells the next observer at the end, whatever the sink throws.
-  template <class Member, class... Arguments>
-  class After {
-   public:
-    After(Log& log, Member member, const Arguments&... arguments) noexcept
-        : log_(log), member_(member), arguments_(arguments...) {}
-    After(const After&) = delete;
-    After& operator=(const After&) = delete;
-    ~After() {
-      try {
-        std::apply([this](const Arguments&... a) { log_.pass(member_, a...); }, arguments_);
-      } catch (...) {
-        // Dropped, as the pool does itself.
-      }
-    }
-
-   private:
-    Log& log_;
-    Member member_;
-    std::tuple<const Arguments&...> arguments_;
-  };
 
   void tell(LogLevel level, std::string_view code, const std::string& text, Fields fields,
             std::uint64_t held_back = 0) {
-    sink_({.level = level,
+    sink_({.at = utc_now(),
+           .level = level,
            .code = code,
            .pool = pool_,
            .text = text,
@@ -227,22 +227,6 @@ class Log final : public Observer {
   std::array<Throttle, static_cast<std::size_t>(Repeats::count)> throttles_{};
 };
 
-// 2026-12-01T03:28:01.123Z
-std::string utc_now() {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[40];
-  const auto millis =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  const int length =
-      std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                    parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                    static_cast<int>(millis));
-  return {text, static_cast<std::size_t>(length)};
-}
-
 }  // namespace
 
 std::string_view to_string(LogLevel level) noexcept {
@@ -255,6 +239,20 @@ std::string_view to_string(LogLevel level) noexcept {
   return "?";
 }
 
+std::string to_json(const LogEvent& event) {
+  JsonObject fields;
+  for (const auto& [name, value] : event.fields) fields.text(name, value);
+  return JsonObject()
+      .text("at", event.at)
+      .text("level", to_string(event.level))
+      .text("pool", event.pool)
+      .text("code", event.code)
+      .text("text", event.text)
+      .number("held_back", event.held_back)
+      .add("fields", fields)
+      .done();
+}
+
 std::shared_ptr<Observer> log_to(std::string pool, LogSink sink, std::shared_ptr<Observer> next,
                                  const LogOptions& options) {
   if (!sink) throw UsageError("log_to: the sink is empty; stderr_sink() writes to stderr");
@@ -263,7 +261,7 @@ std::shared_ptr<Observer> log_to(std::string pool, LogSink sink, std::shared_ptr
 
 LogSink stderr_sink() {
   return [](const LogEvent& event) {
-    std::string line = utc_now() + " tidegate " + std::string(to_string(event.level)) + " \"" +
+    std::string line = event.at + " tidegate " + std::string(to_string(event.level)) + " \"" +
                        one_line(event.pool) + "\" " + std::string(event.code) + ": " +
                        indented(event.text, "  ");
     if (event.held_back > 0) line += " (" + std::to_string(event.held_back) + " more held back)";

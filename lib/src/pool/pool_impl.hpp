@@ -17,9 +17,9 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/health.hpp>
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pq/cancel_group.hpp>
-#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>
 
@@ -175,7 +175,9 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   ErrorValue explain_connect(Errc error, const AcquireReport& report, Location where);
   AcquireReport report_of(const AcquireWish& wish, const Search& search);
   std::vector<LeaseHolder> holders(std::size_t most) const;
+  void gauges_into(Stats& stats) const;
   void count_into(Stats& stats) const;
+  Stats::Destroyed destroyed() const;
 
   static void in_child(void* pool) noexcept;
 

@@ -1,11 +1,13 @@
 // Stats as text: one JSON object, or Prometheus' lines.
 #include <tidegate/watch/exposition.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 
 #include "base/json.hpp"
+#include "watch/counter_tables.hpp"
 
 namespace tidegate {
 namespace {
@@ -30,30 +32,11 @@ JsonObject object_of(const Histogram& histogram) {
       .seconds("max_seconds", histogram.quantile(1))
       .add("at_most", at_most);
 }
-JsonObject object_of(const Stats::Outcomes& o) {
-  return JsonObject()
-      .number("immediate", o.immediate)
-      .number("waited", o.waited)
-      .number("timeout", o.timeout)
-      .number("unavailable", o.unavailable)
-      .number("rejected", o.rejected)
-      .number("overloaded", o.overloaded)
-      .number("hook", o.hook)
-      .number("canceled", o.canceled)
-      .number("closed", o.closed)
-      .number("would_deadlock", o.would_deadlock);
-}
-JsonObject object_of(const Stats::Destroyed& d) {
-  return JsonObject()
-      .number("lifetime", d.lifetime)
-      .number("idle", d.idle)
-      .number("broken", d.broken)
-      .number("ping", d.ping)
-      .number("hook", d.hook)
-      .number("reset", d.reset)
-      .number("dirty", d.dirty)
-      .number("generation", d.generation)
-      .number("shutdown", d.shutdown);
+template <class Group, std::size_t kSize>
+JsonObject object_of(const Group& group, const std::array<detail::Counter<Group>, kSize>& table) {
+  JsonObject object;
+  for (const auto& [name, member] : table) object.number(name, group.*member);
+  return object;
 }
 JsonObject object_of(const Stats::Cancels& c) {
   return JsonObject()
@@ -151,7 +134,7 @@ std::string to_json(const Stats& s) {
       .seconds("oldest_wait_seconds", s.oldest_wait)
       .number("peak_leased", s.peak_leased)
       .number("peak_waiting", s.peak_waiting)
-      .add("outcomes", object_of(s.outcomes))
+      .add("outcomes", object_of(s.outcomes, detail::kOutcomes))
       .seconds("waited_for_seconds", s.waited_for)
       .add("waits", object_of(s.waits))
       .number("released", s.released)
@@ -161,12 +144,12 @@ std::string to_json(const Stats& s) {
       .number("create_errors", s.create_errors)
       .add("create_errors_by_class", object_of(s.create_errors_by_class))
       .add("connects", object_of(s.connects))
-      .add("destroyed", object_of(s.destroyed))
+      .add("destroyed", object_of(s.destroyed, detail::kDestroyed))
       .number("backends_abandoned", s.backends_abandoned)
       .number("connects_stuck", s.connects_stuck)
       .number("pings", s.pings)
       .add("cancels", object_of(s.cancels))
-      .add("resets", JsonObject().number("clean", s.resets.clean).number("failed", s.resets.failed))
+      .add("resets", object_of(s.resets, detail::kResets))
       .number("role_changes", s.role_changes)
       .add("lanes", object_of(s.lanes))
       .number("leaks_suspected", s.leaks_suspected)
@@ -174,6 +157,10 @@ std::string to_json(const Stats& s) {
       .number("nested_acquires", s.nested_acquires)
       .number("self_deadlocks_suspected", s.self_deadlocks_suspected)
       .done();
+}
+
+std::string to_json(const NamedStats& pool) {
+  return JsonObject().text("pool", pool.pool).add("stats", to_json(pool.stats)).done();
 }
 
 std::string to_prometheus(const std::vector<NamedStats>& pools) {

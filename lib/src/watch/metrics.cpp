@@ -1,12 +1,13 @@
 #include <tidegate/watch/metrics.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
-#include <initializer_list>
 
 #include <tidegate/base/version.hpp>
 
 #include "base/printable.hpp"
+#include "watch/counter_tables.hpp"
 
 namespace tidegate {
 namespace {
@@ -28,17 +29,27 @@ class Families {
     begin(type, name, help);
     for (std::size_t i = 0; i < pools_.size(); ++i) sample(i).value = number(get(pools_[i].stats));
   }
-  // Values of each pool, told apart by a label.
-  struct Labelled {
-    std::string_view value;
-    std::uint64_t (*get)(const Stats&);
-  };
-  void add(Type type, std::string_view name, std::string_view help, std::string_view label,
-           std::initializer_list<Labelled> values) {
-    begin(type, name, help);
+  // A group of counters of each pool, told apart by a label.
+  template <class Group, std::size_t kSize>
+  void add(std::string_view name, std::string_view help, std::string_view label,
+           Group Stats::* group, const std::array<detail::Counter<Group>, kSize>& table) {
+    begin(Type::counter, name, help);
     for (std::size_t i = 0; i < pools_.size(); ++i) {
-      for (const Labelled& one : values)
-        sample(i, label, std::string(one.value)).value = number(one.get(pools_[i].stats));
+      for (const auto& [value, member] : table)
+        sample(i, label, std::string(value)).value = number((pools_[i].stats.*group).*member);
+    }
+  }
+  // One more to the last group.
+  void also(std::string_view label, const char* value, std::uint64_t Stats::* member) {
+    for (std::size_t i = 0; i < pools_.size(); ++i)
+      sample(i, label, value).value = number(pools_[i].stats.*member);
+  }
+  void add_connections() {
+    begin(Type::gauge, "db_client_connection_count", "Connections that are idle or used.");
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+      const std::string_view label = "db_client_connection_state";
+      sample(i, label, "idle").value = number(pools_[i].stats.idle);
+      sample(i, label, "used").value = number(pools_[i].stats.leased);
     }
   }
   void add(std::string_view name, std::string_view help, Histogram Stats::* member) {
@@ -83,10 +94,7 @@ class Families {
 
 // What OpenTelemetry's conventions name.
 void add_conventional(Families& out) {
-  out.add(Type::gauge, "db_client_connection_count", "Connections that are idle or used.",
-          "db_client_connection_state",
-          {{"idle", [](const Stats& s) -> std::uint64_t { return s.idle; }},
-           {"used", [](const Stats& s) -> std::uint64_t { return s.leased; }}});
+  out.add_connections();
   out.add(Type::gauge, "db_client_connection_max", "The most connections that the pool opens.",
           [](const Stats& s) { return s.max; });
   out.add(Type::gauge, "db_client_connection_idle_max", "The most connections that may be idle.",
@@ -106,18 +114,8 @@ void add_conventional(Families& out) {
 }
 
 void add_own(Families& out) {
-  out.add(Type::counter, "db_client_connection_tidegate_acquires_total",
-          "Acquires, by how they ended.", "outcome",
-          {{"immediate", [](const Stats& s) { return s.outcomes.immediate; }},
-           {"waited", [](const Stats& s) { return s.outcomes.waited; }},
-           {"timeout", [](const Stats& s) { return s.outcomes.timeout; }},
-           {"unavailable", [](const Stats& s) { return s.outcomes.unavailable; }},
-           {"rejected", [](const Stats& s) { return s.outcomes.rejected; }},
-           {"overloaded", [](const Stats& s) { return s.outcomes.overloaded; }},
-           {"hook", [](const Stats& s) { return s.outcomes.hook; }},
-           {"canceled", [](const Stats& s) { return s.outcomes.canceled; }},
-           {"closed", [](const Stats& s) { return s.outcomes.closed; }},
-           {"would_deadlock", [](const Stats& s) { return s.outcomes.would_deadlock; }}});
+  out.add("db_client_connection_tidegate_acquires_total", "Acquires, by how they ended.", "outcome",
+          &Stats::outcomes, detail::kOutcomes);
   out.add(Type::gauge, "db_client_connection_tidegate_connecting",
           "Connections that are being opened.", [](const Stats& s) { return s.connecting; });
   out.add(Type::gauge, "db_client_connection_tidegate_checking",
@@ -137,18 +135,9 @@ void add_own(Families& out) {
   out.add(Type::counter, "db_client_connection_tidegate_created_total", "Connections opened.",
           [](const Stats& s) { return s.created; });
   out.add_create_errors();
-  out.add(Type::counter, "db_client_connection_tidegate_closed_total",
-          "Connections closed, by reason.", "reason",
-          {{"lifetime", [](const Stats& s) { return s.destroyed.lifetime; }},
-           {"idle", [](const Stats& s) { return s.destroyed.idle; }},
-           {"broken", [](const Stats& s) { return s.destroyed.broken; }},
-           {"ping", [](const Stats& s) { return s.destroyed.ping; }},
-           {"hook", [](const Stats& s) { return s.destroyed.hook; }},
-           {"reset", [](const Stats& s) { return s.destroyed.reset; }},
-           {"dirty", [](const Stats& s) { return s.destroyed.dirty; }},
-           {"generation", [](const Stats& s) { return s.destroyed.generation; }},
-           {"shutdown", [](const Stats& s) { return s.destroyed.shutdown; }},
-           {"hijacked", [](const Stats& s) { return s.hijacked; }}});
+  out.add("db_client_connection_tidegate_closed_total", "Connections closed, by reason.", "reason",
+          &Stats::destroyed, detail::kDestroyed);
+  out.also("reason", "hijacked", &Stats::hijacked);
   out.add(Type::counter, "db_client_connection_tidegate_backends_abandoned_total",
           "Server processes that may live on without a connection.",
           [](const Stats& s) { return s.backends_abandoned; });
@@ -168,10 +157,9 @@ void add_own(Families& out) {
   out.add(Type::counter, "db_client_connection_tidegate_cancels_stuck_total",
           "Cancel requests whose end was waited for in vain.",
           [](const Stats& s) { return s.cancels.stuck; });
-  out.add(Type::counter, "db_client_connection_tidegate_resets_total",
-          "Connections cleaned after their lease, by result.", "result",
-          {{"clean", [](const Stats& s) { return s.resets.clean; }},
-           {"failed", [](const Stats& s) { return s.resets.failed; }}});
+  out.add("db_client_connection_tidegate_resets_total",
+          "Connections cleaned after their lease, by result.", "result", &Stats::resets,
+          detail::kResets);
   out.add(Type::counter, "db_client_connection_tidegate_leaks_suspected_total",
           "Leases that were out for longer than the leak threshold.",
           [](const Stats& s) { return s.leaks_suspected; });

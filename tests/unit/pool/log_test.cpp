@@ -202,6 +202,19 @@ TEST(LogTo, AConnectThatSucceedsIsNoNews) {
   EXPECT_TRUE(kept.told.empty());
 }
 
+TEST(LogTo, AnEventIsJson) {
+  EXPECT_EQ(
+      to_json(LogEvent{.at = "2026-12-01T03:28:01.123Z",
+                       .level = LogLevel::error,
+                       .code = "hook_failed",
+                       .pool = "a \"b\"",
+                       .text = "boom\n\x1b",
+                       .held_back = 2,
+                       .fields = {{"hook", "prepare"}}}),
+      R"({"at":"2026-12-01T03:28:01.123Z","level":"error","pool":"a \"b\"","code":"hook_failed",)"
+      R"("text":"boom\n\u001b","held_back":2,"fields":{"hook":"prepare"}})");
+}
+
 TEST(LogTo, RefusesAnEmptySink) { EXPECT_THROW(log_to("orders", {}), UsageError); }
 
 // Seen failing with texts as they came.

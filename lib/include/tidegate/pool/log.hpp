@@ -20,6 +20,7 @@ TIDEGATE_API std::string_view to_string(LogLevel level) noexcept;
 
 // Plain data; text is valid during the call only.
 struct LogEvent {
+  std::string at{};  // 2026-12-01T03:28:01.123Z
   LogLevel level = LogLevel::info;
   // Never translated nor changed: "slow_acquire", "connect_failed", "retired", "leak_suspected",
   // "leak_returned", "nested_acquire", "self_deadlock", "login_notice", "parameter_dropped",
@@ -33,6 +34,9 @@ struct LogEvent {
   // The parts of the text: names and values, such as {"sqlstate", "28P01"}.
   std::vector<std::pair<std::string_view, std::string>> fields{};
 };
+
+// One JSON object with these names; the fields are an object in it.
+TIDEGATE_API std::string to_json(const LogEvent& event);
 
 // Called on the thread on which the event happens, also on several at once. What it throws is
 // dropped.

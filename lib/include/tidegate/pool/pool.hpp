@@ -20,11 +20,11 @@
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pool/config.hpp>
 #include <tidegate/pool/errors.hpp>
+#include <tidegate/pool/health.hpp>
 #include <tidegate/pool/lane_call.hpp>
 #include <tidegate/pool/lease.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
 #include <tidegate/pool/user_token.hpp>
-#include <tidegate/watch/health.hpp>
 #include <tidegate/watch/lease_info.hpp>
 #include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>

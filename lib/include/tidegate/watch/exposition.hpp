@@ -16,6 +16,8 @@ namespace tidegate {
 //   {"count":3,"sum_seconds":0.5,"p50_seconds":...,"p90_seconds":...,"p99_seconds":...,
 //    "max_seconds":...,"at_most":{"0.0001":2,...,"10":3}}, with seconds for names
 TIDEGATE_API std::string to_json(const Stats& stats);
+// {"pool":"orders","stats":{...}}
+TIDEGATE_API std::string to_json(const NamedStats& pool);
 
 // Prometheus' text format 0.0.4, of the metrics that metrics_of() names. All pools of a process go
 // into one call, because a metric may appear only once; their names should differ.

@@ -1,4 +1,5 @@
-#include <tidegate/watch/health.hpp>
+// What a pool's health is by the evidence, and how it is told.
+#include <tidegate/pool/health.hpp>
 
 #include <tidegate/base/duration.hpp>
 
@@ -15,11 +16,13 @@ std::string counted(std::uint32_t count, const char* one) {
   return std::to_string(count) + " " + one + (count == 1 ? "" : "s");
 }
 
-bool has_a_connection(const Health& h) noexcept { return h.idle + h.leased + h.checking > 0; }
+bool has_a_connection(const Health& h) noexcept {
+  return h.counts.idle + h.counts.leased + h.counts.checking > 0;
+}
 
 // The next acquire would have to wait for somebody else's lease.
 bool is_exhausted(const Health& h) noexcept {
-  return h.idle == 0 && h.leased + h.checking >= h.max;
+  return h.counts.idle == 0 && h.counts.leased + h.counts.checking >= h.counts.max;
 }
 
 State state_of(const Health& h) noexcept {
@@ -27,8 +30,8 @@ State state_of(const Health& h) noexcept {
   if (h.announced || h.fenced) return State::closing;
   if (h.connects_failed > 0 && !has_a_connection(h)) return State::down;
   const bool moves = !h.last_lease || *h.last_lease < h.patience;
-  if (h.waiting > 0 && h.leased > 0 && !moves) return State::stuck;
-  return h.waiting > 0 || is_exhausted(h) ? State::busy : State::ok;
+  if (h.counts.waiting > 0 && h.counts.leased > 0 && !moves) return State::stuck;
+  return h.counts.waiting > 0 || is_exhausted(h) ? State::busy : State::ok;
 }
 
 std::string failure_of(const Health& h) {
@@ -41,17 +44,17 @@ std::string failure_of(const Health& h) {
 
 std::string use_of(const Health& h) {
   std::string text;
-  if (h.leased < h.max) {
-    text = std::to_string(h.leased) + " of " + counted(h.max, "connection");
-    text += h.leased == 1 ? " is used" : " are used";
+  if (h.counts.leased < h.counts.max) {
+    text = std::to_string(h.counts.leased) + " of " + counted(h.counts.max, "connection");
+    text += h.counts.leased == 1 ? " is used" : " are used";
   } else {
-    text = h.max == 1 ? "the only connection is used"
-                      : "all " + counted(h.max, "connection") + " are used";
+    text = h.counts.max == 1 ? "the only connection is used"
+                             : "all " + counted(h.counts.max, "connection") + " are used";
   }
-  if (h.waiting == 0) return text;
-  text += ", " + counted(h.waiting, "acquire");
-  text += h.waiting == 1 ? " waits for " : " wait, the oldest for ";
-  return text + brief_duration(h.oldest_wait);
+  if (h.counts.waiting == 0) return text;
+  text += ", " + counted(h.counts.waiting, "acquire");
+  text += h.counts.waiting == 1 ? " waits for " : " wait, the oldest for ";
+  return text + brief_duration(h.counts.oldest_wait);
 }
 
 std::string reason_of(const Health& h) {
@@ -62,7 +65,8 @@ std::string reason_of(const Health& h) {
                                : h.fenced ? "the close is under way"
                                           : "the shutdown is announced";
       std::string text = h.closed_by.empty() ? what : what + (" by " + h.closed_by);
-      if (!h.ended && h.leased > 0) text += "; " + counted(h.leased, "lease") + " out";
+      if (!h.ended && h.counts.leased > 0)
+        text += "; " + counted(h.counts.leased, "lease") + " out";
       return text;
     }
     case State::down: return failure_of(h);
@@ -105,9 +109,11 @@ std::string to_json(const Health& h) {
   JsonObject object;
   object.text("state", to_string(h.state)).text("reason", h.reason);
   object.flag("serves", h.serves());
-  object.number("max", h.max).number("idle", h.idle).number("leased", h.leased);
-  object.number("connecting", h.connecting).number("checking", h.checking);
-  object.number("waiting", h.waiting).seconds("oldest_wait_seconds", h.oldest_wait);
+  object.number("max", h.counts.max)
+      .number("idle", h.counts.idle)
+      .number("leased", h.counts.leased);
+  object.number("connecting", h.counts.connecting).number("checking", h.counts.checking);
+  object.number("waiting", h.counts.waiting).seconds("oldest_wait_seconds", h.counts.oldest_wait);
   object.add("last_lease_seconds", h.last_lease ? detail::decimal_seconds(*h.last_lease) : "null");
   object.number("connects_failed", h.connects_failed);
   object.seconds("failing_for_seconds", h.failing_for);

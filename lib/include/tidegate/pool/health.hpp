@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <tidegate/base/export.hpp>
+#include <tidegate/core/counts.hpp>
 #include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
@@ -25,14 +26,8 @@ struct Health {
   State state = State::ok;
   std::string reason{};  // for people; one line
 
-  // The evidence. Connections, as in Stats.
-  std::uint32_t max = 0;
-  std::uint32_t idle = 0;
-  std::uint32_t leased = 0;
-  std::uint32_t connecting = 0;
-  std::uint32_t checking = 0;
-  std::uint32_t waiting = 0;
-  std::chrono::nanoseconds oldest_wait{};
+  // The evidence.
+  PoolCounts counts{};
   // How long ago a lease began or ended last, to within 10 ms. None: no lease so far.
   std::optional<std::chrono::nanoseconds> last_lease{};
   // PoolConfig::acquire_timeout, 30 s if that is 0.
