@@ -1,7 +1,8 @@
 // What does a pool add to one small prepared statement? (E1)
 //
 // `pool` acquires, runs `select $1::int4` and releases, each time; `raw` is libpq with a connection
-// for each thread, which it never gives away. Eight connections in both, also for one thread, all
+// for each thread, which it never gives away. `observed`: the pool's statements are told to a
+// QueryObserver that does nothing. Eight connections in both, also for one thread, all
 // of them open and prepared before the clock starts. `select_tcp`: not through the Unix socket.
 #include <tidegate/tidegate.hpp>
 
@@ -30,6 +31,9 @@ std::vector<RawConnection> raw;
 // Setup runs before every trial of a row, outside its clock.
 void make_pool(const benchmark::State&) { pool = warm_pool(kConnections); }
 void make_pool_tcp(const benchmark::State&) { pool = warm_pool(kConnections, tcp_conninfo()); }
+void make_pool_observed(const benchmark::State&) {
+  pool = warm_pool(kConnections, {}, std::make_shared<tidegate::QueryObserver>());
+}
 void end_pool(const benchmark::State&) { pool.reset(); }
 
 void connect_raw(const std::string& conninfo) {
@@ -72,6 +76,7 @@ void add(const std::string& name, void (*row)(benchmark::State&), Step begin, St
 
 void add_select_rows() {
   add("select/pool", &select_pool, &make_pool, &end_pool);
+  add("select/observed", &select_pool, &make_pool_observed, &end_pool);
   add("select/raw", &select_raw, &make_raw, &end_raw);
   if (tcp_conninfo().empty()) return;
   add("select_tcp/pool", &select_pool, &make_pool_tcp, &end_pool);

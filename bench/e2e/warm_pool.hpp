@@ -6,15 +6,19 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
 
 // `extra`: more words for the connection string, as "host=127.0.0.1".
-inline std::unique_ptr<tidegate::Pool> warm_pool(std::uint32_t connections,
-                                                 const std::string& extra = {}) {
-  auto pool = std::make_unique<tidegate::Pool>("pool_max_conns=" + std::to_string(connections) +
-                                               ' ' + extra);
+inline std::unique_ptr<tidegate::Pool> warm_pool(
+    std::uint32_t connections, const std::string& extra = {},
+    std::shared_ptr<tidegate::QueryObserver> queries = {}) {
+  auto config =
+      tidegate::PoolConfig::parse("pool_max_conns=" + std::to_string(connections) + ' ' + extra);
+  config.queries = std::move(queries);
+  auto pool = std::make_unique<tidegate::Pool>(std::move(config));
   // Held together, so that each of them is a connection of its own.
   std::vector<tidegate::Lease> leases;
   leases.reserve(connections);

@@ -200,6 +200,9 @@ def e2e():
         yield Target(f"prepared select, {threads} thread(s): throughput, in libpq by hand",
                      f"select/pool/real_time/threads:{threads}", AT_LEAST, 0.98,
                      f"select/raw/real_time/threads:{threads}")
+        yield Target(f"prepared select with a QueryObserver, {threads} thread(s): throughput, in "
+                     "that without one", f"select/observed/real_time/threads:{threads}", AT_LEAST,
+                     0.98, f"select/pool/real_time/threads:{threads}")
     yield Target("batch of 128: throughput, in libpq's pipeline by hand",
                  "batch/pool/real_time", AT_LEAST, 0.95, "batch/raw/real_time")
     yield Target("batch of 128: throughput, in statements one by one",

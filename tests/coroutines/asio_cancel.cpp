@@ -126,7 +126,8 @@ TEST(AsioCancel, AStatementAgainstATimer) {
 // the operation waits, and between them. Whatever the outcome, the pool has its connection
 // afterwards, and the next statement its own answer.
 TEST(AsioCancel, AtAnyPointLeavesThePoolInOrder) {
-  Pool pool(PoolConfig{.max_size = 1});
+  const auto statements = std::make_shared<Statements>();
+  Pool pool(PoolConfig{.max_size = 1, .queries = statements});
   const auto one_of = [&](int kind) -> Task {
     switch (kind) {
       case 0: (void)co_await ta::acquire(pool); break;
@@ -177,6 +178,7 @@ TEST(AsioCancel, AtAnyPointLeavesThePoolInOrder) {
       ASSERT_TRUE(ended);
       const int value = 100 * kind + turns;
       ASSERT_EQ(pool.query_value<int>("select $1::int4", value), value);
+      ASSERT_EQ(statements->started, statements->ended) << "kind " << kind << ", " << turns;
     }
   }
   EXPECT_TRUE(outcomes.contains("done"));

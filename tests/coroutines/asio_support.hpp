@@ -83,4 +83,19 @@ net::awaitable<std::string> error_of(Task task) {
   throw std::runtime_error("no error");
 }
 
+// Counts what statements it is told of.
+struct Statements : QueryObserver {
+  void* query_started(const QueryStarted&) override {
+    ++started;
+    return nullptr;
+  }
+  void query_ended(void*, const QueryStarted&, const QueryEnded& end) override {
+    ++ended;
+    if (end.failed) ++failed;
+  }
+  std::atomic<int> started{0};
+  std::atomic<int> ended{0};
+  std::atomic<int> failed{0};
+};
+
 }  // namespace tidegate::test

@@ -592,7 +592,8 @@ TEST(AsioLimits, ASocketThatWasChangedIsWatchedAnew) {
 // ---- loops that end ----------------------------------------------------------------------------
 
 TEST(AsioLoop, OneThatEndsWithOperationsPendingLeaksNothing) {
-  Pool pool(PoolConfig{.max_size = 1});
+  const auto statements = std::make_shared<Statements>();
+  Pool pool(PoolConfig{.max_size = 1, .queries = statements});
   int pid = 0;
   {
     net::io_context loop(1);
@@ -612,6 +613,8 @@ TEST(AsioLoop, OneThatEndsWithOperationsPendingLeaksNothing) {
   }
   EXPECT_EQ(waiting(pool), 0u);
   EXPECT_EQ(pool.stats().leased, 0u);
+  EXPECT_EQ(statements->started, 1);
+  EXPECT_EQ(statements->failed, 1) << "its end is told all the same";
   EXPECT_EQ(pool.query_value<int>("select 1"), 1);
   EXPECT_EQ(pid_of(pool), pid) << "the statement was canceled, the connection is in order";
 }

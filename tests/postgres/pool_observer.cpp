@@ -44,6 +44,7 @@ class Recorder : public tidegate::Observer {
     note("released");
     note(event.clean ? "released clean" : "released dirty");
     if (event.hijacked) note("released hijacked");
+    EXPECT_GT(event.backend_pid, 0);
     EXPECT_GE(event.held, 0ns);
     EXPECT_LT(event.held, 1h);
     EXPECT_EQ(event.acquired.file(), "postgres/pool_observer.cpp");
@@ -72,6 +73,8 @@ class Recorder : public tidegate::Observer {
   }
   void retired(const ConnectionRetired& event) override {
     note("retired: " + std::string(event.reason));
+    // Also of one that is lost: libpq has forgotten it by then.
+    EXPECT_GT(event.backend_pid, 0) << event.reason;
   }
   void hook_failed(std::string_view hook, std::string_view what) override {
     note(std::string(hook) + " failed: " + std::string(what));

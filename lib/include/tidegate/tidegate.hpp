@@ -19,6 +19,7 @@
 #include <tidegate/pool/observer.hpp>
 #include <tidegate/pool/pool.hpp>
 #include <tidegate/pool/pooled_transaction.hpp>
+#include <tidegate/pool/query_span.hpp>
 #include <tidegate/pool/registry.hpp>
 #include <tidegate/pool/user_token.hpp>
 #include <tidegate/pq/batch.hpp>
@@ -26,9 +27,11 @@
 #include <tidegate/pq/copy.hpp>
 #include <tidegate/pq/errors.hpp>
 #include <tidegate/pq/exec_options.hpp>
+#include <tidegate/pq/query_observer.hpp>
 #include <tidegate/pq/rows.hpp>
 #include <tidegate/pq/transaction.hpp>
 #include <tidegate/watch/exposition.hpp>
 #include <tidegate/watch/lease_info.hpp>
+#include <tidegate/watch/query_text.hpp>
 #include <tidegate/watch/slot_info.hpp>
 #include <tidegate/watch/stats.hpp>

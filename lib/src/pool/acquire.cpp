@@ -68,6 +68,8 @@ void PoolImpl::tell_ended(const Search& search) const noexcept {
   tell(config_.observer, [&](Observer& o) {
     const auto took = std::chrono::steady_clock::now() - search.began;
     if (search.waited) o.waited(search.where, took);
+    const auto slow = config_.slow_acquire;
+    if (search.waited && slow.count() > 0 && took >= slow) o.slow_acquire(search.where, took);
     if (!tells_leases_) return;
     o.acquire_ended(
         {.where = search.where, .error = search.error, .took = took, .waited = search.waited});

@@ -29,6 +29,8 @@ void Observer::acquire_started(Location) {}
 void Observer::acquire_ended(const AcquireEnded&) {}
 void Observer::waited(Location, std::chrono::nanoseconds) {}
 void Observer::released(const LeaseReleased&) {}
+void Observer::slow_acquire(Location, std::chrono::nanoseconds) {}
+void Observer::slow_statement(const QueryStarted&, const QueryEnded&) {}
 void Observer::connect_started() {}
 void Observer::connect_ended(const ConnectEnded&) {}
 void Observer::backing_off(std::uint32_t, std::chrono::nanoseconds) {}

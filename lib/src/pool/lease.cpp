@@ -40,7 +40,7 @@ void tell_release(detail::PoolCore& core, core::Ticket ticket, bool clean,
     const core::Slot::Record record = core.slots().slot(ticket.slot()).record();
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
     o.released({.acquired = record.site,
-                .backend_pid = pooled.connection.backend_pid(),
+                .backend_pid = pooled.monitor.backend_pid(),
                 .clean = clean,
                 .held = now - std::chrono::steady_clock::duration(record.since),
                 .hijacked = hijacked});
@@ -153,6 +153,7 @@ Connection Lease::hijack() && {
   // This only looks at the status: an open transaction goes where the connection goes.
   tell_release(*core_, ticket_, is_idle(*core_, ticket_), true);
   detail::PooledConnection pooled = std::exchange(core_, nullptr)->hijack(ticket_);
+  pq::PoolAccess(pooled.connection).leave_pool();
   detail::tell(pooled.rules->observer, [&](Observer& o) {
     o.retired({.reason = to_string(core::Retired::hijacked),
                .backend_pid = pooled.connection.backend_pid()});

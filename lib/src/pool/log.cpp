@@ -25,7 +25,16 @@ using detail::Mutex;
 using detail::one_line;
 
 // What may repeat without end.
-enum class Repeats : std::uint8_t { slow, connect, retired, nested, notice, hook, count };
+enum class Repeats : std::uint8_t {
+  acquire,
+  statement,
+  connect,
+  retired,
+  nested,
+  notice,
+  hook,
+  count
+};
 
 class Throttle {
  public:
@@ -81,11 +90,32 @@ class Log final : public Observer {
   void acquire_ended(const AcquireEnded& event) override { pass(&Observer::acquire_ended, event); }
   void waited(Location where, std::chrono::nanoseconds waited) override {
     pass(&Observer::waited, where, waited);
-    if (options_.slow_acquire.count() == 0 || waited < options_.slow_acquire) return;
+  }
+  void slow_acquire(Location where, std::chrono::nanoseconds waited) override {
+    pass(&Observer::slow_acquire, where, waited);
     tell(
-        Repeats::slow, LogLevel::warning, "slow_acquire",
+        Repeats::acquire, LogLevel::warning, "slow_acquire",
         [&] { return "the acquire at " + where.to_string() + " waited " + brief_duration(waited); },
         {{"site", where.to_string()}, {"waited", brief_duration(waited)}});
+  }
+  void slow_statement(const QueryStarted& statement, const QueryEnded& end) override {
+    pass(&Observer::slow_statement, statement, end);
+    constexpr std::size_t kShown = 200;
+    const std::string text = one_line(statement.text.substr(0, kShown));
+    Fields fields{{"site", statement.where.to_string()},
+                  {"took", brief_duration(end.took)},
+                  {"backend_pid", std::to_string(statement.backend_pid)},
+                  {"rows", std::to_string(end.rows)},
+                  {"statement", text}};
+    if (end.failed) fields.emplace_back("sqlstate", one_line(end.sqlstate));
+    tell(
+        Repeats::statement, LogLevel::warning, "slow_statement",
+        [&] {
+          return "the statement at " + statement.where.to_string() +
+                 (end.failed ? " failed after " : " took ") + brief_duration(end.took) + ": " +
+                 text + (statement.text.size() > kShown ? "..." : "");
+        },
+        std::move(fields));
   }
   void released(const LeaseReleased& event) override { pass(&Observer::released, event); }
   void connect_started() override { pass(&Observer::connect_started); }

@@ -13,6 +13,7 @@
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
 #include "pool/lanes/lanes.hpp"
+#include "pool/queries.hpp"
 #include "pool/upkeep/connector.hpp"
 #include "pq/forked_descriptors.hpp"
 #include "pq/pool_access.hpp"
@@ -61,6 +62,7 @@ std::function<bool(PooledConnection&)> last_hook(const PoolConfig& config) {
 PoolImpl::PoolImpl(PoolConfig config, Location where)
     : config_((config.validate(where), std::move(config))),
       name_(config_.effective_name()),
+      queries_(queries_of(config_)),
       cancels_(std::make_shared<pq::CancelGroup>(config_.cancel_rate, config_.cancel_quiet)),
       connector_(std::make_shared<const Connector>(*this, config_, cancels_)),
       core_(PoolCore::make(

@@ -54,7 +54,9 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   PoolImpl(PoolConfig config, Location where);
   ~PoolImpl();
 
-  PoolCore& core() noexcept { return *core_; }
+  PoolCore& core() const noexcept { return *core_; }
+  // What the connections are observed by; null: by nobody.
+  const std::shared_ptr<QueryObserver>& queries() const noexcept { return queries_; }
   // The configuration asks for some work at every acquire, so no acquire may take the warm path.
   bool every_acquire_is_slow() const noexcept {
     return config_.hooks.prepare || config_.hooks.should_ping || config_.capture_stack ||
@@ -191,6 +193,7 @@ class PoolImpl : public std::enable_shared_from_this<PoolImpl> {
   const bool tells_leases_ = config_.observer && config_.observer->wants_leases();
   const std::uint32_t forks_ = ForkHook::forks();
   mutable std::atomic<std::uint64_t> given_up_{0};
+  const std::shared_ptr<QueryObserver> queries_;
   const std::shared_ptr<pq::CancelGroup> cancels_;
   const std::shared_ptr<const Connector> connector_;
   const std::shared_ptr<AttachedUsers> users_ = std::make_shared<AttachedUsers>();

@@ -269,6 +269,7 @@ void BatchRun::prepare(Session& session, const Batch& batch, const ExecOptions& 
 
 BatchResults BatchRun::run() {
   Pipeline pipeline(session_);
+  session_.tell_sent();
   const auto take_one = [&] {
     ResultPtr result = pipeline.next();
     result != nullptr ? take(std::move(result)) : static_cast<void>(++answered_);
@@ -387,6 +388,8 @@ void BatchRun::take(ResultPtr result) {
     require_connection(nullptr);
   }
   session_.note_command(result.get(), text(i), prepared_[i]);
+  if (session_.observed_) [[unlikely]]
+    session_.observed()->answered(result.get());
   if (session_.cache_.size() == 0) std::fill(prepared_.begin(), prepared_.end(), nullptr);
   has_begun_ = has_begun_ || begins_transaction(result.get());
   took_effect_ = took_effect_ || !is_undone_with_the_rest(PQcmdStatus(result.get()));
@@ -443,10 +446,13 @@ void BatchRun::require_connection(const PGresult* result) {
 BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Location where) {
   pq::Session& session = free_session(where);
   if (batch.empty()) return {};
-  const pq::Verb verb(session);
-  if (options.prepared) pq::BatchRun::prepare(session, batch, options);
+  const pq::Verb verb(session, QueryKind::batch);
   const Sql first(batch.texts_.c_str(), where);
+  pq::ObservedQuery* const observed = session.observed_ ? session.observed() : nullptr;
+  if (observed != nullptr) session.observe_begin(first, batch.size());
+  if (options.prepared) pq::BatchRun::prepare(session, batch, options);
   session.begin(first, options);
+  session.tell_start(&batch.params_);
   if (session.forgets_) {  // begin() has looked at the first statement
     for (std::size_t i = 1; i < batch.size(); ++i) {
       const std::size_t text = batch.statements_[i].text;
@@ -456,8 +462,13 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
     }
   }
   const bool repeatable = PQtransactionStatus(session.native()) == PQTRANS_IDLE;
+  const auto tell_failure = [observed](const BatchResults& results) {
+    if (observed == nullptr || !results.failed()) return;
+    observed->fail(Errc::query, &results.error(*results.failed())->report(), true);
+  };
   pq::BatchRun by_name(session, batch, options.prepared);
   BatchResults results = by_name.run();
+  tell_failure(results);
   if (!repeatable) {
     by_name.forget_stale();
     return results;
@@ -466,9 +477,13 @@ BatchResults Connection::run(const Batch& batch, const ExecOptions& options, Loc
     if (!by_name.is_to_be_repeated(options)) return results;
     session.begin(first, options);
   } catch (const QueryError&) {
+    tell_failure(results);
     return results;  // a limit or a loss came after the batch had ended: its results stand
   }
-  return pq::BatchRun(session, batch, false).run();
+  if (observed != nullptr) observed->again();
+  results = pq::BatchRun(session, batch, false).run();
+  tell_failure(results);
+  return results;
 }
 
 }  // namespace tidegate

@@ -95,7 +95,7 @@ TransactionStatus Connection::transaction_status() const noexcept {
 }
 
 int Connection::backend_pid() const noexcept {
-  return state_ == nullptr ? 0 : PQbackendPID(session().native());
+  return state_ == nullptr ? 0 : session().backend_pid();
 }
 
 bool Connection::through_pooler() const noexcept {

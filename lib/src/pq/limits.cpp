@@ -251,6 +251,7 @@ void Session::throw_ended(Limit why, QueryReport report) {
                                               "Connection::cancel(), or a pool that closes";
   }
   report.statement = without_edition(statement_);
+  tell_failure(why == Limit::deadline ? Errc::timeout : Errc::canceled, &report);
   if (why == Limit::deadline) throw QueryTimeout(std::move(report), where_);
   throw QueryCanceled(std::move(report), where_);
 }

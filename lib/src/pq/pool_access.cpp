@@ -14,6 +14,10 @@ void PoolAccess::end_login() const noexcept {
   if (state_ != nullptr) session().end_login();
 }
 
+void PoolAccess::enter_pool(AcquiredAt acquired_at, const void* pool) const noexcept {
+  if (state_ != nullptr) session().set_acquired_at(acquired_at, pool);
+}
+
 bool PoolAccess::end_touched_lease() const noexcept { return session().end_touched_lease(); }
 
 SessionMonitor PoolAccess::monitor() const noexcept {

@@ -23,6 +23,11 @@ class PoolAccess {
   void join_pool() const noexcept {
     if (state_ != nullptr) state_->join_pool();
   }
+  // For a connection that is observed. `acquired_at(pool, connection)`: the acquire of the lease
+  // that it is in. leave_pool(): from here on it may outlive the pool.
+  using AcquiredAt = Location (*)(const void* pool, const Connection& connection) noexcept;
+  void enter_pool(AcquiredAt acquired_at, const void* pool) const noexcept;
+  void leave_pool() const noexcept { enter_pool(nullptr, nullptr); }
   // See SessionState.
   void mark_use() const noexcept {
 #ifdef TIDEGATE_CHECKED

@@ -330,12 +330,14 @@ void Session::send_as_text(const std::vector<std::uint32_t>& types, bool row_by_
                              values.data(), lengths.data(), formats.data(), 0);
   });
   if (!sent) throw_unsent();
+  tell_sent();
   if (row_by_row) PQsetSingleRowMode(native());
 }
 
 void Session::prepare_only(const Sql& sql) {
-  const Verb verb(*this);
+  const Verb verb(*this, QueryKind::prepare);
   start(sql, {});
+  tell_start();
   const Running running(*this);
   if (cache_.capacity() == 0 || statement_.size() > kLongestCached || prepared_ != nullptr) return;
   const Prepared* const doubted = cache_.find(statement_);

@@ -49,6 +49,8 @@ void Session::begin(const Sql& sql, const ExecOptions& options) {
   if (transaction_ != nullptr) options_.by = earlier(options_.by, transaction_->by);
   if (statement_.capacity() > kKeptStatement) statement_ = std::string();
   statement_ = sql.text();
+  if (observed_) [[unlikely]]
+    observe_begin(sql);
   if (has(Flag::broken)) throw_broken();
   if (may_be_undone_ && PQtransactionStatus(native()) == PQTRANS_IDLE) {
     may_be_undone_ = false;
@@ -113,6 +115,7 @@ std::unique_ptr<Result> Session::run() {
 // prepares it anew. Not inside a transaction, because that has failed with it.
 Session::Answer Session::execute(Stream* rows) {
   params_.seal();
+  tell_start(&params_);
   const bool repeatable = PQtransactionStatus(native()) == PQTRANS_IDLE;
   if (prepared_ == nullptr && is_cached(options_)) prepared_ = prepare();
   if (prepared_ != nullptr && !prepared_->takes(params_)) prepared_ = nullptr;
@@ -162,12 +165,14 @@ void Session::send(bool row_by_row) {
     });
   }
   if (!sent) throw_unsent();
+  tell_sent();
   if (row_by_row) PQsetSingleRowMode(native());
 }
 
 void Session::run_script(const Sql& sql, const ExecOptions& options) {
-  const Verb verb(*this);
+  const Verb verb(*this, QueryKind::script);
   begin(sql, options);
+  tell_start();
   const Running running(*this);
   send_text();
   const Answer answer = read_answer(nullptr, Asked::script);
@@ -179,6 +184,7 @@ void Session::send_text() {
   if (!send_sized(statement_.size(), [&] { return PQsendQuery(native(), statement_.c_str()); })) {
     throw_unsent();
   }
+  tell_sent();
 }
 
 // Flushes and reads until PQgetResult() would not block; false when the deadline passed, or the
@@ -297,6 +303,7 @@ void Session::throw_error(QueryReport report) {
   }
   if (canceled && target().asked()) throw_ended(Limit::none, std::move(report));
   report.statement = without_edition(statement_);
+  tell_failure(Errc::query, &report);
   throw QueryError(std::move(report), where_);
 }
 
@@ -324,6 +331,7 @@ void Session::add_last_words(QueryReport& report) const {
 void Session::throw_lost(QueryReport report) {
   add_last_words(report);
   report.statement = without_edition(statement_);
+  tell_failure(Errc::connection_lost, &report);
   throw ConnectionLost(std::move(report), where_);
 }
 
@@ -338,7 +346,10 @@ void Session::throw_unsent() {
   throw_usage(last_words(native()));
 }
 
-void Session::throw_usage(std::string_view why) const { pq::throw_usage(std::string(why), where_); }
+void Session::throw_usage(std::string_view why) const {
+  tell_failure(Errc::usage);
+  pq::throw_usage(std::string(why), where_);
+}
 
 PingResult Session::ping(Deadline deadline, const std::stop_token& stop) noexcept {
   if (inherited()) return PingResult::dead;

@@ -85,6 +85,7 @@ void Session::opened(const ConnectOptions& options, CancelKey key) {
   const auto target = std::make_shared<CancelTarget>(
       CancelServer::at(cancels->books(), server_address(native_.get())), std::move(key), pooled_);
   shared_ = std::make_shared<SharedSession>(cancels, target, backend_pid_);
+  if (options.queries != nullptr) observe(options.queries);
   at_fork_.begin(&Session::in_child, this);
 }
 
@@ -114,6 +115,11 @@ Session::~Session() {
   if (shared_ == nullptr) return;
   target().end_statement();
   shared_->mirror.end(TransactionStatus::unknown);
+}
+
+int Session::backend_pid() const noexcept {
+  const int now = PQbackendPID(native());
+  return now != 0 ? now : backend_pid_;
 }
 
 void Session::cancel_settled() noexcept {
@@ -275,7 +281,10 @@ void Session::set_notice_handler(NoticeHandler handler) {
 }
 
 void Session::end_login() noexcept {
-  if (seldom_ != nullptr && seldom_->of_login) seldom_.reset();
+  if (seldom_ == nullptr || !seldom_->of_login) return;
+  if (seldom_->observed == nullptr) return seldom_.reset();
+  seldom_->standing = nullptr;
+  seldom_->of_login = false;
 }
 
 std::unique_ptr<Attachment>& Session::attachment() {

@@ -31,6 +31,7 @@
 #include "pq/cancel/canceller.hpp"
 #include "pq/large_send.hpp"
 #include "pq/native.hpp"
+#include "pq/observed_query.hpp"
 #include "pq/open_transaction.hpp"
 #include "pq/peer.hpp"
 #include "pq/result.hpp"
@@ -60,6 +61,8 @@ class Session final : public SessionState {
   ~Session();
 
   pg_conn* native() const noexcept { return native_.get(); }
+  // The server process, also of a session that is lost: libpq says 0 then.
+  int backend_pid() const noexcept;
   // The connect has succeeded. Throws: std::bad_alloc.
   void opened(const ConnectOptions& options, CancelKey key);
 
@@ -122,6 +125,12 @@ class Session final : public SessionState {
   void role_settled() noexcept;
   void set_notice_handler(NoticeHandler handler);
   void end_login() noexcept;
+
+  // From here on the observer is told of every verb. Throws: std::bad_alloc.
+  void observe(std::shared_ptr<QueryObserver> observer);
+  // `acquired_at`: finds the acquire of the lease that the connection is in. Null: it is in none.
+  using AcquiredAt = Location (*)(const void* pool, const Connection& connection) noexcept;
+  void set_acquired_at(AcquiredAt acquired_at, const void* pool) noexcept;
 
   // Null: no verb is under way.
   Verb* verb() const noexcept { return verb_; }
@@ -211,6 +220,22 @@ class Session final : public SessionState {
   [[noreturn]] void throw_usage(std::string_view why) const;
   void require_success(const pg_result* result, bool copied);
   void not_asked_for(std::string_view what) noexcept;
+
+  // observe.cpp
+  ObservedQuery* observed() const noexcept;
+  void observe_begin(const Sql& sql, std::size_t statements = 1);
+  void tell_start(const Params* params = nullptr) noexcept {
+    if (observed_) [[unlikely]]
+      observed()->start(params);
+  }
+  void tell_sent() const noexcept {
+    if (observed_) [[unlikely]]
+      observed()->sent();
+  }
+  void tell_failure(Errc error, const QueryReport* report = nullptr) const noexcept {
+    if (observed_) [[unlikely]]
+      observed()->fail(error, report);
+  }
 
   // large_send.cpp
   using SendCall = bool (*)(void* context);
@@ -323,6 +348,9 @@ class Session final : public SessionState {
     NoticeHandler lease{};
     bool of_login = false;  // `standing` is ConnectOptions' handler
     std::unique_ptr<Attachment> attachment{};
+    std::unique_ptr<ObservedQuery> observed{};
+    AcquiredAt acquired_at = nullptr;
+    const void* pool = nullptr;
   };
 
   // A pool has one Session for each connection, so members that few sessions need are made on
@@ -343,6 +371,7 @@ class Session final : public SessionState {
   bool owes_quiet_ : 1 = false;  // a cancel is over for this lease, but may strike the next
   bool in_doubt_ : 1 = false;    // a cancel may strike at any time: nobody waits for it again
   bool outside_ : 1 = false;     // no transaction was open when the statement began
+  bool observed_ : 1 = false;    // observed() is not null
   Peer peer_ = Peer::unknown;
   // Of the statement under way.
   bool mid_answer_ = false;  // something was read since it was sent

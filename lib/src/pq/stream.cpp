@@ -51,6 +51,8 @@ Session::Answer Session::read_answer(Stream* rows, Asked asked) {
   Answer answer;
   while (ResultPtr result = next_result(true)) {
     note_command(result.get(), statement_, prepared_);
+    if (observed_) [[unlikely]]
+      observed()->answered(result.get());
     if (PQresultStatus(result.get()) == PGRES_SINGLE_TUPLE && rows != nullptr) {
       hand_on(*rows, std::move(result));
     } else if (is_copy(result.get())) {

@@ -10,11 +10,15 @@
 
 namespace tidegate::pq {
 
-Verb::Verb(Session& session) noexcept : session_(session) { session_.verb_ = this; }
+Verb::Verb(Session& session, QueryKind kind) noexcept : session_(session), kind_(kind) {
+  session_.verb_ = this;
+}
 
 // The session may belong to another lease as soon as this one has ended, so that comes last. Only a
 // closed session, which no lease has any more, is ended after it.
 Verb::~Verb() {
+  if (session_.observed_) [[unlikely]]
+    session_.observed()->end();  // in the verb still, whatever it does
   session_.verb_ = nullptr;
   Session* const closed = closes_ ? &session_ : nullptr;
   // native_handle() was called during the verb.

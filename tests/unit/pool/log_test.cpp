@@ -184,16 +184,32 @@ TEST(LogTo, WhatRepeatsIsToldOnceAWhileWithHowManyWereHeldBack) {
   EXPECT_EQ(kept.told.back().code, "hook_failed") << "each code has a bound of its own";
 }
 
-TEST(LogTo, AnAcquireThatWaitedForLongIsToldOfWhereItIsWanted) {
+TEST(LogTo, ASlowAcquireIsToldOfWithItsPlaceAndItsWait) {
   Kept kept;
-  const auto log = log_to("orders", kept.sink(), {}, {.slow_acquire = 100ms});
-  log->waited({}, 99ms);
-  EXPECT_TRUE(kept.told.empty());
-  log->waited({}, 100ms);
+  const auto log = log_to("orders", kept.sink());
+  log->waited(Location::current(), 1h);
+  EXPECT_TRUE(kept.told.empty()) << "what is slow is the pool's decision";
+  log->slow_acquire(Location::current(), 100ms);
   EXPECT_THAT(kept.codes(), ElementsAre("slow_acquire"));
   EXPECT_THAT(kept.told[0].text, HasSubstr("waited 100 ms"));
-  log_to("orders", kept.sink())->waited({}, 1h);
-  EXPECT_EQ(kept.told.size(), 1u) << "off by default";
+  log->slow_acquire({}, 1h);
+  EXPECT_EQ(kept.told.size(), 1u) << "held back";
+}
+
+TEST(LogTo, ASlowStatementIsToldOfInOneLineWhateverItHolds) {
+  Kept kept;
+  const auto log = log_to("orders", kept.sink());
+  const std::string text = "select 'a'\n\t" + std::string(300, 'x');
+  log->slow_statement({.text = text, .backend_pid = 42},
+                      {.took = 2s, .failed = true, .sqlstate = "57014", .rows = 3});
+  EXPECT_THAT(kept.codes(), ElementsAre("slow_statement"));
+  EXPECT_THAT(kept.told[0].text, HasSubstr("failed after 2 s: select 'a'"));
+  EXPECT_EQ(kept.told[0].text.find('\n'), std::string::npos);
+  EXPECT_LT(kept.told[0].text.size(), 300u);
+  EXPECT_THAT(kept.told[0].fields, testing::Contains(testing::Pair("sqlstate", "57014")));
+  EXPECT_THAT(kept.told[0].fields, testing::Contains(testing::Pair("backend_pid", "42")));
+  log->slow_acquire({}, 1h);
+  EXPECT_EQ(kept.told.size(), 2u) << "a bound of its own";
 }
 
 TEST(LogTo, AConnectThatSucceedsIsNoNews) {

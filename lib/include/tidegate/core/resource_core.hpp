@@ -42,6 +42,15 @@ class ResourceCore final : private SlotOwner, private OpenerClient {
   Openers& openers() noexcept { return openers_; }
   // Needs: the caller owns the slot, and it is not empty.
   T& resource(std::uint32_t slot) noexcept { return *resources_[slot]; }
+  // The slot of the resource that has `part` in it; nothing where none has. Only compares
+  // addresses.
+  std::optional<std::uint32_t> slot_at(const void* part) const noexcept {
+    const auto at = reinterpret_cast<std::uintptr_t>(part);
+    const auto first = reinterpret_cast<std::uintptr_t>(resources_.get());
+    const auto slot = (at - first) / sizeof(std::optional<T>);  // huge where `at` is before `first`
+    if (at < first || slot >= slots_.limits().max_size) return std::nullopt;
+    return static_cast<std::uint32_t>(slot);
+  }
 
   // What the warm path reads of the pool itself, each field once.
   struct Glance {

@@ -16,6 +16,7 @@
 namespace tidegate {
 
 class Observer;
+class QueryObserver;
 
 // What the pool does with a connection when its lease ends. Dirty: a transaction is open or has
 // failed, a COPY is under way, rows are unread, or pipeline mode is on.
@@ -123,6 +124,11 @@ struct TIDEGATE_API PoolConfig {
   std::optional<milliseconds> cancel_quiet{};
   // pool_leak_threshold: a lease that is out for longer is reported, once. 0 = off.
   milliseconds leak_threshold{0};
+  // pool_slow_acquire, pool_slow_statement: an acquire that waits for so long, or a statement that
+  // takes so long, is told to the observer at its end. 0 = off. With the second, every statement
+  // looks at the clock twice.
+  milliseconds slow_acquire{0};
+  milliseconds slow_statement{0};
   // pool_capture_stack: true, false. Keeps the acquirer's stack with the lease (this costs
   // microseconds at every acquire).
   bool capture_stack = false;
@@ -141,6 +147,8 @@ struct TIDEGATE_API PoolConfig {
   // Code, not data: operator== does not compare these, and to_string() does not show them.
   Hooks hooks{};
   std::shared_ptr<Observer> observer{};
+  // Is told of every statement. Null: nobody is, and statements cost nothing more.
+  std::shared_ptr<QueryObserver> queries{};
 
   // Compares everything that has a key, and the conninfo.
   friend TIDEGATE_API bool operator==(const PoolConfig& a, const PoolConfig& b);

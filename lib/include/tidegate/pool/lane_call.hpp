@@ -17,6 +17,9 @@
 namespace tidegate {
 
 class Pool;
+namespace pq {
+class ObservedQuery;
+}
 
 namespace detail {
 
@@ -43,6 +46,8 @@ class TIDEGATE_API LaneCall {
  private:
   friend class tidegate::Pool;
   LaneCall(std::shared_ptr<PoolImpl> pool, const ExecOptions& options, Sql sql) noexcept;
+  std::optional<Rows> run_observed();
+  std::optional<Rows> run_on_lane(pq::ObservedQuery* observed);
 
   const std::shared_ptr<PoolImpl> pool_;
   const ExecOptions& options_;

@@ -22,9 +22,10 @@ TIDEGATE_API std::string_view to_string(LogLevel level) noexcept;
 struct LogEvent {
   std::string at{};  // 2026-12-01T03:28:01.123Z
   LogLevel level = LogLevel::info;
-  // Never translated nor changed: "slow_acquire", "connect_failed", "retired", "leak_suspected",
-  // "leak_returned", "nested_acquire", "self_deadlock", "login_notice", "parameter_dropped",
-  // "pooler_recognized", "role_changed", "hook_failed", "close_phase", "close_waits", "closed".
+  // Never translated nor changed: "slow_acquire", "slow_statement", "connect_failed", "retired",
+  // "leak_suspected", "leak_returned", "nested_acquire", "self_deadlock", "login_notice",
+  // "parameter_dropped", "pooler_recognized", "role_changed", "hook_failed", "close_phase",
+  // "close_waits", "closed".
   std::string_view code{};
   std::string_view pool{};
   // For people. One line, except for what lists leases. Foreign text in it cannot forge a line.
@@ -43,16 +44,15 @@ TIDEGATE_API std::string to_json(const LogEvent& event);
 using LogSink = std::function<void(const LogEvent&)>;
 
 struct LogOptions {
-  // Of the codes that may repeat without end (slow_acquire, connect_failed, retired,
-  // nested_acquire, login_notice, hook_failed) at most one is told in this time, with the number of
-  // those held back.
+  // Of the codes that may repeat without end (slow_acquire, slow_statement, connect_failed,
+  // retired, nested_acquire, login_notice, hook_failed) at most one is told in this time, with the
+  // number of those held back.
   std::chrono::milliseconds every{10'000};
-  // An acquire that has waited for so long is told of at its end, served or not. 0 = off.
-  std::chrono::milliseconds slow_acquire{0};
 };
 
-// Tells `sink` of what an operator wants to know; acquires and releases are not among it, unless
-// they are slow. `next`, if set, is told everything, too:
+// Tells `sink` of what an operator wants to know; acquires and statements are not among it, unless
+// they are slow (PoolConfig::slow_acquire, slow_statement). `next`, if set, is told everything,
+// too:
 //   config.observer = tidegate::log_to("orders", tidegate::stderr_sink(), my_observer);
 // Throws: UsageError for an empty sink, std::bad_alloc.
 TIDEGATE_API std::shared_ptr<Observer> log_to(std::string pool, LogSink sink,

@@ -12,6 +12,7 @@
 #include <tidegate/base/location.hpp>
 #include <tidegate/pool/close.hpp>
 #include <tidegate/pq/notice.hpp>
+#include <tidegate/pq/query_observer.hpp>
 #include <tidegate/watch/lease_info.hpp>
 
 namespace tidegate {
@@ -80,6 +81,11 @@ class TIDEGATE_API Observer {
   // An acquire that could not be served at once waited for that long; called just before its end.
   virtual void waited(Location where, std::chrono::nanoseconds waited);
   virtual void released(const LeaseReleased& event);
+  // The acquire has waited for PoolConfig::slow_acquire or longer, served or not; at its end.
+  virtual void slow_acquire(Location where, std::chrono::nanoseconds waited);
+  // The statement has taken PoolConfig::slow_statement or longer; in the verb that runs it, so this
+  // must not use its connection.
+  virtual void slow_statement(const QueryStarted& statement, const QueryEnded& end);
 
   virtual void connect_started();
   virtual void connect_ended(const ConnectEnded& event);

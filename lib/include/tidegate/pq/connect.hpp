@@ -17,6 +17,7 @@
 #include <tidegate/pq/connection.hpp>
 #include <tidegate/pq/file_descriptor.hpp>
 #include <tidegate/pq/notice.hpp>
+#include <tidegate/pq/query_observer.hpp>
 
 namespace tidegate::pq {
 
@@ -51,6 +52,8 @@ struct ConnectOptions {
   // pool has the connection: the server may warn of a password that expires. Unset: notices are
   // dropped.
   NoticeHandler on_notice{};
+  // Is told of every statement on the connection. Null: nobody is.
+  std::shared_ptr<QueryObserver> queries{};
   // Called before each step, on the connecting thread, for diagnostics; must not throw.
   std::function<void(ConnectStep)> on_step{};
 };

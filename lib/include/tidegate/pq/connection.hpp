@@ -80,7 +80,7 @@ class TIDEGATE_API Connection {
   }
   template <Bindable... Args>
   Rows exec(const ExecOptions& options, Sql sql, const Args&... args) {
-    const pq::Verb verb(free_session(sql.where()));
+    const pq::Verb verb(free_session(sql.where()), QueryKind::exec);
     Params& params = start(verb, sql, options);
     (params.bind(args), ...);
     return run(verb);
@@ -117,7 +117,7 @@ class TIDEGATE_API Connection {
                   "tidegate: the last argument of each() is called with a Row");
     constexpr std::size_t kParams = sizeof...(Args) - 1;
     const auto all = std::tie(args...);
-    const pq::Verb verb(free_session(sql.where()));
+    const pq::Verb verb(free_session(sql.where()), QueryKind::each);
     Params& params = start(verb, sql, options);
     bind_first(params, all, std::make_index_sequence<kParams>{});
     each_row(verb, std::get<kParams>(all));
@@ -187,7 +187,7 @@ class TIDEGATE_API Connection {
   // Not closed, and not known to be broken.
   bool is_open() const noexcept { return state_ != nullptr && !state_->has(Flag::broken); }
   TransactionStatus transaction_status() const noexcept;
-  int backend_pid() const noexcept;  // 0 when closed
+  int backend_pid() const noexcept;  // of the server process; 0 when closed
   // A pooler has answered the connect: the process number it gave out is one that no process has.
   // (One in a thousand of the numbers that poolers make up looks like a real one by chance.)
   bool through_pooler() const noexcept;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <tidegate/base/export.hpp>
+#include <tidegate/pq/query_observer.hpp>
 
 namespace tidegate::pq {
 
@@ -17,13 +18,15 @@ class TIDEGATE_API Verb {
  public:
   using End = void (*)(void* what, std::uint64_t which) noexcept;
 
-  // Needs: no verb is under way on that session.
-  explicit Verb(Session& session) noexcept;
+  // `kind`: what an observer of the session is told of it. Needs: no verb is under way on that
+  // session.
+  explicit Verb(Session& session, QueryKind kind = QueryKind::none) noexcept;
   Verb(const Verb&) = delete;
   Verb& operator=(const Verb&) = delete;
   ~Verb();
 
   Session& session() const noexcept { return session_; }
+  QueryKind kind() const noexcept { return kind_; }
 
   // The lease or the connection ends with this verb, so nobody needs the rest of its work.
   bool ends_all() const noexcept { return end_ != nullptr || closes_; }
@@ -40,6 +43,7 @@ class TIDEGATE_API Verb {
   End end_ = nullptr;
   void* what_ = nullptr;
   std::uint64_t which_ = 0;
+  QueryKind kind_;
   bool closes_ = false;
 };
 

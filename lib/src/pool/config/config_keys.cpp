@@ -49,6 +49,8 @@ constexpr ConfigKey kKeys[] = {
     {"pool_cancel_rate", "cancel_rate", &C::cancel_rate, 1, kAnyCount},
     {"pool_cancel_quiet", "cancel_quiet", &C::cancel_quiet, 0, 3'600'000},
     {"pool_leak_threshold", "leak_threshold", &C::leak_threshold, 0, kLong},
+    {"pool_slow_acquire", "slow_acquire", &C::slow_acquire, 0, kLong},
+    {"pool_slow_statement", "slow_statement", &C::slow_statement, 0, kLong},
     {"pool_strict_parameters", "strict_parameters", &C::strict_parameters},
     {"pool_capture_stack", "capture_stack", &C::capture_stack},
     {"pool_nested_acquire", "nested_acquire", &C::nested_acquire},

@@ -14,6 +14,7 @@
 #include <tidegate/pq/errors.hpp>
 
 #include "pool/pool_impl.hpp"
+#include "pq/observed_query.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -115,6 +116,10 @@ std::optional<Rows> Lane::take(Place place, const LaneWish& wish, pq::Limit limi
   const Fate fate = seat.fate;
   pq::LaneAnswer answer = seat.statement.take();
   QueryReport loss = std::exchange(seat.loss, {});
+  if (wish.observed != nullptr) {
+    wish.observed->sent(seat.runs);
+    wish.observed->answered(answer.result.get());
+  }
   queue_.free(place);
   if (limit != pq::Limit::none && answer.is_canceled()) throw_unanswered(wish, limit);
   switch (fate) {

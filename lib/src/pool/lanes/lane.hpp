@@ -26,6 +26,10 @@
 #include "pq/lane_round.hpp"
 #include "pq/statement_limits.hpp"
 
+namespace tidegate::pq {
+class ObservedQuery;
+}
+
 namespace tidegate::detail {
 
 // What a caller wants of a lane.
@@ -37,6 +41,7 @@ struct LaneWish {
   // pool's own acquire_timeout.
   Deadline send_by{};
   bool configured = false;
+  pq::ObservedQuery* observed = nullptr;  // null: nobody is told
 
   AcquireWish acquire() const {
     return {.deadline = send_by,

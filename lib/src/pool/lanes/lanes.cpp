@@ -4,10 +4,12 @@
 
 #include <tidegate/core/sync.hpp>
 #include <tidegate/pool/lane_call.hpp>
+#include <tidegate/pq/errors.hpp>
 
 #include "pool/hook_scope.hpp"
 #include "pool/lease_table.hpp"
 #include "pool/pool_impl.hpp"
+#include "pq/observed_query.hpp"
 
 namespace tidegate::detail {
 namespace {
@@ -92,13 +94,40 @@ std::optional<Rows> LaneCall::run() {
     fits_ = false;
     return std::nullopt;
   }
+  return pool_->queries() == nullptr ? run_on_lane(nullptr) : run_observed();
+}
+
+// On the caller's thread: the leader's knows nothing of it.
+std::optional<Rows> LaneCall::run_observed() {
+  pq::ObservedQuery observed(pool_->queries(), {.on_lane = true});
+  observed.begin(QueryKind::exec, sql_.text(), sql_.where());
+  observed.in(sql_.where());
+  observed.start(&params());
+  try {
+    auto rows = run_on_lane(&observed);
+    if (!rows) observed.moved();
+    observed.end();
+    return rows;
+  } catch (const QueryError& error) {
+    observed.fail(error.code(), &error.report(), true);
+    observed.end();
+    throw;
+  } catch (const Error& error) {
+    observed.fail(error.code(), nullptr, true);
+    observed.end();
+    throw;
+  }
+}
+
+std::optional<Rows> LaneCall::run_on_lane(pq::ObservedQuery* observed) {
   const Deadline own = pool_->timeout_from(began_);
   const Deadline send_by = earlier(own, options_.by);
   const LaneWish wish{.options = options_,
                       .sql = sql_,
                       .began = began_,
                       .send_by = send_by,
-                      .configured = send_by == own && !own.is_never()};
+                      .configured = send_by == own && !own.is_never(),
+                      .observed = observed};
   Lane& lane = *std::exchange(lane_, nullptr);
   return lane.run(place_, {.hash = hash_}, wish);
 }

@@ -12,6 +12,7 @@
 #include "pool/events.hpp"
 #include "pool/hook_scope.hpp"
 #include "pool/pool_impl.hpp"
+#include "pool/queries.hpp"
 #include "pool/upkeep/termination.hpp"
 #include "pq/connect/dropped_parameters.hpp"
 #include "pq/pool_access.hpp"
@@ -119,6 +120,7 @@ Connector::Connector(const PoolImpl& pool, const PoolConfig& config,
   if (config.require_auth) options_.params.emplace_back("require_auth", *config.require_auth);
   options_.statement_cache = config.statement_cache;
   options_.cancels = std::move(cancels);
+  options_.queries = pool.queries();
   options_.on_step = say_step;
   if (config.observer != nullptr) {
     options_.on_notice = [observer = config.observer](const Notice& notice) {
@@ -245,6 +247,9 @@ Expected<PooledConnection> Connector::connect(const std::stop_token& stop,
   }
   pq::PoolAccess(opened.connection).end_login();
   pq::PoolAccess(opened.connection).join_pool();
+  if (options.queries != nullptr) {
+    pq::PoolAccess(opened.connection).enter_pool(acquired_at, &pool_.core());
+  }
   opened.monitor = pq::PoolAccess(opened.connection).monitor();
   if (captures_stacks_) opened.stack = std::make_unique<KeptStack>();
   return opened;

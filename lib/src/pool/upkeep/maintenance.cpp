@@ -258,7 +258,7 @@ void Maintenance::begin_termination(std::uint32_t slot) noexcept {
   core_.slots().slot(slot).set_errand(Errand::termination);
   tell(config_.observer, [&](Observer& o) {
     o.retired({.reason = to_string(core_.why_retired(slot)),
-               .backend_pid = pooled.connection.backend_pid()});
+               .backend_pid = pooled.monitor.backend_pid()});
   });
   // An acquirer that waits for the slot must not wait for the server, too: a network that has
   // forgotten the connection never brings the end of the session.

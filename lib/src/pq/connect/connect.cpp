@@ -68,6 +68,7 @@ class Connect {
                                       .cancels = options_.cancels,
                                       .drain_bound = options_.drain_bound,
                                       .on_notice = options_.on_notice,
+                                      .queries = options_.queries,
                                       .on_step = options_.on_step},
                                      target, signal_.fd(), share(left));
       outcome_.given_up += tried.begun ? 1 : 0;

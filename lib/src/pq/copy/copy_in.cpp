@@ -65,7 +65,7 @@ bool is_error_report_next(int socket) noexcept {
 
 CopyIn::CopyIn(Session& session, const CopyTarget& target, std::size_t values,
                const ExecOptions& options, Location where)
-    : verb_(session), session_(session), where_(where) {
+    : verb_(session, QueryKind::copy_in), session_(session), where_(where) {
   const std::size_t named = target.columns.size();
   if (named != 0 && named != values) {
     throw_usage("copy_in: " + std::to_string(named) + " columns are named, a row has " +
@@ -86,6 +86,7 @@ void CopyIn::abort() noexcept {
     end("aborted by the client: an exception came instead of the next row");
   } catch (...) {
     // The server answers this with an error; a broken connection shows by itself.
+    if (session_.observed_) session_.observed()->excuse();
   }
 }
 
@@ -123,6 +124,7 @@ bool CopyIn::send() {
     session_.await_sent();
     rest.remove_prefix(slice.size());
   }
+  if (session_.observed_ && !over_) session_.observed()->copied(data_.size());
   data_.clear();
   return !over_;
 }

@@ -23,7 +23,7 @@ struct FreeMemory {
 }  // namespace
 
 struct CopyOut::State {
-  explicit State(Session& in) noexcept : verb(in), session(in) {}
+  explicit State(Session& in) noexcept : verb(in, QueryKind::copy_out), session(in) {}
 
   Verb verb;  // first, so that it ends last
   Session& session;
@@ -40,6 +40,7 @@ struct CopyOut::State {
 CopyOut::CopyOut(Session& session, const Sql& query, const ExecOptions& options)
     : state_(std::make_unique<State>(session)) {
   session.begin(query, options);
+  session.tell_start();
   ResultPtr described;
   ResultPtr error;
   {
@@ -87,6 +88,7 @@ bool CopyOut::next() {
     if (size > 0) {
       // From the limit on nobody gets rows.
       if (s.session.limits_.has_struck()) continue;
+      if (s.session.observed_) s.session.observed()->copied(static_cast<std::size_t>(size));
       take({line, static_cast<std::size_t>(size)});
       return true;
     }
@@ -144,6 +146,7 @@ void CopyOut::abandon() noexcept {
     leave();
   } catch (...) {
     // It was canceled, or an error followed what was read: nobody asks for that any more.
+    if (state_->session.observed_) state_->session.observed()->excuse();
   }
 }
 

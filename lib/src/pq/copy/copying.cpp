@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kAnswersSoon{50};
 // PGRES_COPY_OUT). leave_copy() then ends the statement.
 void Session::start_copy(const Sql& sql, const ExecOptions& options, int direction) {
   begin(sql, options);
+  tell_start();
   try {
     const NonBlocking mode(native());
     begin_statement();
