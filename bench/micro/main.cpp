@@ -25,6 +25,7 @@ void add_rows() {
   bench::add_handover_rows();
   bench::add_exhausted_rows();
   bench::add_observer_rows();
+  bench::add_look_rows();
   bench::add_close_rows();
   bench::add_close_bounds_rows();
 }

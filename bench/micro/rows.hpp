@@ -8,6 +8,7 @@ void add_pool_size_rows();
 void add_handover_rows();
 void add_exhausted_rows();
 void add_observer_rows();
+void add_look_rows();
 void add_close_rows();
 void add_close_bounds_rows();
 

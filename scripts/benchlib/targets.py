@@ -97,6 +97,9 @@ def micro():
                          for size in (4, 64, 512, 4096)
                          for idle in dict.fromkeys((1 if kind == "one" else 2, size))), 1.15,
                    counter="in_smallest")
+    for look in ("stats", "health"):
+        yield Limit(f"{look}() of a pool of 1,000: microseconds", f"look/{look}/slots:1000/real_time",
+                    "us", 50)
     yield from exhausted_targets()
     for peer in ("core", "pool"):
         for other, factor_in_step in (("mutex_vector", 1.2), ("plain", 1), ("soci", 1.2)):
