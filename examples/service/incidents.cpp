@@ -32,7 +32,7 @@ using tidegate::Lease;
 using tidegate::Pool;
 using tidegate::PoolConfig;
 
-constexpr auto kPatience = 30s;
+constexpr auto kLongEnough = 30s;
 
 void print(std::string_view what, const std::string& text) {
   std::printf("%-8.*s%s\n", static_cast<int>(what.size()), what.data(), text.c_str());
@@ -41,7 +41,7 @@ void print(std::string_view what, const std::string& text) {
 
 // Until `done`; a server that is busy may take a while.
 void await(const std::function<bool()>& done) {
-  const Deadline give_up(kPatience);
+  const Deadline give_up(kLongEnough);
   while (!done()) {
     if (give_up.passed()) throw std::runtime_error("what was to be shown does not come");
     std::this_thread::sleep_for(5ms);
@@ -159,7 +159,7 @@ void server_down(Stage& stage) {
 // Needs: PGUSER and PGPASSWORD that the server refuses.
 void wrong_password(Stage& stage) {
   Pool pool(stage.config());
-  expect_error([&] { pool.acquire(Deadline(kPatience)); });
+  expect_error([&] { pool.acquire(Deadline(kLongEnough)); });
   stage.show(pool, {"db_client_connection_tidegate_create_errors_total"});
 }
 
